@@ -1,0 +1,172 @@
+// Packed weights and block sums of the event-driven product, per instruction set.
+#pragma once
+
+#include <limits>
+#include <type_traits>
+
+#if defined(__AVX512VNNI__)
+#include <immintrin.h>
+#endif
+
+#include "csrc/cpu/isa_local.h"
+#include "csrc/kernels/graded_spikes.h"
+
+namespace gradspike::kernels::GRADSPIKE_CPU_ISA {
+
+constexpr std::int64_t kPostBlock = 64;     // outputs summed at once, in registers
+constexpr std::int64_t kDenseFraction = 4;  // rows with more than one spike in four inputs take the dense product
+
+/// Indices of the non-zero entries of a row; without a branch per entry.
+template <class S>
+inline std::int64_t find_spikes(const S* spikes, std::int64_t in_features, std::int32_t* index) {
+  std::int64_t found = 0;
+  for (std::int64_t k = 0; k < in_features; ++k) {
+    index[found] = static_cast<std::int32_t>(k);
+    found += spikes[k] != S{0} ? 1 : 0;
+  }
+  return found;
+}
+
+/// Weights as [pre][post], rows padded with zeros to a multiple of kPostBlock. For the dense product also as groups of
+/// four inputs per output, the operand order of a dot product of bytes. NaN weights become 0 and are listed.
+template <class Q>
+class PackedWeights {
+ public:
+#if defined(__AVX512VNNI__)
+  static constexpr bool kHasDense = std::is_same_v<Q, std::int8_t>;
+#else
+  static constexpr bool kHasDense = false;
+#endif
+
+  PackedWeights(const Q* weights, std::int64_t in_features, std::int64_t out_features)
+      : padded((out_features + kPostBlock - 1) / kPostBlock * kPostBlock),
+        dense_in((in_features + 3) / 4 * 4),
+        nan_posts(out_features),
+        rows_(in_features * padded),
+        dense_(kHasDense ? dense_in * padded : 0) {
+    for (std::int64_t post = 0; post < out_features; ++post) {
+      bool has_nan = false;
+      for (std::int64_t pre = 0; pre < in_features; ++pre) {
+        const Q q = weights[post * in_features + pre];
+        has_nan = has_nan || q == math::nan_weight<Q>();
+        const Q stored = q == math::nan_weight<Q>() ? Q{0} : q;
+        rows_[pre * padded + post] = stored;
+        largest = larger(largest, stored < 0 ? -static_cast<std::int64_t>(stored) : stored);
+        if constexpr (kHasDense) {
+          dense_[(pre / 4 * padded + post) * 4 + pre % 4] = stored;
+        }
+      }
+      if (has_nan) {
+        nan_posts[num_nan++] = static_cast<std::int32_t>(post);
+      }
+    }
+  }
+
+  const Q* row(std::int64_t pre) const { return rows_.get() + pre * padded; }
+
+  /// sums[j] = sum over pre of bytes[pre] * weight[post + j][pre]; exact as long as 32 bits suffice.
+  void dense_block(const std::uint8_t* bytes, std::int64_t post, std::int32_t* sums) const {
+#if defined(__AVX512VNNI__)
+    __m512i sum[4] = {_mm512_setzero_si512(), _mm512_setzero_si512(), _mm512_setzero_si512(), _mm512_setzero_si512()};
+    for (std::int64_t group = 0; group < dense_in / 4; ++group) {
+      std::int32_t four;
+      std::memcpy(&four, bytes + group * 4, sizeof four);
+      const __m512i spikes = _mm512_set1_epi32(four);
+      const Q* weights = dense_.get() + (group * padded + post) * 4;
+      for (int k = 0; k < 4; ++k) {
+        sum[k] = _mm512_dpbusd_epi32(sum[k], spikes, _mm512_loadu_si512(weights + 64 * k));
+      }
+    }
+    for (int k = 0; k < 4; ++k) {
+      _mm512_storeu_si512(sums + 16 * k, sum[k]);
+    }
+#else
+    (void)bytes;
+    (void)post;
+    (void)sums;
+#endif
+  }
+
+  std::int64_t padded;
+  std::int64_t dense_in;
+  std::int64_t largest = 1;
+  std::int64_t num_nan = 0;
+  Buffer<std::int32_t> nan_posts;
+
+ private:
+  Buffer<Q> rows_;
+  Buffer<Q> dense_;
+};
+
+using Bytes32 = std::int8_t __attribute__((vector_size(32)));
+using Shorts32 = std::int16_t __attribute__((vector_size(64)));
+
+/// Sum of `count` int8 rows in int16; the caller keeps within its range.
+inline __attribute__((always_inline)) void sum_rows_int16(const std::int8_t* block, std::int64_t padded,
+                                                          const std::int32_t* index, const std::int16_t* counts,
+                                                          std::int64_t count, bool ones, std::int16_t* sums) {
+  Shorts32 low = {};
+  Shorts32 high = {};
+  for (std::int64_t k = 0; k < count; ++k) {
+    const std::int8_t* row = block + index[k] * padded;
+    Bytes32 a;
+    Bytes32 b;
+    std::memcpy(&a, row, sizeof a);
+    std::memcpy(&b, row + 32, sizeof b);
+    const std::int16_t times = ones ? std::int16_t{1} : counts[k];
+    low += __builtin_convertvector(a, Shorts32) * times;
+    high += __builtin_convertvector(b, Shorts32) * times;
+  }
+  std::memcpy(sums, &low, sizeof low);
+  std::memcpy(sums + 32, &high, sizeof high);
+}
+
+/// sums[j] = sum over the spikes of count * weight[pre][post + j], for kPostBlock outputs.
+template <class Sum>
+inline void sum_block(const PackedWeights<std::int8_t>& weights, std::int64_t post, const std::int32_t* index,
+                      const std::int16_t* counts, std::int64_t num_spikes, bool ones, Sum* sums) {
+  const std::int64_t budget = std::numeric_limits<std::int16_t>::max() / weights.largest;  // spikes per int16 sum
+  const std::int8_t* block = weights.row(0) + post;
+  for (std::int64_t j = 0; j < kPostBlock; ++j) {
+    sums[j] = 0;
+  }
+  for (std::int64_t first = 0; first < num_spikes;) {
+    std::int64_t last = first;
+    std::int64_t used = 0;
+    if (ones) {
+      last = smaller(num_spikes, first + budget);
+    } else {
+      while (last < num_spikes && used + counts[last] <= budget) {
+        used += counts[last++];
+      }
+    }
+    std::int16_t part[kPostBlock];
+    if (ones) {
+      sum_rows_int16(block, weights.padded, index + first, counts + first, last - first, true, part);
+    } else {
+      sum_rows_int16(block, weights.padded, index + first, counts + first, last - first, false, part);
+    }
+    for (std::int64_t j = 0; j < kPostBlock; ++j) {
+      sums[j] += part[j];
+    }
+    first = last;
+  }
+}
+
+template <class Sum>
+inline void sum_block(const PackedWeights<std::int16_t>& weights, std::int64_t post, const std::int32_t* index,
+                      const std::int16_t* counts, std::int64_t num_spikes, bool ones, Sum* sums) {
+  (void)ones;
+  for (std::int64_t j = 0; j < kPostBlock; ++j) {
+    sums[j] = 0;
+  }
+  for (std::int64_t k = 0; k < num_spikes; ++k) {
+    const std::int16_t* __restrict__ row = weights.row(index[k]) + post;
+    const Sum times = counts[k];
+    for (std::int64_t j = 0; j < kPostBlock; ++j) {
+      sums[j] += times * row[j];
+    }
+  }
+}
+
+}  // namespace gradspike::kernels::GRADSPIKE_CPU_ISA

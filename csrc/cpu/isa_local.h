@@ -1,0 +1,46 @@
+// Helpers of the kernel files that are compiled once per instruction set (GRADSPIKE_CPU_ISA names it).
+//
+// Everything here lives in a namespace of that instruction set: an inline function shared between differently compiled
+// files could be merged by the linker into the copy that uses instructions which the machine lacks.
+#pragma once
+
+#include <cstdint>
+#include <cstdlib>
+#include <cstring>
+#include <new>
+
+#ifndef GRADSPIKE_CPU_ISA
+#error "GRADSPIKE_CPU_ISA names the instruction set that this file is compiled for"
+#endif
+
+namespace gradspike::kernels::GRADSPIKE_CPU_ISA {
+
+/// A zeroed array of trivial type, aligned to a cache line.
+template <class T>
+class Buffer {
+ public:
+  explicit Buffer(std::int64_t count) {
+    const std::size_t bytes = (static_cast<std::size_t>(count) * sizeof(T) + 63) / 64 * 64;
+    data_ = static_cast<T*>(std::aligned_alloc(64, bytes == 0 ? 64 : bytes));
+    if (data_ == nullptr) {
+      throw std::bad_alloc();
+    }
+    std::memset(static_cast<void*>(data_), 0, bytes);
+  }
+  Buffer(const Buffer&) = delete;
+  Buffer& operator=(const Buffer&) = delete;
+  ~Buffer() { std::free(data_); }
+
+  T* get() { return data_; }
+  const T* get() const { return data_; }
+  T& operator[](std::int64_t i) { return data_[i]; }
+  const T& operator[](std::int64_t i) const { return data_[i]; }
+
+ private:
+  T* data_;
+};
+
+inline __attribute__((always_inline)) std::int64_t smaller(std::int64_t a, std::int64_t b) { return a < b ? a : b; }
+inline __attribute__((always_inline)) std::int64_t larger(std::int64_t a, std::int64_t b) { return a > b ? a : b; }
+
+}  // namespace gradspike::kernels::GRADSPIKE_CPU_ISA

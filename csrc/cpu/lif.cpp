@@ -1,0 +1,174 @@
+// CPU kernels of lif and li, forward: one pass over time per tile of (batch, neuron) elements.
+#include "csrc/kernels/lif.h"
+
+#include "csrc/cpu/lif_tile.h"
+
+namespace gradspike::kernels::GRADSPIKE_CPU_ISA {
+namespace {
+
+template <class T>
+bool has_refractory(const CoefficientTable<T>& table, const T* initial_state, std::int64_t elements) {
+  for (std::int64_t n = 0; n < table.columns; ++n) {
+    if (table.data[math::kRefractorySteps * table.columns + n] > T{0}) {
+      return true;
+    }
+  }
+  for (std::int64_t e = 0; initial_state != nullptr && e < elements; ++e) {
+    if (initial_state[math::kStateRefractory * elements + e] > T{0}) {
+      return true;
+    }
+  }
+  return false;
+}
+
+/// One time step of a tile.
+template <class T, bool kRefractory, class Coefficients>
+void lif_row(const T* __restrict__ x, T* __restrict__ spikes, T* __restrict__ saved, T* __restrict__ current,
+             T* __restrict__ membrane, T* __restrict__ refractory, const Coefficients& c, std::int64_t count) {
+#pragma GCC ivdep
+  for (std::int64_t e = 0; e < count; ++e) {
+    math::LifState<T> state{current[e], membrane[e], kRefractory ? refractory[e] : T{0}};
+    const math::LifStep<T> step = math::lif_step<kRefractory>(state, x[e], c.at(e));
+    current[e] = state.current;
+    membrane[e] = state.membrane;
+    if constexpr (kRefractory) {
+      refractory[e] = state.refractory;
+    }
+    spikes[e] = step.spike;
+    saved[e] = step.saved;
+  }
+}
+
+template <class T, class Coefficients>
+void lif_row_measured(const T* x, const T* measured_spikes, const T* measured_membrane, T* spikes, T* saved,
+                      TileState<T>& tile, const Coefficients& c, std::int64_t count) {
+  for (std::int64_t e = 0; e < count; ++e) {
+    math::LifState<T> state{tile.current[e], tile.membrane[e], tile.refractory[e]};
+    const math::Measured<T> measured{offset(measured_spikes, e), offset(measured_membrane, e)};
+    const math::LifStep<T> step = math::lif_step_measured(state, x[e], c.at(e), measured);
+    tile.current[e] = state.current;
+    tile.membrane[e] = state.membrane;
+    tile.refractory[e] = state.refractory;
+    spikes[e] = step.spike;
+    saved[e] = step.saved;
+  }
+}
+
+template <class T, bool kUniform>
+void lif_forward_tile(const LifForwardArgs<T>& args, bool refractory, std::int64_t begin, std::int64_t end) {
+  const std::int64_t elements = args.batch * args.neuron;
+  const std::int64_t count = end - begin;
+  const TileCoefficients<T, true, kUniform> c(args.coefficients, args.neuron, begin, count);
+  TileState<T> tile(count);
+  tile.initialise(args.initial_state, elements, begin, count, true, c);
+  Buffer<T> unasked_spikes(args.spikes == nullptr ? count : 0);
+  Buffer<T> unasked_saved(args.saved == nullptr ? count : 0);
+  for (std::int64_t t = 0; t < args.time; ++t) {
+    const std::int64_t at = t * elements + begin;
+    T* spikes = args.spikes == nullptr ? unasked_spikes.get() : args.spikes + at;
+    T* saved = args.saved == nullptr ? unasked_saved.get() : args.saved + at;
+    if (args.measured_spikes != nullptr || args.measured_membrane != nullptr) {
+      lif_row_measured(args.input + at, offset(args.measured_spikes, at), offset(args.measured_membrane, at), spikes,
+                       saved, tile, c, count);
+    } else if (refractory) {
+      lif_row<T, true>(args.input + at, spikes, saved, tile.current.get(), tile.membrane.get(), tile.refractory.get(),
+                       c, count);
+    } else {
+      lif_row<T, false>(args.input + at, spikes, saved, tile.current.get(), tile.membrane.get(), tile.refractory.get(),
+                        c, count);
+    }
+    if (args.membrane != nullptr) {
+      TileState<T>::copy(args.membrane + at, tile.membrane.get(), count);
+    }
+    if (args.current != nullptr) {
+      TileState<T>::copy(args.current + at, tile.current.get(), count);
+    }
+  }
+  tile.store(args.final_state, elements, begin, count, true);
+}
+
+template <class T, bool kUniform>
+void li_forward_tile(const LiForwardArgs<T>& args, std::int64_t begin, std::int64_t end) {
+  const std::int64_t elements = args.batch * args.neuron;
+  const std::int64_t count = end - begin;
+  const TileCoefficients<T, false, kUniform> c(args.coefficients, args.neuron, begin, count);
+  TileState<T> tile(count);
+  tile.initialise(args.initial_state, elements, begin, count, false, c);
+  for (std::int64_t t = 0; t < args.time; ++t) {
+    const std::int64_t at = t * elements + begin;
+    T* __restrict__ current = tile.current.get();
+    T* __restrict__ membrane = tile.membrane.get();
+    const T* measured = offset(args.measured_membrane, at);
+    for (std::int64_t e = 0; e < count; ++e) {
+      math::LifState<T> state{current[e], membrane[e], T{0}};
+      math::li_step(state, args.input[at + e], c.at(e), offset(measured, e));
+      current[e] = state.current;
+      membrane[e] = state.membrane;
+    }
+    if (args.membrane != nullptr) {
+      TileState<T>::copy(args.membrane + at, membrane, count);
+    }
+    if (args.current != nullptr) {
+      TileState<T>::copy(args.current + at, current, count);
+    }
+  }
+  tile.store(args.final_state, elements, begin, count, false);
+}
+
+}  // namespace
+
+template <class T>
+void lif_coefficients(const CpuExec& exec, const LifCoefficientsArgs<T>& args) {
+  (void)exec;
+  const NeuronParameters<T>& p = args.parameters;
+  const std::int64_t columns = args.columns;
+  for (std::int64_t n = 0; n < columns; ++n) {
+    const math::Operand<T> capacitance = p.membrane_capacitance.operand(n);
+    args.coefficients[math::kInputGain * columns + n] = math::input_gain(capacitance, p.dt);
+    args.coefficients[math::kLeakConductance * columns + n] = math::leak_conductance(capacitance, p.tau_mem.operand(n));
+    args.coefficients[math::kCurrentDecay * columns + n] = math::current_decay(p.tau_syn.operand(n), p.dt);
+    args.coefficients[math::kLeak * columns + n] = p.leak.operand(n).rounded();
+    if (args.fires) {
+      args.coefficients[math::kReset * columns + n] = p.reset.operand(n).rounded();
+      args.coefficients[math::kThreshold * columns + n] = p.threshold.operand(n).rounded();
+      args.coefficients[math::kRefractorySteps * columns + n] =
+          math::refractory_steps(p.refractory_time.operand(n), p.dt);
+    }
+  }
+}
+
+template <class T>
+void lif_forward(const CpuExec& exec, const LifForwardArgs<T>& args) {
+  const std::int64_t elements = args.batch * args.neuron;
+  const bool refractory = has_refractory(args.coefficients, args.initial_state, elements);
+  const bool uniform = args.coefficients.columns == 1;
+  for_each_tile(exec, elements, uniform, [&](std::int64_t begin, std::int64_t end) {
+    if (uniform) {
+      lif_forward_tile<T, true>(args, refractory, begin, end);
+    } else {
+      lif_forward_tile<T, false>(args, refractory, begin, end);
+    }
+  });
+}
+
+template <class T>
+void li_forward(const CpuExec& exec, const LiForwardArgs<T>& args) {
+  const bool uniform = args.coefficients.columns == 1;
+  for_each_tile(exec, args.batch * args.neuron, uniform, [&](std::int64_t begin, std::int64_t end) {
+    if (uniform) {
+      li_forward_tile<T, true>(args, begin, end);
+    } else {
+      li_forward_tile<T, false>(args, begin, end);
+    }
+  });
+}
+
+#define GRADSPIKE_INSTANTIATE(T)                                                    \
+  template void lif_coefficients<T>(const CpuExec&, const LifCoefficientsArgs<T>&); \
+  template void lif_forward<T>(const CpuExec&, const LifForwardArgs<T>&);           \
+  template void li_forward<T>(const CpuExec&, const LiForwardArgs<T>&);
+GRADSPIKE_INSTANTIATE(float)
+GRADSPIKE_INSTANTIATE(double)
+#undef GRADSPIKE_INSTANTIATE
+
+}  // namespace gradspike::kernels::GRADSPIKE_CPU_ISA

@@ -1,0 +1,128 @@
+// CPU kernels on weights. Elementwise loops over csrc/math; sums are integers, so any split gives the same result.
+#include "csrc/kernels/weights.h"
+
+#include <atomic>
+
+#include "csrc/cpu/isa_local.h"
+#include "csrc/math/hash.h"
+
+namespace gradspike::kernels::GRADSPIKE_CPU_ISA {
+namespace {
+
+constexpr std::int64_t kGrain = 32768;  // elements; some 20 us of work, well above the cost of a parallel region
+
+}  // namespace
+
+template <class T>
+void linear_saturating(const CpuExec& exec, const LinearSaturatingArgs<T>& args) {
+  exec.for_each_range(args.count, kGrain, [&](std::int64_t begin, std::int64_t end) {
+    for (std::int64_t i = begin; i < end; ++i) {
+      args.out[i] = math::clip_weight(math::scaled_weight(args.weight[i], args.transform), args.transform);
+    }
+  });
+}
+
+template <class T>
+void straight_through(const CpuExec& exec, const StraightThroughArgs<T>& args) {
+  exec.for_each_range(args.count, kGrain, [&](std::int64_t begin, std::int64_t end) {
+    for (std::int64_t i = begin; i < end; ++i) {
+      args.grad_weight[i] = math::straight_through(args.grad[i], args.weight[i], args.transform, args.rule);
+    }
+  });
+}
+
+template <class T, class Q>
+void hardware_weights(const CpuExec& exec, const HardwareWeightsArgs<T, Q>& args) {
+  exec.for_each_range(args.count, kGrain, [&](std::int64_t begin, std::int64_t end) {
+    for (std::int64_t i = begin; i < end; ++i) {
+      args.out[i] = math::hardware_weight<Q>(args.weight[i], args.transform);
+    }
+  });
+}
+
+namespace {
+
+/// Order-independent sums over a range of weights.
+template <class T>
+struct WeightSums {
+  std::int64_t clipped_low = 0;
+  std::int64_t clipped_high = 0;
+  std::int64_t to_zero = 0;
+  std::int64_t nan = 0;
+  std::int64_t squared_error = 0;
+  std::uint64_t hash = 0;
+  T largest = T{0};
+
+  void add(std::int64_t index, T weight, const math::WeightTransform& transform) {
+    const T x = math::scaled_weight(weight, transform);
+    const std::int16_t q = math::hardware_weight<std::int16_t>(weight, transform);
+    hash += math::hash_element(index, q);
+    if (math::is_nan(x)) {
+      ++nan;
+      return;
+    }
+    clipped_low += x < static_cast<T>(transform.min_weight) ? 1 : 0;
+    clipped_high += x > static_cast<T>(transform.max_weight) ? 1 : 0;
+    to_zero += weight != T{0} && q == 0 ? 1 : 0;
+    squared_error += math::squared_rounding_error(math::clip_weight(x, transform), transform.rounding);
+    const T magnitude = math::absolute(x);
+    largest = magnitude > largest ? magnitude : largest;
+  }
+};
+
+}  // namespace
+
+template <class T>
+void weight_statistics(const CpuExec& exec, const WeightStatisticsArgs<T>& args) {
+  (void)exec;  // one pass over at most a chip's weights: shorter than starting threads
+  const std::int64_t total = args.out_features * args.in_features;
+  WeightSums<T> sums;
+  for (std::int64_t i = 0; i < total; ++i) {
+    sums.add(i, args.weight[i], args.transform);
+  }
+  args.counts[kCountTotal] = total;
+  args.counts[kCountClippedLow] = sums.clipped_low;
+  args.counts[kCountClippedHigh] = sums.clipped_high;
+  args.counts[kCountToZero] = sums.to_zero;
+  args.counts[kCountNan] = sums.nan;
+  args.measures[kMeasureLargest] = static_cast<double>(sums.largest);
+  args.measures[kMeasureRoundingError] = math::rms_rounding_error(sums.squared_error, total - sums.nan);
+  args.hash[0] = static_cast<std::int64_t>(math::finish_hash(sums.hash, args.out_features, args.in_features,
+                                                             static_cast<std::int64_t>(args.transform.min_weight),
+                                                             static_cast<std::int64_t>(args.transform.max_weight)));
+}
+
+template <class T>
+void connections(const CpuExec& exec, const ConnectionsArgs<T>& args) {
+  std::atomic<std::int64_t> nan_count{0};
+  exec.for_each_range(args.out_features, larger(1, kGrain / larger(1, args.in_features)),
+                      [&](std::int64_t begin, std::int64_t end) {
+                        std::int64_t nans = 0;
+                        for (std::int64_t post = begin; post < end; ++post) {
+                          for (std::int64_t pre = 0; pre < args.in_features; ++pre) {
+                            const std::int64_t k = post * args.in_features + pre;
+                            nans += math::is_nan(args.weight[k]) ? 1 : 0;
+                            args.out[3 * k] = static_cast<std::int32_t>(pre);
+                            args.out[3 * k + 1] = static_cast<std::int32_t>(post);
+                            args.out[3 * k + 2] = math::hardware_weight<std::int16_t>(args.weight[k], args.transform);
+                          }
+                        }
+                        nan_count += nans;
+                      });
+  if (args.nan_count != nullptr) {
+    *args.nan_count = nan_count;
+  }
+}
+
+#define GRADSPIKE_INSTANTIATE(T)                                                                                \
+  template void linear_saturating<T>(const CpuExec&, const LinearSaturatingArgs<T>&);                           \
+  template void straight_through<T>(const CpuExec&, const StraightThroughArgs<T>&);                             \
+  template void hardware_weights<T, std::int8_t>(const CpuExec&, const HardwareWeightsArgs<T, std::int8_t>&);   \
+  template void hardware_weights<T, std::int16_t>(const CpuExec&, const HardwareWeightsArgs<T, std::int16_t>&); \
+  template void weight_statistics<T>(const CpuExec&, const WeightStatisticsArgs<T>&);                           \
+  template void connections<T>(const CpuExec&, const ConnectionsArgs<T>&);
+GRADSPIKE_INSTANTIATE(float)
+GRADSPIKE_INSTANTIATE(double)
+#undef GRADSPIKE_INSTANTIATE
+
+}  // namespace gradspike::kernels::GRADSPIKE_CPU_ISA

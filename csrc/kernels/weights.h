@@ -1,0 +1,97 @@
+// Kernels on weights: linear_saturating, hardware_weights, weight_statistics, connections.
+// T is float or double. All arrays are contiguous. `Q` is int8_t or int16_t.
+#pragma once
+
+#include <cstdint>
+
+#include "csrc/core/execution.h"
+#include "csrc/math/weight.h"
+
+namespace gradspike::kernels {
+
+/// out[i] = clip(scale * weight[i], min_weight, max_weight)
+template <class T>
+struct LinearSaturatingArgs {
+  const T* weight;
+  T* out;
+  std::int64_t count;
+  math::WeightTransform transform;
+};
+
+/// grad_weight[i] = straight_through(grad[i], weight[i])
+template <class T>
+struct StraightThroughArgs {
+  const T* grad;
+  const T* weight;
+  T* grad_weight;
+  std::int64_t count;
+  math::WeightTransform transform;
+  math::StraightThrough rule;
+};
+
+/// out[i] = hardware_weight(weight[i])
+template <class T, class Q>
+struct HardwareWeightsArgs {
+  const T* weight;
+  Q* out;
+  std::int64_t count;
+  math::WeightTransform transform;
+};
+
+/// Rows of WeightStatisticsArgs::counts.
+enum WeightCount : std::int32_t {
+  kCountTotal = 0,
+  kCountClippedLow = 1,   // scale * w < min_weight
+  kCountClippedHigh = 2,  // scale * w > max_weight
+  kCountToZero = 3,       // w != 0, but its integer is 0
+  kCountNan = 4,
+};
+constexpr std::int32_t kNumWeightCounts = 5;
+/// Rows of WeightStatisticsArgs::measures.
+enum WeightMeasure : std::int32_t {
+  kMeasureLargest = 0,        // max |scale * w| [LSB], NaN left out
+  kMeasureRoundingError = 1,  // root mean square of integer minus clipped weight [LSB], NaN left out
+};
+constexpr std::int32_t kNumWeightMeasures = 2;
+
+/// Statistics of weight [out_features, in_features] in one pass; the same bits on every device and for any split.
+template <class T>
+struct WeightStatisticsArgs {
+  const T* weight;
+  std::int64_t out_features;
+  std::int64_t in_features;
+  math::WeightTransform transform;
+  std::int64_t* counts;  // [kNumWeightCounts]
+  double* measures;      // [kNumWeightMeasures]
+  std::int64_t* hash;    // [1], the bits of math::finish_hash
+};
+
+/// out[k] = (pre, post, weight) with post outer and pre inner, zeros included: k = post * in_features + pre.
+/// `nan_count`, where not null, receives the number of NaN weights (their entry holds nan_weight<int16_t>()).
+template <class T>
+struct ConnectionsArgs {
+  const T* weight;
+  std::int64_t out_features;
+  std::int64_t in_features;
+  math::WeightTransform transform;
+  std::int32_t* out;  // [out_features * in_features, 3]
+  std::int64_t* nan_count;
+};
+
+#define GRADSPIKE_WEIGHT_KERNELS(Exec)                                            \
+  template <class T>                                                              \
+  void linear_saturating(const Exec& exec, const LinearSaturatingArgs<T>& args);  \
+  template <class T>                                                              \
+  void straight_through(const Exec& exec, const StraightThroughArgs<T>& args);    \
+  template <class T, class Q>                                                     \
+  void hardware_weights(const Exec& exec, const HardwareWeightsArgs<T, Q>& args); \
+  template <class T>                                                              \
+  void weight_statistics(const Exec& exec, const WeightStatisticsArgs<T>& args);  \
+  template <class T>                                                              \
+  void connections(const Exec& exec, const ConnectionsArgs<T>& args);
+
+GRADSPIKE_WEIGHT_KERNELS(CpuExec)
+GRADSPIKE_WEIGHT_KERNELS(CudaExec)
+#undef GRADSPIKE_WEIGHT_KERNELS
+
+}  // namespace gradspike::kernels

@@ -1,0 +1,330 @@
+// Current-based leaky integrate-and-fire (LIF) and leaky integrator (LI) in discrete time: coefficients, one step, and
+// one step of the adjoint.
+//
+//   membrane':  v + k (i + g (leak - v))      with the old i and v;  k = dt/C, g = C/tau_mem
+//   current':   i d + x                       d = 1 - dt/tau_syn
+//   spike:      z = [v' > threshold], strict
+//   reset:      v' = reset where z; no gradient flows through z into the reset
+//   refractory: while the counter is above zero the spike is suppressed and v' = reset
+//
+// Source: forward Euler of Billaudelle et al. 2022 (doi 10.1016/j.neunet.2022.04.007) in the operation order of
+// hxtorch.spiking's LIF, one step of synaptic delay included. The order of operations is part of the contract.
+#pragma once
+
+#include <cstdint>
+#include <cstring>
+
+#include "csrc/math/arithmetic.h"
+#include "csrc/math/surrogate.h"
+
+namespace gradspike::math {
+
+// ---- coefficients ------------------------------------------------------------------------------------------------
+
+/// Rows of a coefficient table [coefficient, neuron]. LI uses the first four.
+enum LifRow : std::int32_t {
+  kInputGain = 0,        // k = dt/C
+  kLeakConductance = 1,  // g = C/tau_mem
+  kCurrentDecay = 2,     // d = 1 - dt/tau_syn
+  kLeak = 3,
+  kReset = 4,
+  kThreshold = 5,
+  kRefractorySteps = 6,  // a whole number of steps
+};
+constexpr std::int32_t kNumLiCoefficients = 4;
+constexpr std::int32_t kNumLifCoefficients = 7;
+
+/// Rows of a state tensor [state, batch, neuron]. LI uses the first two.
+enum LifStateRow : std::int32_t { kStateCurrent = 0, kStateMembrane = 1, kStateRefractory = 2 };
+constexpr std::int32_t kNumLiStates = 2;
+constexpr std::int32_t kNumLifStates = 3;
+
+/// A neuron parameter: either a number (kept in double) or an element of a tensor of the neuron's arithmetic.
+template <class T>
+struct Operand {
+  bool is_number;
+  double number;
+  T value;
+
+  GRADSPIKE_HD T rounded() const { return is_number ? static_cast<T>(number) : value; }
+  GRADSPIKE_HD T reciprocal() const { return div(T{1}, rounded()); }
+};
+
+/// The coefficient rule: where all operands are numbers, computed in double and rounded once; where any is a tensor, in
+/// the tensor's arithmetic in the order that eager PyTorch uses (a number over a tensor is number * reciprocal).
+template <class T>
+GRADSPIKE_HD T input_gain(const Operand<T>& capacitance, double dt) {
+  return capacitance.is_number ? static_cast<T>(div(dt, capacitance.number))
+                               : mul(capacitance.reciprocal(), static_cast<T>(dt));
+}
+
+template <class T>
+GRADSPIKE_HD T leak_conductance(const Operand<T>& capacitance, const Operand<T>& tau_mem) {
+  return capacitance.is_number && tau_mem.is_number ? static_cast<T>(div(capacitance.number, tau_mem.number))
+                                                    : mul(capacitance.rounded(), tau_mem.reciprocal());
+}
+
+template <class T>
+GRADSPIKE_HD T current_decay(const Operand<T>& tau_syn, double dt) {
+  return tau_syn.is_number ? static_cast<T>(sub(1.0, div(dt, tau_syn.number)))
+                           : sub(T{1}, mul(tau_syn.reciprocal(), static_cast<T>(dt)));
+}
+
+/// Fractions of a step count as a whole one. A time within one part in a million of a whole number of steps is that
+/// number: 3e-6 s in steps of 1e-6 s are 3 steps although neither time is exact in binary.
+template <class T>
+GRADSPIKE_HD T refractory_steps(const Operand<T>& refractory_time, double dt) {
+  const double seconds =
+      refractory_time.is_number ? refractory_time.number : static_cast<double>(refractory_time.value);
+  const double steps = div(seconds, dt);
+  return static_cast<T>(ceil(mul(steps, 1.0 - 1e-6)));
+}
+
+template <class T>
+struct LifCoefficients {
+  T input_gain;
+  T leak_conductance;
+  T current_decay;
+  T leak;
+  T reset;
+  T threshold;
+  T refractory_steps;
+};
+
+// ---- forward -----------------------------------------------------------------------------------------------------
+
+template <class T>
+struct LifState {
+  T current;
+  T membrane;
+  T refractory;  // remaining refractory steps
+};
+
+/// What one step gives besides the new state.
+template <class T>
+struct LifStep {
+  T spike;
+  T saved;  // membrane before the reset, or refractory_mark: all that the backward needs
+};
+
+/// The NaN with this payload marks refractory steps in the saved trace. Arithmetic gives NaNs of payload zero, so a
+/// diverged membrane is never taken for it.
+GRADSPIKE_HD float refractory_mark(float) {
+  const std::uint32_t bits = 0x7FC5A5A5U;
+  float mark;
+  memcpy(&mark, &bits, sizeof mark);
+  return mark;
+}
+GRADSPIKE_HD double refractory_mark(double) {
+  const std::uint64_t bits = 0x7FF8A5A5A5A5A5A5ULL;
+  double mark;
+  memcpy(&mark, &bits, sizeof mark);
+  return mark;
+}
+GRADSPIKE_HD bool is_refractory_mark(float x) {
+  std::uint32_t bits;
+  memcpy(&bits, &x, sizeof bits);
+  return bits == 0x7FC5A5A5U;
+}
+GRADSPIKE_HD bool is_refractory_mark(double x) {
+  std::uint64_t bits;
+  memcpy(&bits, &x, sizeof bits);
+  return bits == 0x7FF8A5A5A5A5A5A5ULL;
+}
+
+/// v + k (i + g (leak - v))
+template <class T>
+GRADSPIKE_HD T integrate_membrane(T current, T membrane, T input_gain, T leak_conductance, T leak) {
+  return add(membrane, mul(input_gain, add(current, mul(leak_conductance, sub(leak, membrane)))));
+}
+
+/// i d + x
+template <class T>
+GRADSPIKE_HD T integrate_current(T current, T input, T current_decay) {
+  return add(mul(current, current_decay), input);
+}
+
+/// (1 - z) v + z reset, for spike counts that are not only 0 and 1.
+template <class T>
+GRADSPIKE_HD T blend(T z, T v, T reset) {
+  return add(mul(sub(T{1}, z), v), mul(z, reset));
+}
+
+/// One step without measured data. `kRefractory` false is for refractory_steps == 0 everywhere: same bits, less work.
+template <bool kRefractory, class T>
+GRADSPIKE_HD LifStep<T> lif_step(LifState<T>& state, T input, const LifCoefficients<T>& c) {
+  const T before = integrate_membrane(state.current, state.membrane, c.input_gain, c.leak_conductance, c.leak);
+  state.current = integrate_current(state.current, input, c.current_decay);
+  const bool crosses = before > c.threshold;
+  if constexpr (!kRefractory) {
+    state.membrane = crosses ? c.reset : before;
+    return {crosses ? T{1} : T{0}, before};
+  } else {
+    const bool blocked = state.refractory > T{0};
+    const bool spikes = crosses && !blocked;
+    const T remaining = blocked ? sub(state.refractory, T{1}) : T{0};
+    state.membrane = (crosses || blocked) ? c.reset : before;
+    state.refractory = spikes ? c.refractory_steps : (remaining > T{0} ? remaining : T{0});
+    return {spikes ? T{1} : T{0}, blocked ? refractory_mark(T{}) : before};
+  }
+}
+
+/// Measured data of one step: null pointers where nothing was measured.
+template <class T>
+struct Measured {
+  const T* spike;
+  const T* membrane;
+};
+
+/// One step in which measured spikes or membranes replace the model's values in the forward pass (in-the-loop
+/// training). With a measured membrane there is no reset; measured spikes may be counts.
+template <class T>
+GRADSPIKE_HD LifStep<T> lif_step_measured(LifState<T>& state, T input, const LifCoefficients<T>& c,
+                                          const Measured<T>& measured) {
+  const T model = integrate_membrane(state.current, state.membrane, c.input_gain, c.leak_conductance, c.leak);
+  const T before = measured.membrane != nullptr ? *measured.membrane : model;
+  state.current = integrate_current(state.current, input, c.current_decay);
+  const bool blocked = state.refractory > T{0};
+  const T crosses = before > c.threshold ? T{1} : T{0};
+  const T fired = measured.spike != nullptr ? *measured.spike : crosses;
+  const T spike = measured.spike != nullptr ? *measured.spike : (blocked ? T{0} : crosses);
+  if (measured.membrane != nullptr) {
+    state.membrane = before;
+  } else {
+    state.membrane = blocked ? c.reset : blend(fired, before, c.reset);
+  }
+  const T remaining = blocked ? sub(state.refractory, T{1}) : T{0};
+  state.refractory = blend(spike, remaining > T{0} ? remaining : T{0}, c.refractory_steps);
+  return {spike, blocked ? refractory_mark(T{}) : before};
+}
+
+/// One step of the leaky integrator; `measured` is null where nothing was measured.
+template <class T>
+GRADSPIKE_HD void li_step(LifState<T>& state, T input, const LifCoefficients<T>& c, const T* measured) {
+  const T model = integrate_membrane(state.current, state.membrane, c.input_gain, c.leak_conductance, c.leak);
+  state.current = integrate_current(state.current, input, c.current_decay);
+  state.membrane = measured != nullptr ? *measured : model;
+}
+
+// ---- adjoint -----------------------------------------------------------------------------------------------------
+
+/// Gradients carried backwards in time: to i[t] and to v[t] (after reset).
+template <class T>
+struct LifAdjoint {
+  T current;
+  T membrane;
+};
+
+/// What the adjoint of one step gives besides the carried gradients.
+template <class T>
+struct LifAdjointStep {
+  T input;      // dL/dx[t]
+  T before;     // gradient to the membrane before the reset
+  T reset;      // contribution to dL/dreset
+  T surrogate;  // surrogate gradient at this step; minus the contribution to dL/dthreshold
+};
+
+/// Carries `before` through v' = v + k (i + g (leak - v)) and the current through i' = i d + x.
+template <class T>
+GRADSPIKE_HD void integrate_adjoint(LifAdjoint<T>& adjoint, T before, const LifCoefficients<T>& c) {
+  adjoint.current = add(mul(adjoint.current, c.current_decay), mul(before, c.input_gain));
+  adjoint.membrane = mul(before, sub(T{1}, mul(c.input_gain, c.leak_conductance)));
+}
+
+/// One step back in time; `adjoint` holds the gradients to i[t] and v[t] and is left with those to i[t-1] and v[t-1].
+template <class T>
+GRADSPIKE_HD LifAdjointStep<T> lif_adjoint_step(LifAdjoint<T>& adjoint, T saved, T grad_spike, T alpha,
+                                                Surrogate surrogate, const LifCoefficients<T>& c) {
+  const bool blocked = is_refractory_mark(saved);
+  const bool crosses = saved > c.threshold;
+  LifAdjointStep<T> step;
+  step.input = adjoint.current;
+  step.surrogate = blocked ? T{0} : surrogate_gradient(grad_spike, sub(saved, c.threshold), alpha, surrogate);
+  step.reset = (blocked || crosses) ? adjoint.membrane : T{0};
+  step.before = (blocked || crosses) ? step.surrogate : add(adjoint.membrane, step.surrogate);
+  integrate_adjoint(adjoint, step.before, c);
+  return step;
+}
+
+/// The same with measured data: the values are the measured ones, the gradients the model's.
+template <class T>
+GRADSPIKE_HD LifAdjointStep<T> lif_adjoint_step_measured(LifAdjoint<T>& adjoint, T saved, T grad_spike, T alpha,
+                                                         Surrogate surrogate, const LifCoefficients<T>& c,
+                                                         const Measured<T>& measured) {
+  const bool blocked = is_refractory_mark(saved);
+  const T fired = measured.membrane != nullptr ? T{0}
+                  : measured.spike != nullptr  ? *measured.spike
+                                               : (saved > c.threshold ? T{1} : T{0});
+  LifAdjointStep<T> step;
+  step.input = adjoint.current;
+  step.surrogate = blocked ? T{0} : surrogate_gradient(grad_spike, sub(saved, c.threshold), alpha, surrogate);
+  step.reset = blocked ? adjoint.membrane : mul(fired, adjoint.membrane);
+  step.before = blocked ? T{0} : add(mul(sub(T{1}, fired), adjoint.membrane), step.surrogate);
+  integrate_adjoint(adjoint, step.before, c);
+  return step;
+}
+
+/// v[t] after the reset, from the saved trace.
+template <class T>
+GRADSPIKE_HD T membrane_after_reset(T saved, const LifCoefficients<T>& c, const Measured<T>& measured) {
+  if (measured.membrane != nullptr) {
+    return *measured.membrane;
+  }
+  if (is_refractory_mark(saved)) {
+    return c.reset;
+  }
+  return measured.spike != nullptr ? blend(*measured.spike, saved, c.reset) : (saved > c.threshold ? c.reset : saved);
+}
+
+/// Sums over time of the gradients to the coefficients of one neuron and batch entry, in the order of LifRow.
+template <class T>
+struct CoefficientGradients {
+  T input_gain = T{0};
+  T leak_conductance = T{0};
+  T current_decay = T{0};
+  T leak = T{0};
+  T reset = T{0};
+  T threshold = T{0};
+
+  /// Adds step t: `current` and `membrane` are i[t-1] and v[t-1], `grad_current` is dL/di[t].
+  GRADSPIKE_HD void accumulate(const LifAdjointStep<T>& step, T current, T membrane, T grad_current,
+                               const LifCoefficients<T>& c) {
+    const T distance = sub(c.leak, membrane);
+    const T gained = mul(step.before, c.input_gain);
+    input_gain = add(input_gain, mul(step.before, add(current, mul(c.leak_conductance, distance))));
+    leak_conductance = add(leak_conductance, mul(gained, distance));
+    current_decay = add(current_decay, mul(grad_current, current));
+    leak = add(leak, mul(gained, c.leak_conductance));
+    reset = add(reset, step.reset);
+    threshold = sub(threshold, step.surrogate);
+  }
+};
+constexpr std::int32_t kNumCoefficientGradients = 6;
+
+/// Rows of the parameter gradients [parameter, neuron].
+enum LifParameterRow : std::int32_t {
+  kGradLeak = 0,
+  kGradReset = 1,
+  kGradThreshold = 2,
+  kGradTauMem = 3,
+  kGradTauSyn = 4,
+  kGradCapacitance = 5,
+};
+constexpr std::int32_t kNumParameterGradients = 6;
+
+/// Chain rule from the coefficients to tau_mem, tau_syn and C, in double.
+struct TimeConstantGradients {
+  double tau_mem;
+  double tau_syn;
+  double capacitance;
+};
+
+GRADSPIKE_HD TimeConstantGradients time_constant_gradients(double grad_input_gain, double grad_leak_conductance,
+                                                           double grad_current_decay, double tau_mem, double tau_syn,
+                                                           double capacitance, double dt) {
+  return {-mul(grad_leak_conductance, div(capacitance, mul(tau_mem, tau_mem))),
+          mul(grad_current_decay, div(dt, mul(tau_syn, tau_syn))),
+          sub(div(grad_leak_conductance, tau_mem), mul(grad_input_gain, div(dt, mul(capacitance, capacitance))))};
+}
+
+}  // namespace gradspike::math

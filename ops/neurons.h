@@ -1,0 +1,114 @@
+// What the neuron operators share: parameters as numbers or tensors, coefficient tables, state and trace checks.
+#pragma once
+
+#include <string>
+
+#include <ATen/ops/sum.h>
+#include <c10/core/SymBool.h>
+
+#include "csrc/kernels/lif.h"
+#include "ops/execution.h"
+#include "ops/names.h"
+#include "ops/weights.h"
+
+namespace gradspike::ops {
+
+/// A 0-dim float64 CPU tensor counts as a number: coefficients of numbers are computed in double and rounded once.
+inline bool is_number(const at::Tensor& parameter) {
+  return parameter.dim() == 0 && parameter.scalar_type() == at::kDouble && parameter.is_cpu();
+}
+
+struct NamedParameter {
+  const char* name;
+  const at::Tensor& tensor;
+};
+
+/// Checks of an input [time, batch, neuron] and the parameters of its neurons.
+inline void check_neuron_input(const char* op, const at::Tensor& input, double dt,
+                               std::initializer_list<NamedParameter> parameters) {
+  TORCH_CHECK(is_float(input.scalar_type()), op, ": input must be float32, float64, float16 or bfloat16, got ",
+              input.scalar_type());
+  TORCH_CHECK(input.dim() == 3, op, ": input must have 3 dimensions [time, batch, neuron], got ", input.dim());
+  TORCH_CHECK(std::isfinite(dt) && dt > 0.0, op, ": dt must be finite and > 0, got ", dt);
+  for (const NamedParameter& p : parameters) {
+    TORCH_CHECK(is_float(p.tensor.scalar_type()), op, ": ", p.name, " must be floating point, got ",
+                p.tensor.scalar_type());
+    TORCH_CHECK(p.tensor.dim() <= 1, op, ": ", p.name, " must be a number or have 1 dimension [neuron], got ",
+                p.tensor.dim(), " dimensions");
+    TORCH_CHECK(p.tensor.dim() == 0 || p.tensor.device() == input.device(), op, ": ", p.name,
+                " must be on the device of input, ", input.device(), ", got ", p.tensor.device());
+    if (p.tensor.dim() == 1) {
+      TORCH_SYM_CHECK(p.tensor.sym_size(0).sym_eq(input.sym_size(2)), op, ": ", p.name,
+                      " must have one value per neuron, ", input.sym_size(2), ", got ", p.tensor.sym_size(0));
+    }
+  }
+}
+
+/// Checks of an optional tensor that has the shape, device and kind of another.
+inline void check_like(const char* op, const char* name, const std::optional<at::Tensor>& tensor,
+                       const at::Tensor& input, c10::SymIntArrayRef sizes, const char* shape) {
+  if (!tensor.has_value() || !tensor->defined()) {
+    return;
+  }
+  TORCH_CHECK(is_float(tensor->scalar_type()), op, ": ", name, " must be floating point, got ", tensor->scalar_type());
+  TORCH_CHECK(tensor->device() == input.device(), op, ": ", name, " must be on the device of input, ", input.device(),
+              ", got ", tensor->device());
+  TORCH_CHECK(tensor->dim() == static_cast<std::int64_t>(sizes.size()), op, ": ", name, " must have shape ", shape, " ",
+              sizes, ", got ", tensor->sym_sizes());
+  for (std::size_t d = 0; d < sizes.size(); ++d) {
+    TORCH_SYM_CHECK(tensor->sym_size(static_cast<std::int64_t>(d)).sym_eq(sizes[d]), op, ": ", name,
+                    " must have shape ", shape, " ", sizes, ", got ", tensor->sym_sizes());
+  }
+}
+
+/// Number of columns of the coefficient table: 1 where every parameter is the same for all neurons.
+inline c10::SymInt coefficient_columns(const at::Tensor& input, std::initializer_list<NamedParameter> parameters) {
+  for (const NamedParameter& p : parameters) {
+    if (p.tensor.dim() == 1) {
+      return input.sym_size(2);
+    }
+  }
+  return 1;
+}
+
+/// A parameter as the kernels take it, with the tensor that keeps its memory alive.
+template <class T>
+struct HeldParameter {
+  at::Tensor held;
+  kernels::Parameter<T> parameter;
+};
+
+enum class Range { kAny, kPositive, kNotNegative };
+
+template <class T>
+HeldParameter<T> read_parameter(const char* op, const char* name, const at::Tensor& tensor, const at::Tensor& like,
+                                Range range = Range::kAny) {
+  HeldParameter<T> read;
+  if (is_number(tensor)) {
+    read.parameter.number = *tensor.const_data_ptr<double>();
+    const double x = read.parameter.number;
+    TORCH_CHECK(range == Range::kAny || (std::isfinite(x) && (x > 0.0 || (range == Range::kNotNegative && x == 0.0))),
+                op, ": ", name, " must be finite and ", range == Range::kPositive ? "> 0" : ">= 0", ", got ", x);
+    return read;
+  }
+  read.held = tensor.to(like.options()).contiguous();
+  read.parameter = {read.held.template const_data_ptr<T>(), tensor.dim(), 0.0, false};
+  return read;
+}
+
+inline at::Tensor optional_to(const std::optional<at::Tensor>& tensor, at::ScalarType type) {
+  return tensor.has_value() && tensor->defined() ? tensor->to(type).contiguous() : at::Tensor();
+}
+
+/// A trace that was asked for, or an empty tensor.
+inline at::Tensor trace(bool asked, const at::Tensor& input) {
+  return asked ? empty_result(input.sizes(), input.options()) : at::empty({0}, input.options());
+}
+
+/// dL/dparameter from the double sums [parameter, neuron], in the shape, dtype and device of the parameter.
+inline at::Tensor parameter_gradient(const at::Tensor& sums, std::int64_t row, const at::Tensor& parameter) {
+  const at::Tensor per_neuron = sums.select(0, row);
+  return (parameter.dim() == 0 ? per_neuron.sum() : per_neuron).to(parameter.options());
+}
+
+}  // namespace gradspike::ops
