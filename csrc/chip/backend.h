@@ -1,0 +1,120 @@
+// What runs a mapped network: the chip, an emulator, a lab's own server.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "csrc/chip/mapping.h"
+#include "csrc/chip/network.h"
+#include "csrc/core/execution.h"
+
+namespace gradspike::chip {
+
+/// Spike counts of one input, [time, batch, neuron], contiguous and owned by the caller: whole numbers in 0..127.
+struct SpikeTensor {
+  enum class Type { kUint8, kFloat32 };
+  Type type = Type::kFloat32;
+  const void* data = nullptr;
+  std::int64_t steps = 0;
+  std::int64_t batch = 0;
+  std::int64_t size = 0;
+};
+
+constexpr std::int64_t kMaxSpikeCount = 127;
+
+/// State of one population, [state, batch, neuron], rows as in math::LifStateRow: 3 for LIF, 2 for LI.
+using StateTensor = std::vector<float>;
+
+struct CompileOptions {
+  std::string preset = "ideal";
+  std::uint64_t seed = 0;
+  std::map<std::string, double> constants;  // backend-specific, by name
+  std::string calibration;                  // backend-specific
+};
+
+struct RunOptions {
+  const CpuExec* exec = nullptr;             // null: serial
+  std::vector<std::string> record_membrane;  // populations; "*": all
+  std::vector<std::string> record_current;
+  /// By population name; those that are not given start at leak, without current, not refractory.
+  std::map<std::string, StateTensor> initial_states;
+};
+
+/// Recording of one population; what was not asked for is empty.
+struct PopulationRecord {
+  std::string name;
+  std::int64_t size = 0;
+  std::vector<std::uint8_t> spikes;  // [time, batch, neuron]; empty for leaky integrators
+  std::vector<float> membrane;       // [time, batch, neuron], after the reset
+  std::vector<float> current;        // [time, batch, neuron]
+  StateTensor final_state;
+};
+
+struct SpikeEvent {
+  std::int64_t step = 0;
+  std::int64_t batch = 0;
+  std::int64_t neuron = 0;
+};
+
+/// Nothing is lost without being counted.
+struct RunCounters {
+  std::int64_t events_sent = 0;     // into the chip, over all buses
+  std::int64_t spikes_on_chip = 0;  // of all populations
+  std::int64_t synapse_events = 0;  // synapses that responded with a weight other than 0
+  std::int64_t events_dropped = 0;  // asked for and not delivered
+  std::int64_t spikes_lost = 0;     // fired and not recorded
+};
+
+struct Observables {
+  std::string target;  // "emulator ideal", ...
+  std::int64_t steps = 0;
+  std::int64_t batch = 0;
+  std::vector<PopulationRecord> populations;  // in the order of the network
+  RunCounters counters;
+
+  /// Throws with the nearest names where there is none.
+  const PopulationRecord& population(const std::string& name) const;
+  /// Spikes of a population in order of batch entry, step, neuron.
+  std::vector<SpikeEvent> events(const std::string& name) const;
+  /// Spikes as float, [time, batch, neuron].
+  std::vector<float> spikes_as_float(const std::string& name) const;
+};
+
+/// A network that is ready to run. Immutable; may be run from several threads at once.
+class Program {
+ public:
+  Program() = default;
+  Program(const Program&) = delete;
+  Program& operator=(const Program&) = delete;
+  virtual ~Program() = default;
+  /// What results will carry as their target.
+  virtual std::string target() const = 0;
+};
+
+class Backend {
+ public:
+  Backend() = default;
+  Backend(const Backend&) = delete;
+  Backend& operator=(const Backend&) = delete;
+  virtual ~Backend() = default;
+
+  virtual std::string name() const = 0;
+  /// Throws where the mapping or the weights do not belong to the network, or an option is unknown.
+  virtual std::shared_ptr<const Program> compile(const Network& network, const Mapping& mapping, const Weights& weights,
+                                                 const CompileOptions& options) const = 0;
+  /// `inputs` in the order of Network::inputs. Throws for inputs that are no counts, naming the element.
+  virtual Observables run(const Program& program, const std::vector<SpikeTensor>& inputs,
+                          const RunOptions& options) const = 0;
+};
+
+/// Adds a backend; a name that is taken is replaced. "emulator" is built in.
+void register_backend(std::shared_ptr<const Backend> backend);
+std::vector<std::string> backend_names();
+/// The backend of this name; an empty name means the environment variable GRADSPIKE_BACKEND, and "emulator" where that
+/// is not set. Throws, with the list of those there are, for a name that is unknown: never another backend instead.
+std::shared_ptr<const Backend> find_backend(const std::string& name = "");
+
+}  // namespace gradspike::chip

@@ -1,0 +1,301 @@
+#include "csrc/chip/capacity.h"
+
+#include <algorithm>
+#include <limits>
+#include <map>
+#include <set>
+
+#include "csrc/chip/connections.h"
+#include "csrc/chip/geometry.h"
+#include "csrc/core/error.h"
+
+namespace gradspike::chip {
+
+std::string Misfit::text() const {
+  return detail::concatenate(layer.empty() ? "network" : "layer \"" + layer + "\"", ": ", quantity, ": needs ", need,
+                             ", limit ", limit, remedy.empty() ? "" : "; ", remedy);
+}
+
+bool Capacity::mappable() const {
+  return std::none_of(misfits.begin(), misfits.end(), [](const Misfit& misfit) { return misfit.blocks_mapping; });
+}
+
+namespace {
+
+/// Synapse rows that one neuron needs.
+struct FanIn {
+  std::int64_t connections = 0;
+  std::int64_t excitatory = 0;
+  std::int64_t inhibitory = 0;
+  std::int64_t rows() const { return excitatory + inhibitory; }
+};
+
+/// Connections per row of the weight matrix.
+std::vector<std::int64_t> connections_per_row(const Projection& projection) {
+  const auto out = static_cast<std::size_t>(projection.out_features);
+  const auto in = static_cast<std::size_t>(projection.in_features);
+  std::vector<std::int64_t> counts(out, projection.in_features);
+  for (std::size_t row = 0; !projection.mask.empty() && row < out; ++row) {
+    const auto begin = projection.mask.begin() + static_cast<std::ptrdiff_t>(row * in);
+    counts[row] = std::count(begin, begin + static_cast<std::ptrdiff_t>(in), true);
+  }
+  return counts;
+}
+
+std::vector<std::vector<FanIn>> fan_ins(const Network& network) {
+  std::vector<std::vector<FanIn>> result;
+  for (const Population& population : network.populations) {
+    result.emplace_back(static_cast<std::size_t>(population.size));
+  }
+  for (const Projection& projection : network.projections) {
+    const std::vector<std::int64_t> counts = connections_per_row(projection);
+    const std::vector<std::int64_t> rows = network.expanded_rows(projection);
+    for (std::size_t post = 0; post < rows.size(); ++post) {
+      if (rows[post] >= 0) {
+        FanIn& fan_in = result[static_cast<std::size_t>(projection.target)][post];
+        const std::int64_t count = counts[static_cast<std::size_t>(rows[post])];
+        fan_in.connections += count;
+        fan_in.excitatory += count * excitatory_parts(projection);
+        fan_in.inhibitory += count * inhibitory_parts(projection);
+      }
+    }
+  }
+  return result;
+}
+
+void check_circuits(Capacity& capacity) {
+  if (capacity.circuits > kNeuronCircuits) {
+    const std::int64_t chips = (capacity.circuits + kNeuronCircuits - 1) / kNeuronCircuits;
+    capacity.misfits.push_back(
+        {"", "neuron circuits", capacity.circuits, kNeuronCircuits,
+         detail::concatenate("remove ", capacity.circuits - kNeuronCircuits, " neurons; all of them take at least ",
+                             chips, " chips or runs, and one is mapped here")});
+  }
+}
+
+/// Rows of the neuron with the largest fan-in of each population.
+void check_fan_in(const Network& network, const std::vector<std::vector<FanIn>>& fan_in, Capacity& capacity) {
+  for (std::size_t p = 0; p < fan_in.size(); ++p) {
+    const auto worst = std::max_element(fan_in[p].begin(), fan_in[p].end(),
+                                        [](const FanIn& a, const FanIn& b) { return a.rows() < b.rows(); });
+    if (worst == fan_in[p].end() || worst->rows() <= kSynapseRows) {
+      continue;
+    }
+    const std::int64_t circuits = (worst->rows() + kSynapseRows - 1) / kSynapseRows;
+    capacity.misfits.push_back(
+        {network.populations[p].name, "synapse rows of one neuron", worst->rows(), kSynapseRows,
+         detail::concatenate("neuron ", worst - fan_in[p].begin(), " has ", worst->connections,
+                             " connections that take ", worst->excitatory, " excitatory and ", worst->inhibitory,
+                             " inhibitory rows (a neuron takes at most 128 signed or 256 unsigned inputs with bounds "
+                             "within 63); remove connections of ",
+                             worst->rows() - kSynapseRows, " rows; all of them need ", circuits,
+                             " circuits per neuron, and this mapper gives each neuron one")});
+  }
+}
+
+std::string float_text(float value) {
+  std::ostringstream out;
+  out.precision(9);
+  out << value;
+  return out.str();
+}
+
+/// The chip adds synaptic currents in one unit: each projection into a population must have the same.
+void check_scales(const Network& network, Capacity& capacity) {
+  for (std::size_t p = 0; p < network.populations.size(); ++p) {
+    std::set<float> factors;
+    std::string list;
+    for (const Projection& projection : network.projections) {
+      if (static_cast<std::size_t>(projection.target) == p) {
+        factors.insert(projection.factor);
+        list += (list.empty() ? "\"" : ", \"") + projection.name + "\" (" + float_text(projection.scale) +
+                (projection.units == Units::kModel ? "" : " in LSB") + ")";
+      }
+    }
+    if (factors.size() > 1) {
+      capacity.misfits.push_back(
+          {network.populations[p].name, "weight scales of its projections", static_cast<std::int64_t>(factors.size()),
+           1, "give these projections the same scale: " + list + "; the ideal emulator runs it", false});
+    }
+  }
+}
+
+void refuse(Capacity& capacity, const Projection& projection, const char* quantity, std::int64_t need,
+            const std::string& remedy) {
+  capacity.misfits.push_back({projection.name, quantity, need, 0, remedy});
+}
+
+void check_wish(const Network& network, const Projection& projection,
+                std::map<std::int32_t, std::vector<AtomicNeuronOnDLS>>& wishes, Capacity& capacity) {
+  const std::int64_t size = network.populations[static_cast<std::size_t>(projection.target)].size;
+  try {
+    const std::vector<AtomicNeuronOnDLS> wish = parse_neuron_wish(projection.chip_coordinate, size);
+    const auto [known, added] = wishes.emplace(projection.target, wish);
+    if (!added && known->second != wish) {
+      refuse(capacity, projection, "contradicting chip coordinates", 1,
+             "another projection into the same population wishes other circuits");
+    }
+  } catch (const Error& error) {
+    refuse(capacity, projection, "chip coordinates that cannot be honoured", 1, error.what());
+  }
+}
+
+void check_wished_circuits(const Network& network, const std::map<std::int32_t, std::vector<AtomicNeuronOnDLS>>& wishes,
+                           Capacity& capacity) {
+  std::map<std::int32_t, std::int32_t> owners;
+  for (const auto& [population, circuits] : wishes) {
+    for (const AtomicNeuronOnDLS& circuit : circuits) {
+      const auto [owner, added] = owners.emplace(circuit.to_enum(), population);
+      if (!added) {
+        const auto name = [&network](std::int32_t p) { return network.populations[static_cast<std::size_t>(p)].name; };
+        capacity.misfits.push_back({name(population), "neurons on " + circuit.str(), 2, 1,
+                                    "it is also wished by population \"" + name(owner->second) + "\""});
+        break;
+      }
+    }
+  }
+}
+
+/// What this version of the mapper does not do, by name.
+void check_features(const Network& network, Capacity& capacity) {
+  std::map<std::int32_t, std::vector<AtomicNeuronOnDLS>> wishes;
+  for (const Projection& projection : network.projections) {
+    if (projection.delay_steps != 0) {
+      refuse(capacity, projection, "delayed steps", projection.delay_steps,
+             "recurrent projections are not mapped, nor others with a delay");
+    }
+    if (!projection.execution_instance.empty()) {
+      refuse(capacity, projection, "chosen execution instances", 1,
+             "all layers are mapped to one run of one chip; leave execution_instance empty, got \"" +
+                 projection.execution_instance + "\"");
+    }
+    if (!projection.plasticity_rule.empty()) {
+      refuse(capacity, projection, "plasticity rules", 1,
+             "plasticity rules are not mapped; remove \"" + projection.plasticity_rule + "\"");
+    }
+    if (!projection.chip_coordinate.empty()) {
+      check_wish(network, projection, wishes, capacity);
+    }
+  }
+  check_wished_circuits(network, wishes, capacity);
+}
+
+/// Two sets of neurons, one per hemisphere, must exist whose excitatory and inhibitory rows add up to 256 each: a row
+/// has one sign for all its columns. A set is best taken as all neurons within (e, 256 - e) for some e.
+void check_row_signs(const std::vector<std::vector<FanIn>>& fan_in, Capacity& capacity) {
+  std::set<std::pair<std::int64_t, std::int64_t>> needs;
+  for (const auto& population : fan_in) {
+    for (const FanIn& neuron : population) {
+      needs.emplace(neuron.excitatory, neuron.inhibitory);
+    }
+  }
+  std::int64_t best = std::numeric_limits<std::int64_t>::max();
+  for (const auto& corner : needs) {
+    std::int64_t excitatory = 0;
+    std::int64_t inhibitory = 0;
+    for (const auto& [e, i] : needs) {
+      if (e > corner.first || i > kSynapseRows - corner.first) {
+        excitatory = std::max(excitatory, e);
+        inhibitory = std::max(inhibitory, i);
+      }
+    }
+    best = std::min(best, excitatory + inhibitory);
+  }
+  if (!needs.empty() && best > kSynapseRows) {
+    capacity.misfits.push_back({"", "synapse rows of one hemisphere", best, kSynapseRows,
+                                "a row has one sign for all its neurons; however the neurons are divided over both "
+                                "hemispheres, the most excitatory and the most inhibitory inputs of one of them exceed "
+                                "its rows: balance the fan-in of the layers"});
+  }
+}
+
+/// A neuron's spikes reach one PADI bus class, 64 rows of each hemisphere. Sources that take r rows or more of one
+/// target fit floor(64 / r) times into a class, and there are four.
+void check_bus_classes(const Network& network, Capacity& capacity) {
+  const NeuronIndex index(network);
+  std::map<std::pair<std::int64_t, std::int64_t>, std::int64_t> rows;  // (target, source) -> rows
+  std::map<std::int64_t, std::int32_t> population_of;
+  for (const SynapseRequest& request : expand_synapses(network, index)) {
+    if (request.source >= index.num_inputs()) {
+      ++rows[{request.target, request.source}];
+      population_of[request.target] = network.projections[static_cast<std::size_t>(request.projection)].target;
+    }
+  }
+  std::map<std::int64_t, std::map<std::int64_t, std::int64_t, std::greater<>>> histogram;  // target -> rows -> sources
+  for (const auto& [pair, count] : rows) {
+    ++histogram[pair.first][count];
+  }
+  std::set<std::int32_t> reported;
+  for (const auto& [target, counts] : histogram) {
+    std::int64_t sources = 0;
+    for (const auto& [r, count] : counts) {
+      sources += count;
+      const std::int64_t limit = kBusesPerHemisphere * (kRowsPerBus / r);
+      const std::int32_t population = population_of[target];
+      if (sources > limit && reported.insert(population).second) {
+        capacity.misfits.push_back(
+            {network.populations[static_cast<std::size_t>(population)].name, "on-chip sources of one neuron", sources,
+             limit,
+             detail::concatenate("each takes ", r, " rows or more, and the 64 rows of a PADI bus hold ",
+                                 kRowsPerBus / r, " such sources; remove ", sources - limit, " of them")});
+      }
+    }
+  }
+}
+
+/// Every source needs an address of its own.
+void check_addresses(const Network& network, Capacity& capacity) {
+  std::vector<std::vector<bool>> used;
+  for (const Input& input : network.inputs) {
+    used.emplace_back(static_cast<std::size_t>(input.size), false);
+  }
+  for (const Projection& projection : network.projections) {
+    for (const ColumnRun& run : projection.columns) {
+      for (std::int64_t i = 0; run.source.kind == NodeRef::Kind::kInput && i < run.count; ++i) {
+        used[static_cast<std::size_t>(run.source.index)][static_cast<std::size_t>(run.first + i * run.step)] = true;
+      }
+    }
+  }
+  for (const std::vector<bool>& input : used) {
+    capacity.external_sources += std::count(input.begin(), input.end(), true);
+  }
+  const std::int64_t need = capacity.external_sources + capacity.circuits;
+  if (need > kChipAddresses) {
+    capacity.misfits.push_back({"", "addresses of sources", need, kChipAddresses,
+                                detail::concatenate("drop ", need - kChipAddresses, " input neurons or neurons")});
+  }
+}
+
+}  // namespace
+
+Capacity check_capacity(const Network& network) {
+  validate(network);
+  Capacity capacity;
+  const std::vector<std::vector<FanIn>> fan_in = fan_ins(network);
+  for (std::size_t p = 0; p < fan_in.size(); ++p) {
+    PopulationNeed need;
+    need.name = network.populations[p].name;
+    need.circuits = network.populations[p].size;
+    for (const FanIn& neuron : fan_in[p]) {
+      need.excitatory_rows = std::max(need.excitatory_rows, neuron.excitatory);
+      need.inhibitory_rows = std::max(need.inhibitory_rows, neuron.inhibitory);
+      need.synapses += neuron.rows();
+    }
+    capacity.circuits += need.circuits;
+    capacity.synapses += need.synapses;
+    capacity.populations.push_back(std::move(need));
+  }
+  check_circuits(capacity);
+  check_fan_in(network, fan_in, capacity);
+  const bool within_limits = capacity.misfits.empty();
+  check_scales(network, capacity);
+  check_features(network, capacity);
+  check_addresses(network, capacity);
+  if (within_limits) {  // else the numbers behind these checks are meaningless, or too many
+    check_row_signs(fan_in, capacity);
+    check_bus_classes(network, capacity);
+  }
+  return capacity;
+}
+
+}  // namespace gradspike::chip

@@ -1,0 +1,55 @@
+// A network with its integers on the way to a backend: checked, mapped, compiled, run. Shared by the C++ program and
+// the operators; holds no Torch.
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "csrc/chip/backend.h"
+#include "csrc/chip/mapping.h"
+#include "csrc/chip/network.h"
+#include "csrc/chip/report.h"
+
+namespace gradspike::chip {
+
+class Deployment {
+ public:
+  /// Registers the network; an earlier network of its name is replaced.
+  explicit Deployment(Network network);
+
+  const Network& network() const { return network_; }
+  std::uint64_t generation() const { return generation_; }
+  /// True where a network of this name was read after this one.
+  bool is_stale() const;
+
+  /// The report on one chip, from the untrained description; `weights` adds the losses of the integers.
+  Report check(const std::string& target, const std::map<std::string, WeightLosses>& weights) const;
+
+  /// The mapping, made at the first call. Throws with every misfit where the network does not fit.
+  std::shared_ptr<const Mapping> mapping();
+  /// Takes a stored mapping. Throws where it is not one of this network or the checker finds it wrong.
+  void set_mapping(Mapping mapping);
+
+  /// Makes a program for `backend` ("" is the default one) with these integers, and notes their hashes as written.
+  void compile(const std::string& backend, const CompileOptions& options, const Weights& weights);
+  /// Runs what was compiled last. Throws where nothing was, or where the network has been read again since.
+  Observables run(const std::vector<SpikeTensor>& inputs, const RunOptions& options) const;
+  /// The target of the compiled program.
+  std::string target() const;
+  /// Whether these integers differ from those that the compiled program holds.
+  bool changed(const Weights& weights) const;
+
+ private:
+  void require_fresh() const;
+
+  Network network_;
+  std::uint64_t generation_ = 0;
+  std::shared_ptr<const Mapping> mapping_;
+  std::shared_ptr<const Backend> backend_;
+  std::shared_ptr<const Program> program_;
+  std::map<std::string, std::uint64_t> written_;  // by projection
+};
+
+}  // namespace gradspike::chip

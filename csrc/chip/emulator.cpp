@@ -1,0 +1,279 @@
+#include "csrc/chip/emulator.h"
+
+#include <algorithm>
+#include <mutex>
+
+#include "csrc/chip/emulator_program.h"
+#include "csrc/chip/names.h"
+#include "csrc/core/error.h"
+#include "csrc/math/arithmetic.h"
+
+namespace gradspike::chip {
+namespace {
+
+std::size_t at(std::int64_t i) { return static_cast<std::size_t>(i); }
+
+std::int64_t num_states(const CompiledPopulation& population) {
+  return population.fires ? math::kNumLifStates : math::kNumLiStates;
+}
+
+bool recorded(const std::vector<std::string>& wanted, const std::string& name) {
+  return std::any_of(wanted.begin(), wanted.end(),
+                     [&name](const std::string& entry) { return entry == "*" || entry == name; });
+}
+
+class EmulatorRun {
+ public:
+  EmulatorRun(const EmulatorProgram& program, const std::vector<SpikeTensor>& inputs, const RunOptions& options)
+      : program_(program), inputs_(inputs), options_(options) {
+    check_inputs();
+    check_names(options.record_membrane);
+    check_names(options.record_current);
+    check_states();
+    prepare();
+  }
+
+  Observables run() {
+    const CpuExec serial;
+    const CpuExec& exec = options_.exec != nullptr ? *options_.exec : serial;
+    exec.for_each_range(result_.batch, 1, [this](std::int64_t begin, std::int64_t end) {
+      Worker worker(*this);
+      for (std::int64_t b = begin; b < end; ++b) {
+        worker.run_entry(b);
+      }
+      const std::lock_guard<std::mutex> lock(mutex_);
+      add(worker.counters);
+    });
+    return std::move(result_);
+  }
+
+ private:
+  /// The state of the batch entry that a thread works on.
+  struct Worker {
+    explicit Worker(EmulatorRun& owner)
+        : run(owner), program(owner.program_), sums(at(program.num_slots)), states(at(program.num_neurons)) {}
+
+    void run_entry(std::int64_t b) {
+      load_states(b);
+      for (std::int64_t t = 0; t < run.result_.steps; ++t) {
+        std::fill(sums.begin(), sums.end(), 0);
+        for (std::size_t i = 0; i < run.inputs_.size(); ++i) {
+          send_input(i, t, b);
+        }
+        for (std::size_t p = 0; p < program.populations.size(); ++p) {
+          step(p, t, b);
+        }
+      }
+      store_states(b);
+    }
+
+    /// All events of one input in one step.
+    void send_input(std::size_t i, std::int64_t t, std::int64_t b) {
+      const SpikeTensor& tensor = run.inputs_[i];
+      const std::int64_t offset = (t * tensor.batch + b) * tensor.size;
+      for (std::int64_t n = 0; n < tensor.size; ++n) {
+        const std::int64_t count = tensor.type == SpikeTensor::Type::kUint8
+                                       ? static_cast<const std::uint8_t*>(tensor.data)[offset + n]
+                                       : static_cast<std::int64_t>(static_cast<const float*>(tensor.data)[offset + n]);
+        if (count != 0) {
+          const SourceRoute& route = program.input_routes[at(program.first_input[i] + n)];
+          counters.events_sent += count * route.events;
+          send(route, count);
+        }
+      }
+    }
+
+    void send(const SourceRoute& route, std::int64_t count) {
+      for (std::int64_t r = route.first; r < route.last; ++r) {
+        const Response& response = program.responses[at(r)];
+        sums[at(response.slot)] += count * response.weight;
+      }
+      counters.synapse_events += count * route.synapses;
+    }
+
+    float input_of(const CompiledPopulation& population, std::int64_t n) const {
+      const std::int32_t first = population.first_term[at(n)];
+      const std::int32_t last = population.first_term[at(n + 1)];
+      float input = 0.0F;
+      for (std::int32_t k = first; k < last; ++k) {
+        const Term& term = population.terms[at(k)];
+        const float value = math::mul(static_cast<float>(sums[at(term.slot)]), term.factor);
+        input = k == first ? value : math::add(input, value);
+      }
+      return input;
+    }
+
+    void step(std::size_t p, std::int64_t t, std::int64_t b) {
+      const CompiledPopulation& population = program.populations[p];
+      PopulationRecord& record = run.result_.populations[p];
+      const std::int64_t offset = (t * run.result_.batch + b) * population.size;
+      for (std::int64_t n = 0; n < population.size; ++n) {
+        math::LifState<float>& state = states[at(population.first_neuron + n)];
+        const math::LifCoefficients<float>& coefficients = population.coefficients[at(n)];
+        const float input = input_of(population, n);
+        if (population.fires) {
+          const bool fired = math::lif_step<true>(state, input, coefficients).spike != 0.0F;
+          record.spikes[at(offset + n)] = fired ? 1 : 0;
+          if (fired) {
+            ++counters.spikes_on_chip;
+            send(program.neuron_routes[at(population.first_neuron + n)], 1);
+          }
+        } else {
+          math::li_step<float>(state, input, coefficients, nullptr);
+        }
+        if (!record.membrane.empty()) {
+          record.membrane[at(offset + n)] = state.membrane;
+        }
+        if (!record.current.empty()) {
+          record.current[at(offset + n)] = state.current;
+        }
+      }
+    }
+
+    void load_states(std::int64_t b) {
+      for (const CompiledPopulation& population : program.populations) {
+        const auto given = run.options_.initial_states.find(population.name);
+        for (std::int64_t n = 0; n < population.size; ++n) {
+          math::LifState<float>& state = states[at(population.first_neuron + n)];
+          state = {0.0F, population.coefficients[at(n)].leak, 0.0F};
+          if (given != run.options_.initial_states.end()) {
+            const auto value = [&](std::int64_t row) {
+              return given->second[at((row * run.result_.batch + b) * population.size + n)];
+            };
+            state = {value(math::kStateCurrent), value(math::kStateMembrane),
+                     population.fires ? value(math::kStateRefractory) : 0.0F};
+          }
+        }
+      }
+    }
+
+    void store_states(std::int64_t b) {
+      for (std::size_t p = 0; p < program.populations.size(); ++p) {
+        const CompiledPopulation& population = program.populations[p];
+        StateTensor& final_state = run.result_.populations[p].final_state;
+        for (std::int64_t n = 0; n < population.size; ++n) {
+          const math::LifState<float>& state = states[at(population.first_neuron + n)];
+          const float values[] = {state.current, state.membrane, state.refractory};
+          for (std::int64_t row = 0; row < num_states(population); ++row) {
+            final_state[at((row * run.result_.batch + b) * population.size + n)] = values[row];
+          }
+        }
+      }
+    }
+
+    EmulatorRun& run;
+    const EmulatorProgram& program;
+    std::vector<std::int64_t> sums;
+    std::vector<math::LifState<float>> states;
+    RunCounters counters;
+  };
+
+  void check_inputs() {
+    GRADSPIKE_REQUIRE(inputs_.size() == program_.input_sizes.size(), "emulator: the network has ",
+                      program_.input_sizes.size(), " inputs, got ", inputs_.size());
+    for (std::size_t i = 0; i < inputs_.size(); ++i) {
+      const SpikeTensor& tensor = inputs_[i];
+      const std::string& name = program_.input_names[i];
+      GRADSPIKE_REQUIRE(tensor.steps >= 0 && tensor.batch >= 0 && tensor.size == program_.input_sizes[i],
+                        "emulator: input \"", name, "\" must be [time, batch, ", program_.input_sizes[i], "], got [",
+                        tensor.steps, ", ", tensor.batch, ", ", tensor.size, "]");
+      GRADSPIKE_REQUIRE(tensor.steps == inputs_[0].steps && tensor.batch == inputs_[0].batch, "emulator: input \"",
+                        name, "\" has ", tensor.steps, " steps and batch ", tensor.batch, ", input \"",
+                        program_.input_names[0], "\" has ", inputs_[0].steps, " and ", inputs_[0].batch);
+      const std::int64_t count = tensor.steps * tensor.batch * tensor.size;
+      GRADSPIKE_REQUIRE(count == 0 || tensor.data != nullptr, "emulator: input \"", name, "\" has no data");
+      for (std::int64_t k = 0; k < count; ++k) {
+        check_count(tensor, name, k);
+      }
+    }
+    result_.steps = inputs_.empty() ? 0 : inputs_[0].steps;
+    result_.batch = inputs_.empty() ? 0 : inputs_[0].batch;
+  }
+
+  static void check_count(const SpikeTensor& tensor, const std::string& name, std::int64_t k) {
+    const float value = tensor.type == SpikeTensor::Type::kUint8 ? static_cast<const std::uint8_t*>(tensor.data)[k]
+                                                                 : static_cast<const float*>(tensor.data)[k];
+    const bool counts = value >= 0.0F && value <= static_cast<float>(kMaxSpikeCount) &&
+                        static_cast<float>(static_cast<std::int32_t>(value)) == value;
+    GRADSPIKE_REQUIRE(counts, "emulator: input \"", name, "\" must hold whole numbers in 0..", kMaxSpikeCount, ", got ",
+                      value, " at step ", k / (tensor.batch * tensor.size), ", batch ", k / tensor.size % tensor.batch,
+                      ", neuron ", k % tensor.size);
+  }
+
+  const CompiledPopulation* find(const std::string& name) const {
+    for (const CompiledPopulation& population : program_.populations) {
+      if (population.name == name) {
+        return &population;
+      }
+    }
+    return nullptr;
+  }
+
+  [[noreturn]] void unknown_population(const std::string& name) const {
+    std::vector<std::string> names;
+    for (const CompiledPopulation& population : program_.populations) {
+      names.push_back(population.name);
+    }
+    GRADSPIKE_FAIL("emulator: the network has no population \"", name, "\"", nearest_text(name, names));
+  }
+
+  void check_names(const std::vector<std::string>& names) const {
+    for (const std::string& name : names) {
+      if (name != "*" && find(name) == nullptr) {
+        unknown_population(name);
+      }
+    }
+  }
+
+  void check_states() const {
+    for (const auto& [name, state] : options_.initial_states) {
+      const CompiledPopulation* population = find(name);
+      if (population == nullptr) {
+        unknown_population(name);
+      }
+      const std::int64_t need = num_states(*population) * result_.batch * population->size;
+      GRADSPIKE_REQUIRE(static_cast<std::int64_t>(state.size()) == need, "emulator: the initial state of population \"",
+                        name, "\" must be [", num_states(*population), ", ", result_.batch, ", ", population->size,
+                        "], got ", state.size(), " numbers");
+    }
+  }
+
+  void prepare() {
+    result_.target = program_.target();
+    for (const CompiledPopulation& population : program_.populations) {
+      const std::size_t elements = at(result_.steps * result_.batch * population.size);
+      PopulationRecord record;
+      record.name = population.name;
+      record.size = population.size;
+      record.spikes.resize(population.fires ? elements : 0);
+      record.membrane.resize(recorded(options_.record_membrane, population.name) ? elements : 0);
+      record.current.resize(recorded(options_.record_current, population.name) ? elements : 0);
+      record.final_state.resize(at(num_states(population) * result_.batch * population.size));
+      result_.populations.push_back(std::move(record));
+    }
+  }
+
+  void add(const RunCounters& counters) {
+    result_.counters.events_sent += counters.events_sent;
+    result_.counters.spikes_on_chip += counters.spikes_on_chip;
+    result_.counters.synapse_events += counters.synapse_events;
+  }
+
+  const EmulatorProgram& program_;
+  const std::vector<SpikeTensor>& inputs_;
+  const RunOptions& options_;
+  Observables result_;
+  std::mutex mutex_;
+};
+
+}  // namespace
+
+Observables Emulator::run(const Program& program, const std::vector<SpikeTensor>& inputs,
+                          const RunOptions& options) const {
+  const auto* compiled = dynamic_cast<const EmulatorProgram*>(&program);
+  GRADSPIKE_REQUIRE(compiled != nullptr, "emulator: the program was compiled by another backend (", program.target(),
+                    ")");
+  return EmulatorRun(*compiled, inputs, options).run();
+}
+
+}  // namespace gradspike::chip

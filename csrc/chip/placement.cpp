@@ -1,0 +1,258 @@
+#include "csrc/chip/placement.h"
+
+#include <algorithm>
+#include <set>
+#include <tuple>
+
+#include "csrc/core/error.h"
+#include "csrc/math/hash.h"
+
+namespace gradspike::chip {
+namespace {
+
+constexpr std::int32_t kCircuitsPerClass = kNeuronCircuits / kBusesPerHemisphere;
+constexpr std::int64_t kMaxCandidates = 64;
+
+/// Columns that reach bus `bus_class`, in ascending order: 32 in the left and 32 in the right chip half.
+std::int32_t column_of_class(std::int32_t bus_class, std::int32_t n) {
+  return (n / kColumnsPerEventOutput) * 128 + bus_class * kColumnsPerEventOutput + n % kColumnsPerEventOutput;
+}
+
+std::size_t at(std::int64_t i) { return static_cast<std::size_t>(i); }
+
+}  // namespace
+
+RoutingProblem::RoutingProblem(const Network& given)
+    : network(given), index(given), requests(expand_synapses(given, index)), cells(at(index.num_sources())) {
+  for (std::size_t r = 0; r < requests.size(); ++r) {
+    const SynapseRequest& request = requests[r];
+    std::vector<SynapseCell>& of_source = cells[at(request.source)];
+    if (of_source.empty() || of_source.back().target != request.target) {
+      of_source.push_back({request.target, static_cast<std::int64_t>(r), 0, 0});
+    }
+    ++(request.inhibitory ? of_source.back().inhibitory : of_source.back().excitatory);
+  }
+  for (std::size_t p = 0; p < network.populations.size(); ++p) {
+    population_of.insert(population_of.end(), at(network.populations[p].size), static_cast<std::int32_t>(p));
+  }
+}
+
+Placer::Placer(const RoutingProblem& problem)
+    : problem_(problem),
+      wished_(at(problem.index.num_neurons()), -1),
+      class_of_(at(problem.index.num_neurons()), -1),
+      bus_load_(at(problem.index.num_neurons())),
+      load_(at(problem.index.num_neurons())) {
+  for (const auto& of_source : problem.cells) {
+    for (const SynapseCell& cell : of_source) {
+      load_[at(cell.target)].excitatory += cell.excitatory;
+      load_[at(cell.target)].inhibitory += cell.inhibitory;
+    }
+  }
+  place_wishes();
+  assign_classes();
+}
+
+void Placer::place_wishes() {
+  for (const Projection& projection : problem_.network.projections) {
+    if (projection.chip_coordinate.empty()) {
+      continue;
+    }
+    const std::int64_t size = problem_.network.populations[at(projection.target)].size;
+    const std::vector<AtomicNeuronOnDLS> circuits = parse_neuron_wish(projection.chip_coordinate, size);
+    for (std::int64_t n = 0; n < size; ++n) {
+      wished_[at(problem_.index.neuron(projection.target, n))] = circuits[at(n)].to_enum();
+    }
+  }
+}
+
+std::int32_t Placer::least_used_class() const {
+  return static_cast<std::int32_t>(std::min_element(used_.begin(), used_.end()) - used_.begin());
+}
+
+/// The class in which the fullest target column of `neuron` stays lowest; then the class with the most room.
+void Placer::assign_class(std::int64_t neuron) {
+  const auto& cells = problem_.cells[at(problem_.index.num_inputs() + neuron)];
+  std::int32_t best = -1;
+  std::pair<std::int32_t, std::int32_t> best_cost;
+  for (std::int32_t k = 0; k < kClasses; ++k) {
+    if (used_[at(k)] == kCircuitsPerClass) {
+      continue;
+    }
+    std::int32_t fullest = 0;
+    for (const SynapseCell& cell : cells) {
+      const Load& load = bus_load_[at(cell.target)][at(k)];
+      fullest = std::max(fullest, load.excitatory + load.inhibitory + cell.excitatory + cell.inhibitory);
+    }
+    const std::pair<std::int32_t, std::int32_t> cost{fullest, used_[at(k)]};
+    if (best < 0 || cost < best_cost) {
+      best = k;
+      best_cost = cost;
+    }
+  }
+  GRADSPIKE_CHECK(best >= 0, "no class has room for neuron ", neuron);
+  class_of_[at(neuron)] = best;
+  ++used_[at(best)];
+}
+
+void Placer::assign_classes() {
+  const std::int64_t neurons = problem_.index.num_neurons();
+  std::vector<std::pair<std::int32_t, std::int64_t>> order;  // sources that need the most rows first
+  const auto add_loads = [this](std::int64_t neuron) {
+    for (const SynapseCell& cell : problem_.cells[at(problem_.index.num_inputs() + neuron)]) {
+      Load& load = bus_load_[at(cell.target)][at(class_of_[at(neuron)])];
+      load.excitatory += cell.excitatory;
+      load.inhibitory += cell.inhibitory;
+    }
+  };
+  for (std::int64_t n = 0; n < neurons; ++n) {
+    if (wished_[at(n)] >= 0) {
+      class_of_[at(n)] = AtomicNeuronOnDLS(wished_[at(n)]).bus();
+      ++used_[at(class_of_[at(n)])];
+      add_loads(n);
+    }
+    std::int32_t rows = 0;
+    for (const SynapseCell& cell : problem_.cells[at(problem_.index.num_inputs() + n)]) {
+      rows = std::max(rows, cell.excitatory + cell.inhibitory);
+    }
+    order.emplace_back(-rows, n);
+  }
+  std::sort(order.begin(), order.end());
+  for (const auto& [rows, neuron] : order) {
+    if (class_of_[at(neuron)] >= 0) {
+      continue;
+    }
+    if (rows < 0) {
+      assign_class(neuron);
+      add_loads(neuron);
+    } else {
+      class_of_[at(neuron)] = least_used_class();
+      ++used_[at(class_of_[at(neuron)])];
+    }
+  }
+}
+
+bool Placer::fits(const Envelope& envelope, std::int64_t neuron) const {
+  std::int32_t excitatory = 0;
+  std::int32_t inhibitory = 0;
+  for (std::int32_t k = 0; k < kClasses; ++k) {
+    const Load& load = bus_load_[at(neuron)][at(k)];
+    const std::int32_t e = std::max(envelope.bus[at(k)].excitatory, load.excitatory);
+    const std::int32_t i = std::max(envelope.bus[at(k)].inhibitory, load.inhibitory);
+    if (e + i > kRowsPerBus) {
+      return false;
+    }
+    excitatory += e;
+    inhibitory += i;
+  }
+  excitatory = std::max({excitatory, envelope.total.excitatory, load_[at(neuron)].excitatory});
+  inhibitory = std::max({inhibitory, envelope.total.inhibitory, load_[at(neuron)].inhibitory});
+  return excitatory + inhibitory <= kSynapseRows;
+}
+
+void Placer::add(Envelope& envelope, std::int64_t neuron) const {
+  const auto raise = [](Load& to, const Load& by) {
+    to.excitatory = std::max(to.excitatory, by.excitatory);
+    to.inhibitory = std::max(to.inhibitory, by.inhibitory);
+  };
+  for (std::int32_t k = 0; k < kClasses; ++k) {
+    raise(envelope.bus[at(k)], bus_load_[at(neuron)][at(k)]);
+  }
+  raise(envelope.total, load_[at(neuron)]);
+}
+
+/// Population by population: the hemisphere where all its neurons fit, then the one that fewer sources have to reach.
+std::vector<std::int32_t> Placer::default_hemispheres() const {
+  const Network& network = problem_.network;
+  std::vector<std::set<std::int64_t>> sources_of(network.populations.size());
+  for (const SynapseRequest& request : problem_.requests) {
+    sources_of[at(problem_.population_of[at(request.target)])].insert(request.source);
+  }
+  std::array<Envelope, kHemispheres> envelopes{};
+  std::array<std::array<std::int32_t, kClasses>, kHemispheres> used{};
+  std::array<std::set<std::int64_t>, kHemispheres> reached;
+  std::vector<std::int32_t> hemispheres;
+  for (std::size_t p = 0; p < network.populations.size(); ++p) {
+    std::tuple<std::int64_t, std::size_t, std::int32_t> best{INT64_MAX, 0, 0};
+    for (std::int32_t h = 0; h < kHemispheres; ++h) {
+      Envelope envelope = envelopes[at(h)];
+      std::array<std::int32_t, kClasses> slots = used[at(h)];
+      std::int64_t misfits = 0;
+      for (std::int64_t n = 0; n < network.populations[p].size; ++n) {
+        const std::int64_t neuron = problem_.index.neuron(static_cast<std::int64_t>(p), n);
+        const bool room = ++slots[at(class_of_[at(neuron)])] <= kCircuitsPerClass / kHemispheres;
+        misfits += room && fits(envelope, neuron) ? 0 : 1;
+        add(envelope, neuron);
+      }
+      std::set<std::int64_t> sources = reached[at(h)];
+      sources.insert(sources_of[p].begin(), sources_of[p].end());
+      best = std::min(best, std::make_tuple(misfits, sources.size(), h));
+    }
+    const std::int32_t h = std::get<2>(best);
+    hemispheres.push_back(h);
+    reached[at(h)].insert(sources_of[p].begin(), sources_of[p].end());
+    for (std::int64_t n = 0; n < network.populations[p].size; ++n) {
+      const std::int64_t neuron = problem_.index.neuron(static_cast<std::int64_t>(p), n);
+      add(envelopes[at(h)], neuron);
+      ++used[at(h)][at(class_of_[at(neuron)])];
+    }
+  }
+  return hemispheres;
+}
+
+/// Neurons in order; a neuron that does not fit the hemisphere of its population goes to the other one.
+Placement Placer::place(const std::vector<std::int32_t>& hemispheres) const {
+  Placement placement = wished_;
+  std::array<Envelope, kHemispheres> envelopes{};
+  std::set<std::int32_t> taken(wished_.begin(), wished_.end());
+  std::array<std::array<std::int32_t, kClasses>, kHemispheres> next{};
+  for (std::int64_t n = 0; n < problem_.index.num_neurons(); ++n) {
+    if (wished_[at(n)] >= 0) {
+      add(envelopes[at(AtomicNeuronOnDLS(wished_[at(n)]).hemisphere())], n);
+    }
+  }
+  const auto free_circuit = [&](std::int32_t h, std::int32_t k) {
+    std::int32_t& position = next[at(h)][at(k)];
+    while (position < kCircuitsPerClass / kHemispheres &&
+           taken.count(h * kColumns + column_of_class(k, position)) != 0) {
+      ++position;
+    }
+    return position < kCircuitsPerClass / kHemispheres ? h * kColumns + column_of_class(k, position) : -1;
+  };
+  for (std::int64_t n = 0; n < problem_.index.num_neurons(); ++n) {
+    if (wished_[at(n)] >= 0) {
+      continue;
+    }
+    const std::int32_t k = class_of_[at(n)];
+    const std::int32_t wanted = hemispheres[at(problem_.population_of[at(n)])];
+    const std::int32_t circuits[2] = {free_circuit(wanted, k), free_circuit(1 - wanted, k)};
+    const bool other =
+        circuits[0] < 0 || (circuits[1] >= 0 && !fits(envelopes[at(wanted)], n) && fits(envelopes[at(1 - wanted)], n));
+    placement[at(n)] = circuits[other ? 1 : 0];
+    GRADSPIKE_CHECK(placement[at(n)] >= 0, "no circuit of class ", k, " is free");
+    taken.insert(placement[at(n)]);
+    add(envelopes[at(other ? 1 - wanted : wanted)], n);
+  }
+  return placement;
+}
+
+std::int64_t Placer::num_candidates() const {
+  const std::size_t populations = problem_.network.populations.size();
+  return 1 + (populations <= 6 ? std::int64_t{1} << populations : kMaxCandidates);
+}
+
+Placement Placer::candidate(std::int64_t number) const {
+  if (number == 0) {
+    return place(default_hemispheres());
+  }
+  const std::size_t populations = problem_.network.populations.size();
+  std::vector<std::int32_t> hemispheres;
+  for (std::size_t p = 0; p < populations; ++p) {
+    const auto pattern = static_cast<std::uint64_t>(number - 1);
+    const std::uint64_t bits = populations <= 6 ? pattern >> p : math::mix64(pattern * populations + p);
+    hemispheres.push_back(static_cast<std::int32_t>(bits & 1U));
+  }
+  return place(hemispheres);
+}
+
+}  // namespace gradspike::chip

@@ -1,0 +1,277 @@
+#include "ops/classes/network.h"
+
+#include <ATen/ops/empty.h>
+#include <torch/library.h>
+
+#include <nlohmann/json.hpp>
+
+#include "csrc/core/error.h"
+
+namespace gradspike::ops {
+namespace {
+
+c10::Dict<std::string, at::Tensor> named_tensors(const chip::Observables& observables) {
+  c10::Dict<std::string, at::Tensor> result;
+  for (const chip::PopulationRecord& record : observables.populations) {
+    if (!record.spikes.empty()) {
+      result.insert("spikes/" + record.name, spikes_of(observables, record));
+    }
+    if (!record.membrane.empty()) {
+      result.insert("membrane/" + record.name, trace_of(observables, record, record.membrane));
+    }
+  }
+  const auto number = [](std::int64_t value) { return at::empty({}, at::kLong).fill_(value); };
+  result.insert("count/events_sent", number(observables.counters.events_sent));
+  result.insert("count/spikes_on_chip", number(observables.counters.spikes_on_chip));
+  result.insert("count/synapse_events", number(observables.counters.synapse_events));
+  result.insert("lost/events_dropped", number(observables.counters.events_dropped));
+  result.insert("lost/spikes_lost", number(observables.counters.spikes_lost));
+  return result;
+}
+
+std::vector<c10::IValue> values(const std::vector<at::Tensor>& tensors) { return {tensors.begin(), tensors.end()}; }
+
+template <class T>
+T field(const nlohmann::json& object, const char* name, T missing) {
+  if (!object.contains(name) || object.at(name).is_null()) {
+    return missing;
+  }
+  try {
+    return object.at(name).get<T>();
+  } catch (const nlohmann::json::exception&) {
+    GRADSPIKE_FAIL("option '", name, "' has the wrong type, got ", object.at(name).dump());
+  }
+}
+
+void refuse_unknown(const nlohmann::json& object, const std::string& what, std::initializer_list<const char*> known) {
+  for (const auto& [name, value] : object.items()) {
+    bool found = false;
+    std::string list;
+    for (const char* choice : known) {
+      found = found || name == choice;
+      list += (list.empty() ? "" : ", ") + std::string(choice);
+    }
+    GRADSPIKE_REQUIRE(found, what, " has no option '", name, "', only ", list);
+  }
+}
+
+}  // namespace
+
+ReadOptions parse_read_options(const std::string& json) {
+  const nlohmann::json object = nlohmann::json::parse(json, nullptr, /*allow_exceptions=*/false);
+  GRADSPIKE_REQUIRE(object.is_object(), "options must be a JSON object, got '", json.substr(0, 80), "'");
+  ReadOptions options;
+  options.name = field<std::string>(object, "name", "network");
+  GRADSPIKE_REQUIRE(!options.name.empty() && options.name.find('/') == std::string::npos,
+                    "the name of a network must not be empty or contain '/', got '", options.name, "'");
+  for (const auto& [name, wish] : object.value("projections", nlohmann::json::object()).items()) {
+    refuse_unknown(wish, "projection '" + name + "'",
+                   {"receptor", "chip_coordinate", "execution_instance", "plasticity_rule", "plasticity_period"});
+    options.projections[name] = {
+        field<std::string>(wish, "receptor", ""), field<std::string>(wish, "chip_coordinate", ""),
+        field<std::string>(wish, "execution_instance", ""), field<std::string>(wish, "plasticity_rule", ""),
+        field<double>(wish, "plasticity_period", 0.0)};
+  }
+  const nlohmann::json card = object.value("card", nlohmann::json::object());
+  options.card.steps = field<std::int64_t>(card, "steps", 0);
+  options.card.encoder = field<std::string>(card, "encoder", "");
+  options.card.decoder = field<std::string>(card, "decoder", "");
+  options.card.class_names = field<std::vector<std::string>>(card, "class_names", {});
+  options.input_sizes = field<std::vector<std::int64_t>>(object, "input_sizes", {});
+  return options;
+}
+
+c10::intrusive_ptr<NetworkHandle> NetworkHandle::read(const c10::IValue& module, const std::vector<at::Tensor>& example,
+                                                      const std::string& options) {
+  GRADSPIKE_REQUIRE(module.isModule(), "Network.read takes a scripted or traced module, got ", module.tagKind());
+  ReadOptions parsed = parse_read_options(options);
+  parsed.example = values(example);
+  if (parsed.card.steps == 0 && !example.empty() && example[0].dim() == 3) {
+    parsed.card.steps = example[0].size(0);
+  }
+  auto handle = c10::make_intrusive<NetworkHandle>();
+  handle->graph_.emplace(module.toModule(), parsed);
+  return handle;
+}
+
+c10::intrusive_ptr<NetworkHandle> NetworkHandle::from_network_file(const std::string& text) {
+  auto handle = c10::make_intrusive<NetworkHandle>();
+  chip::Network network;
+  chip::parse_network_file(text, network, handle->file_weights_);
+  handle->file_.emplace(std::move(network));
+  return handle;
+}
+
+chip::Deployment& NetworkHandle::deployment() const { return graph_.has_value() ? graph_->deployment() : *file_; }
+chip::Weights NetworkHandle::weights() const { return graph_.has_value() ? graph_->integers() : file_weights_; }
+std::map<std::string, chip::WeightLosses> NetworkHandle::losses() const {
+  return graph_.has_value() ? graph_->losses() : std::map<std::string, chip::WeightLosses>();
+}
+
+std::string NetworkHandle::description() const { return chip::to_json(deployment().network()); }
+std::vector<std::string> NetworkHandle::warnings() const {
+  return graph_.has_value() ? graph_->read().warnings : std::vector<std::string>();
+}
+bool NetworkHandle::is_stale() const { return deployment().is_stale(); }
+
+c10::Dict<std::string, at::Tensor> NetworkHandle::float_weights() const {
+  GRADSPIKE_REQUIRE(graph_.has_value(), "a network file holds integers only, no model weights");
+  c10::Dict<std::string, at::Tensor> result;
+  for (const auto& [name, weight] : graph_->float_weights()) {
+    result.insert(name, weight.clone());
+  }
+  return result;
+}
+
+c10::Dict<std::string, at::Tensor> NetworkHandle::integers() const {
+  c10::Dict<std::string, at::Tensor> result;
+  for (const auto& [name, matrix] : weights()) {
+    at::Tensor tensor = at::empty({matrix.out_features, matrix.in_features}, at::kShort);
+    std::copy(matrix.values.begin(), matrix.values.end(), tensor.mutable_data_ptr<std::int16_t>());
+    result.insert(name, tensor);
+  }
+  return result;
+}
+
+c10::Dict<std::string, at::Tensor> NetworkHandle::records() const {
+  c10::Dict<std::string, at::Tensor> result;
+  const chip::Weights current = weights();
+  for (const chip::Projection& p : deployment().network().projections) {
+    const std::string record = chip::to_record(p, current.at(p.name));
+    at::Tensor tensor = at::empty({static_cast<std::int64_t>(record.size())}, at::kByte);
+    std::copy(record.begin(), record.end(), reinterpret_cast<char*>(tensor.mutable_data_ptr<std::uint8_t>()));
+    result.insert(p.name, tensor);
+  }
+  return result;
+}
+
+std::string NetworkHandle::network_file() const { return chip::to_network_file(deployment().network(), weights()); }
+std::string NetworkHandle::report(const std::string& target) const {
+  return deployment().check(target, losses()).to_json();
+}
+std::string NetworkHandle::report_text(const std::string& target) const {
+  return deployment().check(target, losses()).text();
+}
+
+std::string NetworkHandle::map() {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  return chip::to_json(*deployment().mapping());
+}
+std::string NetworkHandle::map_text() {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  return deployment().mapping()->text();
+}
+void NetworkHandle::set_mapping(const std::string& json) {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  deployment().set_mapping(chip::mapping_from_json(json));
+}
+
+void NetworkHandle::compile(const std::string& backend, const std::string& preset, std::int64_t seed) {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  chip::CompileOptions options;
+  options.preset = preset;
+  options.seed = static_cast<std::uint64_t>(seed);
+  deployment().compile(backend, options, weights());
+}
+
+std::string NetworkHandle::target() const { return deployment().target(); }
+bool NetworkHandle::changed() const { return deployment().changed(weights()); }
+
+std::tuple<c10::IValue, c10::Dict<std::string, at::Tensor>> NetworkHandle::run(
+    const std::vector<at::Tensor>& inputs, const std::vector<std::string>& membrane) const {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  chip::RunOptions options;
+  options.record_membrane = membrane;
+  if (graph_.has_value()) {
+    const GraphRun run = graph_->run_backend(values(inputs), options);
+    return {run.outputs, named_tensors(run.observables)};
+  }
+  const std::vector<chip::Input>& described = file_->network().inputs;
+  GRADSPIKE_REQUIRE(inputs.size() == described.size(), "the network has ", described.size(), " inputs, got ",
+                    inputs.size());
+  std::vector<at::Tensor> held = inputs;
+  std::vector<chip::SpikeTensor> spikes;
+  for (std::size_t k = 0; k < held.size(); ++k) {
+    spikes.push_back(spike_tensor(described[k].name, held[k]));
+  }
+  for (const chip::Population& p : file_->network().populations) {
+    if (p.kind == chip::NeuronKind::kLi) {
+      options.record_membrane.push_back(p.name);
+    }
+  }
+  return {c10::IValue(), named_tensors(file_->run(spikes, options))};
+}
+
+std::tuple<c10::IValue, c10::Dict<std::string, at::Tensor>> NetworkHandle::run_model(
+    const std::vector<at::Tensor>& inputs) const {
+  GRADSPIKE_REQUIRE(graph_.has_value(), "a network file holds no model: run it on a backend");
+  const GraphRun run = graph_->run_model(values(inputs));
+  return {run.outputs, named_tensors(run.observables)};
+}
+
+TORCH_LIBRARY_FRAGMENT(gradspike, m) {
+  m.class_<NetworkHandle>("Network")
+      .def_static("read", &NetworkHandle::read)
+      .def_static("from_network_file", &NetworkHandle::from_network_file)
+      .def("description", &NetworkHandle::description)
+      .def("warnings", &NetworkHandle::warnings)
+      .def("is_stale", &NetworkHandle::is_stale)
+      .def("float_weights", &NetworkHandle::float_weights)
+      .def("integers", &NetworkHandle::integers)
+      .def("records", &NetworkHandle::records)
+      .def("network_file", &NetworkHandle::network_file)
+      .def("report", &NetworkHandle::report)
+      .def("report_text", &NetworkHandle::report_text)
+      .def("map", &NetworkHandle::map)
+      .def("map_text", &NetworkHandle::map_text)
+      .def("set_mapping", &NetworkHandle::set_mapping)
+      .def("compile", &NetworkHandle::compile)
+      .def("target", &NetworkHandle::target)
+      .def("changed", &NetworkHandle::changed)
+      .def("run", &NetworkHandle::run)
+      .def("run_model", &NetworkHandle::run_model);
+  m.class_<ProjectionHandle>("Projection")
+      .def(torch::init<std::string>())
+      .def("key", [](const c10::intrusive_ptr<ProjectionHandle>& self) { return self->entry().key; })
+      .def("in_features",
+           [](const c10::intrusive_ptr<ProjectionHandle>& self) { return self->entry().projection.in_features; })
+      .def("out_features",
+           [](const c10::intrusive_ptr<ProjectionHandle>& self) { return self->entry().projection.out_features; })
+      .def("sources", [](const c10::intrusive_ptr<ProjectionHandle>& self) { return self->entry().sources; })
+      .def("target", [](const c10::intrusive_ptr<ProjectionHandle>& self) { return self->entry().target; })
+      .def("is_mapped",
+           [](const c10::intrusive_ptr<ProjectionHandle>& self) { return self->entry().mapping != nullptr; })
+      .def("generation",
+           [](const c10::intrusive_ptr<ProjectionHandle>& self) {
+             return static_cast<std::int64_t>(self->entry().generation);
+           })
+      .def("is_stale", [](const c10::intrusive_ptr<ProjectionHandle>& self) { return self->is_stale(); })
+      .def_pickle([](const c10::intrusive_ptr<ProjectionHandle>& self) { return self->entry().key; },
+                  [](const std::string& key) { return c10::make_intrusive<ProjectionHandle>(key); });
+  m.class_<PopulationHandle>("Population")
+      .def(torch::init<std::string>())
+      .def("key", [](const c10::intrusive_ptr<PopulationHandle>& self) { return self->entry().key; })
+      .def("size", [](const c10::intrusive_ptr<PopulationHandle>& self) { return self->entry().population.size; })
+      .def("is_mapped",
+           [](const c10::intrusive_ptr<PopulationHandle>& self) { return self->entry().mapping != nullptr; })
+      .def("generation",
+           [](const c10::intrusive_ptr<PopulationHandle>& self) {
+             return static_cast<std::int64_t>(self->entry().generation);
+           })
+      .def("is_stale", [](const c10::intrusive_ptr<PopulationHandle>& self) { return self->is_stale(); })
+      .def_pickle([](const c10::intrusive_ptr<PopulationHandle>& self) { return self->entry().key; },
+                  [](const std::string& key) { return c10::make_intrusive<PopulationHandle>(key); });
+  m.class_<RegistryHandle>("Registry")
+      .def(torch::init<>())
+      .def("json", [](const c10::intrusive_ptr<RegistryHandle>&) { return chip::registry().to_json(); })
+      .def("networks", [](const c10::intrusive_ptr<RegistryHandle>&) { return chip::registry().networks(); })
+      .def("projections", [](const c10::intrusive_ptr<RegistryHandle>&,
+                             const std::string& network) { return chip::registry().projection_keys(network); })
+      .def("populations", [](const c10::intrusive_ptr<RegistryHandle>&,
+                             const std::string& network) { return chip::registry().population_keys(network); })
+      .def("clear", [](const c10::intrusive_ptr<RegistryHandle>&, const std::string& network) {
+        network.empty() ? chip::registry().clear() : chip::registry().clear(network);
+      });
+}
+
+}  // namespace gradspike::ops

@@ -1,0 +1,86 @@
+// torch.classes.gradspike.Network: the handle of a network that was read, for Python and TorchScript hosts.
+//
+// Handles are never arguments of operators and never part of a model. Those of projections and populations are
+// torch.classes.gradspike.Projection and .Population: immutable views of registry entries.
+#pragma once
+
+#include <mutex>
+#include <optional>
+
+#include <torch/custom_class.h>
+
+#include "csrc/chip/registry.h"
+#include "ops/walker/graph_network.h"
+
+namespace gradspike::ops {
+
+class NetworkHandle : public torch::CustomClassHolder {
+ public:
+  /// Reads a scripted or traced module. `options` is JSON: name, projections, card, input_sizes.
+  static c10::intrusive_ptr<NetworkHandle> read(const c10::IValue& module, const std::vector<at::Tensor>& example,
+                                                const std::string& options);
+  /// A network file: no model, the inputs are those of the network.
+  static c10::intrusive_ptr<NetworkHandle> from_network_file(const std::string& text);
+
+  std::string description() const;
+  std::vector<std::string> warnings() const;
+  bool is_stale() const;
+  c10::Dict<std::string, at::Tensor> float_weights() const;
+  c10::Dict<std::string, at::Tensor> integers() const;  // int16
+  c10::Dict<std::string, at::Tensor> records() const;   // uint8, see chip::to_record
+  std::string network_file() const;
+
+  std::string report(const std::string& target) const;       // JSON
+  std::string report_text(const std::string& target) const;  // tables
+  std::string map();                                         // JSON
+  std::string map_text();
+  void set_mapping(const std::string& json);
+
+  void compile(const std::string& backend, const std::string& preset, std::int64_t seed);
+  std::string target() const;
+  bool changed() const;
+  /// Outputs of the model, and by "spikes/<population>", "membrane/<population>" and "lost/<what>" what was seen.
+  /// membrane: names of populations, "*" for all.
+  std::tuple<c10::IValue, c10::Dict<std::string, at::Tensor>> run(const std::vector<at::Tensor>& inputs,
+                                                                  const std::vector<std::string>& membrane) const;
+  /// The same on the operators of the model, every population recorded.
+  std::tuple<c10::IValue, c10::Dict<std::string, at::Tensor>> run_model(const std::vector<at::Tensor>& inputs) const;
+
+ private:
+  chip::Deployment& deployment() const;
+  chip::Weights weights() const;
+  std::map<std::string, chip::WeightLosses> losses() const;
+
+  mutable std::mutex mutex_;  // a program runs in parallel inside, handles are used by one caller at a time
+  mutable std::optional<GraphNetwork> graph_;
+  mutable std::optional<chip::Deployment> file_;
+  chip::Weights file_weights_;
+};
+
+class ProjectionHandle : public torch::CustomClassHolder {
+ public:
+  explicit ProjectionHandle(const std::string& key) : entry_(chip::registry().projection(key)) {}
+  const chip::RegisteredProjection& entry() const { return *entry_; }
+  bool is_stale() const { return chip::registry().is_stale(*entry_); }
+
+ private:
+  chip::Registry::ProjectionPtr entry_;
+};
+
+class PopulationHandle : public torch::CustomClassHolder {
+ public:
+  explicit PopulationHandle(const std::string& key) : entry_(chip::registry().population(key)) {}
+  const chip::RegisteredPopulation& entry() const { return *entry_; }
+  bool is_stale() const { return chip::registry().is_stale(*entry_); }
+
+ private:
+  chip::Registry::PopulationPtr entry_;
+};
+
+/// The registry of the process; every instance shows the same one.
+class RegistryHandle : public torch::CustomClassHolder {};
+
+/// Options of `read` from JSON. Throws naming the field.
+ReadOptions parse_read_options(const std::string& json);
+
+}  // namespace gradspike::ops

@@ -1,0 +1,115 @@
+#include "ops/host/listing.h"
+
+#include <algorithm>
+#include <iomanip>
+#include <nlohmann/json.hpp>
+#include <sstream>
+
+namespace gradspike::host {
+namespace {
+
+std::string receptor_name(chip::Receptor receptor) {
+  return receptor == chip::Receptor::kSigned ? "signed"
+                                             : (receptor == chip::Receptor::kExcitatory ? "excitatory" : "inhibitory");
+}
+
+/// Names of the sources of a projection, in order of first use.
+std::string source_names(const chip::Network& network, const chip::Projection& projection) {
+  std::vector<std::string> names;
+  for (const chip::ColumnRun& run : projection.columns) {
+    const auto index = static_cast<std::size_t>(run.source.index);
+    const std::string& name =
+        run.source.kind == chip::NodeRef::Kind::kInput ? network.inputs[index].name : network.populations[index].name;
+    if (std::find(names.begin(), names.end(), name) == names.end()) {
+      names.push_back(name);
+    }
+  }
+  std::string text;
+  for (const std::string& name : names) {
+    text += (text.empty() ? "" : "+") + name;
+  }
+  return text;
+}
+
+std::string hexadecimal(std::uint64_t value) {
+  std::ostringstream text;
+  text << std::hex << std::setfill('0') << std::setw(16) << value;
+  return text.str();
+}
+
+std::string join(const std::vector<std::string>& words) {
+  std::string text;
+  for (const std::string& word : words) {
+    text += (text.empty() ? "" : ", ") + word;
+  }
+  return text;
+}
+
+/// Columns as wide as their widest cell, two blanks apart.
+std::string table(const std::vector<std::vector<std::string>>& rows) {
+  std::vector<std::size_t> widths;
+  for (const auto& row : rows) {
+    widths.resize(std::max(widths.size(), row.size()));
+    for (std::size_t k = 0; k < row.size(); ++k) {
+      widths[k] = std::max(widths[k], row[k].size());
+    }
+  }
+  std::string text;
+  for (const auto& row : rows) {
+    std::string line;
+    for (std::size_t k = 0; k < row.size(); ++k) {
+      line += row[k] + std::string(widths[k] - row[k].size() + 2, ' ');
+    }
+    line.erase(line.find_last_not_of(' ') + 1);
+    text += line + "\n";
+  }
+  return text;
+}
+
+}  // namespace
+
+std::string listing_text(const deploy::Model& model) {
+  const chip::Network& network = model.network();
+  std::vector<std::vector<std::string>> rows = {
+      {"projection", "source", "target", "in", "out", "receptor", "scale", "bounds", "hash"}};
+  for (const chip::Projection& p : network.projections) {
+    std::ostringstream scale;
+    scale << p.scale;
+    rows.push_back({network.name + "/" + p.name, source_names(network, p),
+                    network.populations[static_cast<std::size_t>(p.target)].name, std::to_string(p.in_features),
+                    std::to_string(p.out_features), receptor_name(p.receptor), scale.str(),
+                    std::to_string(p.min_weight) + ".." + std::to_string(p.max_weight),
+                    hexadecimal(model.weights().at(p.name).hash)});
+  }
+  std::ostringstream text;
+  text << table(rows) << '\n';
+  std::vector<std::vector<std::string>> card;
+  for (const chip::Input& input : network.inputs) {
+    card.push_back({"input", input.name + " [steps, batch, " + std::to_string(input.size) + "]"});
+  }
+  for (const chip::Population& p : network.populations) {
+    card.push_back({"population",
+                    p.name + ": " + std::to_string(p.size) + " " + (p.kind == chip::NeuronKind::kLif ? "LIF" : "LI")});
+  }
+  std::ostringstream dt;
+  dt << network.dt * 1e6 << " us";
+  card.push_back({"dt", dt.str()});
+  card.push_back({"steps", std::to_string(network.model_card.steps)});
+  card.push_back({"encoder", network.model_card.encoder});
+  card.push_back({"decoder", network.model_card.decoder});
+  card.push_back({"classes", join(network.model_card.class_names)});
+  text << table(card);
+  return text.str();
+}
+
+std::string listing_json(const deploy::Model& model) {
+  const chip::Network& network = model.network();
+  nlohmann::json object = nlohmann::json::parse(chip::to_json(network));
+  nlohmann::json hashes = nlohmann::json::object();
+  for (const auto& [name, matrix] : model.weights()) {
+    hashes[name] = hexadecimal(matrix.hash);
+  }
+  return nlohmann::json{{"network", object}, {"hashes", hashes}}.dump(2) + "\n";
+}
+
+}  // namespace gradspike::host

@@ -1,0 +1,116 @@
+// gradspike-run: loads a saved network, runs spikes through it, writes spikes. No Python.
+#include <CLI/CLI.hpp>
+
+#include <cstdio>
+#include <iostream>
+
+#include "csrc/core/error.h"
+#include "gradspike/deploy.h"
+#include "ops/host/listing.h"
+#include "ops/host/spike_csv.h"
+
+namespace {
+
+struct Arguments {
+  std::string path;
+  std::vector<std::string> spikes;
+  std::string output;
+  std::string membrane;
+  std::string population;
+  std::string target;
+  std::string preset = "ideal";
+  std::uint64_t seed = 0;
+  std::int64_t steps = 0;
+  bool list = false;
+  bool json = false;
+  bool check = false;
+};
+
+/// The population that is written where none is named: the last that fires.
+std::string last_spiking(const gradspike::chip::Network& network) {
+  for (auto population = network.populations.rbegin(); population != network.populations.rend(); ++population) {
+    if (population->kind == gradspike::chip::NeuronKind::kLif) {
+      return population->name;
+    }
+  }
+  return network.populations.empty() ? "" : network.populations.back().name;
+}
+
+std::vector<gradspike::host::DenseSpikes> read_inputs(const Arguments& arguments,
+                                                      const gradspike::chip::Network& network) {
+  GRADSPIKE_REQUIRE(arguments.spikes.size() == network.inputs.size(),
+                    "--spikes must be given once per input of the network, ", network.inputs.size(), " times, got ",
+                    arguments.spikes.size());
+  std::vector<gradspike::host::DenseSpikes> inputs;
+  const std::int64_t steps = arguments.steps > 0 ? arguments.steps : network.model_card.steps;
+  for (std::size_t k = 0; k < arguments.spikes.size(); ++k) {
+    inputs.push_back(gradspike::host::read_spikes(arguments.spikes[k], network.inputs[k].size, steps));
+  }
+  return inputs;
+}
+
+int run(const Arguments& arguments) {
+  const auto model = gradspike::deploy::load(arguments.path);
+  for (const std::string& warning : model->warnings()) {
+    std::cerr << "warning: " << warning << '\n';
+  }
+  if (arguments.list || arguments.json) {
+    std::cout << (arguments.json ? gradspike::host::listing_json(*model) : gradspike::host::listing_text(*model));
+  }
+  if (arguments.check) {
+    const gradspike::chip::Report report = model->check();
+    std::cout << (arguments.json ? report.to_json() + "\n" : report.text());
+    return report.exit_code();
+  }
+  if (arguments.spikes.empty()) {
+    GRADSPIKE_REQUIRE(arguments.list || arguments.json, "nothing to do: give --spikes, --list, --json or --check");
+    return 0;
+  }
+  const std::vector<gradspike::host::DenseSpikes> inputs = read_inputs(arguments, model->network());
+  std::vector<gradspike::chip::SpikeTensor> tensors;
+  for (const gradspike::host::DenseSpikes& input : inputs) {
+    tensors.push_back(input.tensor());
+  }
+  gradspike::deploy::Options options;
+  options.target = arguments.target;
+  options.preset = arguments.preset;
+  options.seed = arguments.seed;
+  const gradspike::chip::Observables observed = model->run(tensors, options);
+  const std::string population = arguments.population.empty() ? last_spiking(model->network()) : arguments.population;
+  const std::int64_t written = gradspike::host::write_spikes(arguments.output, observed, population);
+  if (!arguments.membrane.empty()) {
+    gradspike::host::write_membranes(arguments.membrane, observed);
+  }
+  std::cerr << "target " << observed.target << ": " << written << " spikes of population '" << population << "', "
+            << observed.counters.spikes_lost + observed.counters.events_dropped << " lost\n";
+  return 0;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  Arguments arguments;
+  CLI::App app{"Runs a saved gradspike network without Python."};
+  app.add_option("network", arguments.path, "saved network: net.pt or net.json")->required();
+  app.add_option("--spikes", arguments.spikes, "input spikes, CSV step,batch,neuron[,count]; once per input");
+  app.add_option("--output", arguments.output, "where to write spikes, CSV; default: standard output");
+  app.add_option("--membrane", arguments.membrane, "where to write membranes of leaky integrators, CSV");
+  app.add_option("--population", arguments.population,
+                 "whose spikes to write; default: the last population that fires");
+  app.add_option("--target", arguments.target,
+                 "cpu, or a backend such as emulator; default: GRADSPIKE_BACKEND or emulator");
+  app.add_option("--preset", arguments.preset, "preset of the backend");
+  app.add_option("--seed", arguments.seed, "seed of the backend");
+  app.add_option("--steps", arguments.steps, "time steps; default: those of the model card, else of the input");
+  app.add_flag("--list", arguments.list, "print projections and model card as a table");
+  app.add_flag("--json", arguments.json, "print them, or the report of --check, as JSON");
+  app.add_flag("--check", arguments.check,
+               "print whether the network fits the chip; exit code 0 fits, 1 with losses, 2 not");
+  CLI11_PARSE(app, argc, argv);
+  try {
+    return run(arguments);
+  } catch (const std::exception& error) {
+    std::cerr << "gradspike-run: " << error.what() << '\n';
+    return 3;
+  }
+}

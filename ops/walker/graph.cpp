@@ -1,0 +1,227 @@
+#include "ops/walker/graph.h"
+
+#include <ATen/core/grad_mode.h>
+#include <torch/csrc/jit/passes/constant_propagation.h>
+#include <torch/csrc/jit/passes/dead_code_elimination.h>
+#include <torch/csrc/jit/passes/inliner.h>
+#include <torch/csrc/jit/passes/lower_tuples.h>
+#include <torch/csrc/jit/runtime/interpreter.h>
+
+#include <mutex>
+#include <sstream>
+#include <string_view>
+#include <unordered_set>
+
+#include "csrc/core/error.h"
+
+namespace gradspike::ops {
+namespace {
+
+using torch::jit::Block;
+using torch::jit::Graph;
+using torch::jit::Node;
+using torch::jit::Value;
+
+/// Attributes that are no tensors, modules or objects become constants, so that `if self.training` can be resolved.
+void fold_attributes(Block* block, const torch::jit::Module& module) {
+  std::vector<Node*> nodes(block->nodes().begin(), block->nodes().end());
+  for (Node* node : nodes) {
+    for (Block* inner : node->blocks()) {
+      fold_attributes(inner, module);
+    }
+    if (node->kind() != c10::prim::GetAttr) {
+      continue;
+    }
+    std::vector<std::string> path = {node->s(c10::attr::name)};
+    const Value* owner = node->input(0);
+    while (owner->node()->kind() == c10::prim::GetAttr) {
+      path.push_back(owner->node()->s(c10::attr::name));
+      owner = owner->node()->input(0);
+    }
+    if (owner != block->owningGraph()->inputs().at(0)) {
+      continue;
+    }
+    c10::IValue value = module._ivalue();
+    for (auto name = path.rbegin(); name != path.rend(); ++name) {
+      value = value.toObject()->getAttr(*name);
+    }
+    if (value.isBool() || value.isInt() || value.isDouble() || value.isString() || value.isNone()) {
+      const torch::jit::WithInsertPoint at(node);
+      Value* constant = block->owningGraph()->insertConstant(value);
+      if (value.isNone()) {
+        constant->setType(node->output()->type());
+      }
+      node->output()->replaceAllUsesWith(constant);
+      node->destroy();
+    }
+  }
+}
+
+/// Adds what a node reads: its inputs, and what its inner blocks capture and give.
+void add_operands(const Node* node, std::vector<const Value*>& operands) {
+  for (const Value* input : node->inputs()) {
+    operands.push_back(input);
+  }
+  for (const Block* block : node->blocks()) {
+    for (const Value* output : block->outputs()) {
+      operands.push_back(output);
+    }
+    for (const Node* inner : block->nodes()) {
+      add_operands(inner, operands);
+    }
+  }
+}
+
+/// Removes every top-level node that no output needs, those with side effects (checks on the input) included.
+void keep_what_outputs_need(Graph& graph) {
+  std::vector<const Value*> open(graph.outputs().begin(), graph.outputs().end());
+  std::unordered_set<const Node*> needed;
+  while (!open.empty()) {
+    const Node* node = open.back()->node();
+    open.pop_back();
+    if (needed.insert(node).second) {
+      add_operands(node, open);
+    }
+  }
+  std::vector<Node*> nodes(graph.nodes().begin(), graph.nodes().end());
+  for (auto node = nodes.rbegin(); node != nodes.rend(); ++node) {
+    if (needed.count(*node) == 0) {
+      (*node)->destroy();
+    }
+  }
+}
+
+/// Replaces the `outputs` of neuron operators. The traces that are not asked for cost nothing, so a model asks for few.
+void ask_for_all_traces(Graph& graph) {
+  for (Node* node : graph.nodes()) {
+    const std::string_view kind = node->kind().toQualString();
+    if (kind == "gradspike::lif" || kind == "gradspike::li") {
+      const torch::jit::WithInsertPoint at(node);
+      const auto argument = node->schema().argumentIndexWithName("outputs");
+      node->replaceInput(
+          static_cast<std::size_t>(argument.value()),
+          graph.insertConstant(kind == "gradspike::lif" ? "spikes+membrane+current" : "membrane+current"));
+    }
+  }
+}
+
+/// A copy in evaluation mode that shares the parameters; the module itself where it is in evaluation mode already.
+torch::jit::Module evaluation_copy(const torch::jit::Module& module) {
+  for (const torch::jit::Module& part : module.modules()) {
+    if (part.hasattr("training") && part.is_training()) {
+      torch::jit::Module copy = module.clone(/*inplace=*/true);  // shares tensors, not the mode
+      copy.eval();
+      return copy;
+    }
+  }
+  return module;
+}
+
+}  // namespace
+
+ModelGraph::ModelGraph(const torch::jit::Module& module) : module_(evaluation_copy(module)) {
+  const auto method = module_.find_method("forward");
+  GRADSPIKE_REQUIRE(method.has_value(), "the model has no forward method");
+  graph_ = method->graph()->copy();
+  torch::jit::Inline(*graph_);
+  fold_attributes(graph_->block(), module_);
+  torch::jit::ConstantPropagationImmutableTypes(graph_);
+  torch::jit::LowerSimpleTuples(graph_);
+  torch::jit::EliminateDeadCode(graph_);
+}
+
+bool ModelGraph::depends_on_input(const Value* value) const {
+  std::vector<const Value*> open = {value};
+  std::unordered_set<const Value*> seen;
+  while (!open.empty()) {
+    const Value* v = open.back();
+    open.pop_back();
+    if (!seen.insert(v).second) {
+      continue;
+    }
+    if (v->node()->kind() == c10::prim::Param) {  // the inputs of inner blocks come from inputs of their node
+      if (v->node()->owningBlock() == graph_->block() && v != graph_->inputs().at(0)) {
+        return true;
+      }
+      continue;
+    }
+    add_operands(v->node(), open);
+  }
+  return false;
+}
+
+std::vector<const Value*> ModelGraph::outputs() const { return {graph_->outputs().begin(), graph_->outputs().end()}; }
+
+std::vector<c10::IValue> ModelGraph::evaluate(const std::vector<const Value*>& values,
+                                              const std::vector<c10::IValue>& inputs,
+                                              const std::vector<Injection>& injections, bool all_traces) const {
+  // Copying a graph keeps the order of its outputs alone: the values of interest are made outputs, and the injected
+  // ones too, so that they can be found in the copy.
+  static std::mutex mutex;
+  std::shared_ptr<Graph> copy;
+  const std::size_t original = graph_->outputs().size();
+  {
+    const std::lock_guard<std::mutex> lock(mutex);
+    for (const Value* value : values) {
+      graph_->registerOutput(const_cast<Value*>(value));
+    }
+    for (const Injection& injection : injections) {
+      graph_->registerOutput(const_cast<Value*>(injection.value));
+    }
+    copy = graph_->copy();
+    while (graph_->outputs().size() > original) {
+      graph_->eraseOutput(graph_->outputs().size() - 1);
+    }
+  }
+  std::vector<c10::IValue> stack = {module_._ivalue()};
+  for (std::size_t k = 1; k < copy->inputs().size(); ++k) {
+    stack.push_back(k <= inputs.size() ? inputs[k - 1] : c10::IValue());
+  }
+  for (const Injection& injection : injections) {
+    const std::size_t at = original + values.size();
+    Value* replaced = copy->outputs().at(at);
+    copy->eraseOutput(at);
+    replaced->replaceAllUsesWith(copy->addInput());
+    stack.emplace_back(injection.tensor);
+  }
+  for (std::size_t k = 0; k < original; ++k) {
+    copy->eraseOutput(0);
+  }
+  if (all_traces) {
+    ask_for_all_traces(*copy);
+  }
+  if (inputs.empty()) {
+    keep_what_outputs_need(*copy);
+  } else {
+    torch::jit::EliminateDeadCode(copy);
+  }
+  const at::NoGradGuard no_grad;
+  const torch::jit::Code code(copy, "gradspike");
+  torch::jit::InterpreterState(code).run(stack);
+  return stack;
+}
+
+c10::IValue ModelGraph::evaluate_constant(const Value* value) const { return evaluate({value}).at(0); }
+
+std::string ModelGraph::place(const Node* node) {
+  std::string text = node->kind().toQualString();
+  const auto at = node->sourceRange().file_line_col();
+  if (!at.has_value()) {
+    return text;
+  }
+  if (std::get<0>(*at).find("/torch/") == std::string::npos) {
+    return text + " in " + std::get<0>(*at) + ":" + std::to_string(std::get<1>(*at));
+  }
+  // A traced node lies in PyTorch's own code; its source text is the Python stack, lines of "file(line): function".
+  std::istringstream stack(node->sourceRange().source()->text_str().str());
+  for (std::string line; std::getline(stack, line);) {
+    const std::size_t open = line.rfind('(');
+    const std::size_t close = line.find("): ", open == std::string::npos ? 0 : open);
+    if (open != std::string::npos && close != std::string::npos && line.find("/torch/") == std::string::npos) {
+      return text + " in " + line.substr(0, open) + ":" + line.substr(open + 1, close - open - 1);
+    }
+  }
+  return text;
+}
+
+}  // namespace gradspike::ops

@@ -1,0 +1,49 @@
+// A model and the network that was read from it: runs on the operators or on a backend, with the same host code.
+#pragma once
+
+#include <memory>
+
+#include "csrc/chip/deployment.h"
+#include "ops/walker/reader.h"
+
+namespace gradspike::ops {
+
+/// What a run gives: the outputs of the model as it returns them, and what was seen of every population.
+struct GraphRun {
+  c10::IValue outputs;
+  chip::Observables observables;
+};
+
+class GraphNetwork {
+ public:
+  GraphNetwork(const torch::jit::Module& module, const ReadOptions& options);
+
+  const ReadNetwork& read() const { return read_; }
+  chip::Deployment& deployment() { return deployment_; }
+  const chip::Deployment& deployment() const { return deployment_; }
+  std::map<std::string, at::Tensor> float_weights() const { return ops::float_weights(graph_, read_); }
+  chip::Weights integers() const { return integer_weights(graph_, read_); }
+  /// Clipped, rounded to zero and rounding error of the present weights.
+  std::map<std::string, chip::WeightLosses> losses() const;
+
+  /// The training operators, every trace of every population recorded.
+  GraphRun run_model(const std::vector<c10::IValue>& inputs) const;
+  /// The compiled program: host code before the first projection, the backend, and host code after the last population
+  /// with the measured spikes and membranes in place of the operators' results.
+  GraphRun run_backend(const std::vector<c10::IValue>& inputs, chip::RunOptions options) const;
+
+ private:
+  ModelGraph graph_;
+  ReadNetwork read_;
+  chip::Deployment deployment_;
+};
+
+/// An input of a network, [time, batch, neuron], as a backend takes it. `tensor` keeps the memory.
+chip::SpikeTensor spike_tensor(const std::string& name, at::Tensor& tensor);
+
+/// A recorded trace as a tensor [time, batch, neuron]; spikes as float32 counts.
+at::Tensor spikes_of(const chip::Observables& observables, const chip::PopulationRecord& record);
+at::Tensor trace_of(const chip::Observables& observables, const chip::PopulationRecord& record,
+                    const std::vector<float>& values);
+
+}  // namespace gradspike::ops

@@ -1,0 +1,182 @@
+#include "ops/walker/operators.h"
+
+#include <ATen/ops/all.h>
+#include <ATen/ops/empty.h>
+#include <ATen/ops/eq.h>
+#include <ATen/ops/logical_or.h>
+
+#include <string_view>
+
+#include "csrc/core/error.h"
+#include "ops/graded_spikes.h"
+#include "ops/li.h"
+#include "ops/lif.h"
+#include "ops/walker/reader.h"
+
+namespace gradspike::ops {
+namespace {
+
+using torch::jit::Node;
+using torch::jit::Value;
+
+bool is(const Node* node, std::string_view name) { return node->kind().toQualString() == name; }
+
+/// Argument by its name in the schema.
+const Value* argument(const Node* node, const char* name) {
+  const auto at = node->schema().argumentIndexWithName(name);
+  GRADSPIKE_CHECK(at.has_value(), "no argument ", name);
+  return node->input(static_cast<std::size_t>(*at));
+}
+
+c10::IValue constant(const ModelGraph& graph, const Node* node, const char* name) {
+  const Value* value = argument(node, name);
+  GRADSPIKE_REQUIRE(!graph.depends_on_input(value), ModelGraph::place(node), ": ", name,
+                    " must not depend on the input of the model");
+  return graph.evaluate_constant(value);
+}
+
+/// The connections that exist, where the weight is a product with a boolean or 0/1 mask that is not trained.
+std::vector<bool> connection_mask(const ModelGraph& graph, const Value* weight) {
+  const Node* node = weight->node();
+  if (!is(node, "aten::mul") || !node->input(1)->type()->isSubtypeOf(*c10::TensorType::get())) {
+    return {};
+  }
+  for (const Value* factor : node->inputs()) {
+    const at::Tensor tensor = graph.evaluate_constant(factor).toTensor();
+    const bool matrix = tensor.dim() == 2 && !tensor.requires_grad();
+    if (!matrix || !(tensor.scalar_type() == at::kBool ||
+                     at::all(at::logical_or(at::eq(tensor, 0), at::eq(tensor, 1))).item<bool>())) {
+      continue;
+    }
+    const at::Tensor bits = tensor.to(at::kCPU, at::kBool).contiguous();
+    const bool* data = bits.const_data_ptr<bool>();
+    return std::vector<bool>(data, data + bits.numel());
+  }
+  return {};
+}
+
+at::Tensor evaluated_weight(const ModelGraph& graph, const Value* value, const std::string& name) {
+  GRADSPIKE_REQUIRE(!graph.depends_on_input(value), "projection '", name,
+                    "': the weight depends on the input of the model, so it cannot be written to a chip");
+  const at::Tensor weight = graph.evaluate_constant(value).toTensor();
+  GRADSPIKE_REQUIRE(weight.scalar_type() != at::kDouble, "projection '", name,
+                    "': the weight is float64; networks on the chip and its emulator compute in float32");
+  return weight;
+}
+
+math::WeightTransform integer_transform(const chip::Projection& p) {
+  return {p.scale, static_cast<double>(p.min_weight), static_cast<double>(p.max_weight),
+          p.rounding == math::Rounding::kNone ? math::Rounding::kHalfEven : p.rounding};
+}
+
+/// A neuron parameter in float32, numbers kept as numbers.
+at::Tensor parameter(const ModelGraph& graph, const Node* node, const char* name) {
+  const at::Tensor tensor = constant(graph, node, name).toTensor();
+  return is_number(tensor) ? tensor : tensor.to(at::kCPU, at::kFloat);
+}
+
+void refuse_argument(const ModelGraph& graph, const Node* node, const char* name, const char* reason) {
+  const Value* value = argument(node, name);
+  GRADSPIKE_REQUIRE(!graph.depends_on_input(value) && graph.evaluate_constant(value).isNone(), ModelGraph::place(node),
+                    ": ", name, " is given; ", reason);
+}
+
+}  // namespace
+
+bool is_graded_spikes(const Node* node) { return is(node, "gradspike::graded_spikes"); }
+
+bool is_keyed(const Node* node) {
+  return is_graded_spikes(node) || is(node, "gradspike::lif") || is(node, "gradspike::li");
+}
+
+std::string key_of(const ModelGraph& graph, const Node* node) {
+  return constant(graph, node, is_graded_spikes(node) ? "projection" : "population").toStringRef();
+}
+
+chip::Projection projection_description(const ModelGraph& graph, const Node* node, at::Tensor& weight) {
+  chip::Projection p;
+  p.name = key_of(graph, node);
+  weight = evaluated_weight(graph, argument(node, "weight"), p.name);
+  const double min_weight = constant(graph, node, "min_weight").toDouble();
+  const double max_weight = constant(graph, node, "max_weight").toDouble();
+  const std::string rounding = constant(graph, node, "rounding").toStringRef();
+  const std::string units = constant(graph, node, "units").toStringRef();
+  const GradedSpikesPlan plan =
+      plan_graded_spikes(at::empty({1, weight.size(1)}, weight.options()), weight,
+                         constant(graph, node, "scale").toDouble(), min_weight, max_weight, rounding, "clipped", units);
+  p.out_features = weight.size(0);
+  p.in_features = weight.size(1);
+  p.scale = plan.transform.scale;
+  p.factor = plan.factor();
+  p.units = plan.model_units ? chip::Units::kModel : chip::Units::kLsb;
+  p.rounding = plan.transform.rounding;
+  p.min_weight = static_cast<std::int32_t>(min_weight);
+  p.max_weight = static_cast<std::int32_t>(max_weight);
+  p.receptor = p.min_weight == 0 ? chip::Receptor::kExcitatory
+                                 : (p.max_weight == 0 ? chip::Receptor::kInhibitory : chip::Receptor::kSigned);
+  p.mask = connection_mask(graph, argument(node, "weight"));
+  GRADSPIKE_REQUIRE(p.mask.empty() || static_cast<std::int64_t>(p.mask.size()) == weight.numel(), "projection '",
+                    p.name, "': the mask has ", p.mask.size(), " entries for ", weight.numel(), " weights");
+  return p;
+}
+
+chip::Population population_description(const ModelGraph& graph, const Node* node, std::int64_t size,
+                                        const std::string& name, double& dt) {
+  constexpr const char* kMeasured = "a network that is put on a chip takes its observables from there";
+  const bool fires = is(node, "gradspike::lif");
+  refuse_argument(graph, node, "initial_state", "a deployed network starts at rest");
+  refuse_argument(graph, node, "measured_membrane", kMeasured);
+  chip::Population population;
+  population.name = name;
+  population.kind = fires ? chip::NeuronKind::kLif : chip::NeuronKind::kLi;
+  population.size = size;
+  dt = constant(graph, node, "dt").toDouble();
+  const at::Tensor leak = parameter(graph, node, "leak"), tau_mem = parameter(graph, node, "tau_mem");
+  const at::Tensor tau_syn = parameter(graph, node, "tau_syn");
+  const at::Tensor capacitance = parameter(graph, node, "membrane_capacitance");
+  at::Tensor coefficients;
+  if (fires) {
+    refuse_argument(graph, node, "measured_spikes", kMeasured);
+    coefficients = std::get<5>(lif_forward_impl<CpuExec>(
+        at::empty({0, 1, size}), leak, parameter(graph, node, "reset"), parameter(graph, node, "threshold"), tau_mem,
+        tau_syn, capacitance, parameter(graph, node, "refractory_time"), dt, "superspike", 1.0, "", {}, {}, {}, false));
+  } else {
+    coefficients = std::get<3>(
+        li_forward_impl<CpuExec>(at::empty({0, 1, size}), leak, tau_mem, tau_syn, capacitance, dt, "", {}, {}));
+  }
+  population.columns = coefficients.size(1);
+  const float* data = coefficients.const_data_ptr<float>();
+  population.coefficients.assign(data, data + coefficients.numel());
+  return population;
+}
+
+std::map<std::string, at::Tensor> float_weights(const ModelGraph& graph, const ReadNetwork& read) {
+  std::map<std::string, at::Tensor> result;
+  const std::vector<c10::IValue> values = graph.evaluate(read.weights);
+  for (std::size_t k = 0; k < read.weights.size(); ++k) {
+    result[read.network.projections[k].name] = values[k].toTensor().detach().to(at::kCPU).contiguous();
+  }
+  return result;
+}
+
+chip::Weights integer_weights(const ModelGraph& graph, const ReadNetwork& read) {
+  chip::Weights result;
+  const std::map<std::string, at::Tensor> weights = float_weights(graph, read);
+  for (const chip::Projection& p : read.network.projections) {
+    const at::Tensor w = widened(weights.at(p.name));
+    const WeightPlan plan{integer_transform(p), at::kShort};
+    const at::Tensor q = quantised(Scope<CpuExec>(w), w, plan);
+    chip::IntegerMatrix matrix{p.out_features, p.in_features, {}, 0};
+    const std::int16_t* data = q.const_data_ptr<std::int16_t>();
+    matrix.values.assign(data, data + q.numel());
+    for (std::int64_t k = 0; k < q.numel(); ++k) {
+      GRADSPIKE_REQUIRE(data[k] != math::nan_weight<std::int16_t>(), "projection '", p.name, "': weight[",
+                        k / p.in_features, ", ", k % p.in_features, "] is NaN, which no synapse can hold");
+    }
+    matrix.hash = chip::content_hash(p, matrix.values);
+    result[p.name] = std::move(matrix);
+  }
+  return result;
+}
+
+}  // namespace gradspike::ops

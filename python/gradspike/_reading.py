@@ -1,0 +1,170 @@
+"""Makes the scripted form that the reader takes of any model or function."""
+
+import copy
+import inspect
+import warnings
+import weakref
+from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple, Union
+
+import torch
+from torch import Tensor
+from torch.overrides import TorchFunctionMode
+
+from gradspike.nn import LI, LIF, Synapse
+
+Example = Union[Tensor, Sequence[Tensor], None]
+
+# Name, wishes and card of models that were loaded from an archive, so that they are read under the same name again.
+_stored: "weakref.WeakKeyDictionary[torch.nn.Module, Dict[str, Any]]" = weakref.WeakKeyDictionary()
+
+
+def remember(module: torch.nn.Module, options: Dict[str, Any]) -> None:
+    """Keeps what an archive says about a model."""
+    _stored[module] = options
+
+
+def stored_options(model: Any) -> Dict[str, Any]:
+    """What an archive said about a model; empty for any other."""
+    return dict(_stored.get(model, {})) if isinstance(model, torch.nn.Module) else {}
+
+
+def sentence(error: BaseException) -> str:
+    """The first line of a C++ error, without the traces that PyTorch appends."""
+    return str(error).split("\n", 1)[0]
+
+
+def example_list(example: Example) -> List[Tensor]:
+    """The example inputs as a list of detached tensors."""
+    if example is None:
+        return []
+    tensors = [example] if isinstance(example, Tensor) else list(example)
+    return [tensor.detach() for tensor in tensors]
+
+
+def unwrapped(model: torch.nn.Module) -> torch.nn.Module:
+    """The module inside torch.compile and DistributedDataParallel wrappers."""
+    while True:
+        inner = getattr(model, "_orig_mod", None)
+        if inner is None and isinstance(model, (torch.nn.parallel.DistributedDataParallel, torch.nn.DataParallel)):
+            inner = model.module
+        if not isinstance(inner, torch.nn.Module):
+            return model
+        model = inner
+
+
+def refuse_hooks(model: torch.nn.Module) -> None:
+    """Raises where a hook would be lost: a saved graph has none."""
+    for path, module in model.named_modules():
+        for attribute in ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks"):
+            for hook in getattr(module, attribute, {}).values():
+                name = getattr(hook, "__qualname__", type(hook).__qualname__)
+                where = f"module '{path}'" if path else "the model"
+                raise ValueError(f"save: {where} has the hook {name}, which a saved graph would lose: remove it first")
+
+
+def scripted(model: Any, example: Example = None, *, share_parameters: bool = True) -> torch.jit.ScriptModule:
+    """A scripted evaluation copy; its parameters are those of the model where `share_parameters` says so, else CPU copies."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", category=DeprecationWarning, module=r"torch\.jit")
+        warnings.filterwarnings("ignore", category=torch.jit.TracerWarning)
+        if isinstance(model, torch.jit.ScriptModule):  # the reader makes its own evaluation copy
+            return model if share_parameters else copy.deepcopy(model).cpu().eval()
+        if isinstance(model, torch.nn.Module):
+            return _script_or_trace(_named_copy(unwrapped(model), share_parameters), example)
+        if callable(model):
+            return _traced_function(model, example, share_parameters)
+    raise TypeError(f"a model must be a torch.nn.Module or a function, got {type(model).__name__}")
+
+
+def _named_copy(model: torch.nn.Module, share_parameters: bool) -> torch.nn.Module:
+    """A copy in evaluation mode whose unnamed layers carry their path as key."""
+    memo: Dict[int, Any] = {}
+    if share_parameters:
+        tensors = [*model.parameters(), *model.buffers()]
+        memo = {id(tensor): tensor for tensor in tensors}
+    result = copy.deepcopy(model, memo).eval()
+    if not share_parameters:
+        result = result.cpu()
+    for path, module in result.named_modules():
+        key = path or type(module).__name__.lower()
+        if isinstance(module, Synapse) and not module.projection:
+            module.projection = key
+        elif isinstance(module, (LIF, LI)) and not module.population:
+            module.population = key
+    return result
+
+
+def _script_or_trace(model: torch.nn.Module, example: Example) -> torch.jit.ScriptModule:
+    try:
+        result: torch.jit.ScriptModule = torch.jit.script(model)
+        return result
+    except Exception as error:
+        if example is None:
+            raise RuntimeError(
+                f"{type(model).__name__} cannot be scripted, and without an example input it cannot be traced: give "
+                f"example=... ({sentence(error) or type(error).__name__})"
+            ) from error
+    with torch.no_grad():
+        traced: torch.jit.ScriptModule = torch.jit.trace(model, tuple(example_list(example)), check_trace=False)
+    return traced
+
+
+class _LeafCollector(TorchFunctionMode):
+    """Collects the tensors that require gradients and that a function uses without being given them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.leaves: Dict[int, Tensor] = {}
+
+    def __torch_function__(
+        self, func: Callable[..., Any], types: Any, args: Tuple[Any, ...] = (), kwargs: Optional[Dict[str, Any]] = None
+    ) -> Any:
+        for argument in (*args, *(kwargs or {}).values()):
+            if isinstance(argument, Tensor) and argument.requires_grad:
+                if not argument.is_leaf:
+                    raise RuntimeError(
+                        "a function that is read captures a tensor that is the result of a computation with gradients: "
+                        "compute it inside the function, from parameters"
+                    )
+                self.leaves[id(argument)] = argument
+        return func(*args, **(kwargs or {}))
+
+
+class _Function(torch.nn.Module):
+    """A function with its captured tensors as parameters, which tracing then refers to by name."""
+
+    def __init__(self, function: Callable[..., Any], tensors: Dict[str, Tensor]) -> None:
+        super().__init__()
+        self._function = function
+        for name, tensor in tensors.items():
+            if isinstance(tensor, torch.nn.Parameter):
+                self.register_parameter(name, tensor)
+            else:
+                self.register_buffer(name, tensor)
+
+    def forward(self, *inputs: Tensor) -> Any:
+        return self._function(*inputs)
+
+
+def _captured_names(function: Callable[..., Any]) -> Dict[int, str]:
+    """Names by which a function knows tensors of its closure and globals."""
+    try:
+        captured = inspect.getclosurevars(function)
+    except TypeError:
+        return {}
+    variables = {**captured.globals, **captured.nonlocals}
+    return {id(value): name for name, value in variables.items() if isinstance(value, Tensor)}
+
+
+def _traced_function(function: Callable[..., Any], example: Example, share_parameters: bool) -> torch.jit.ScriptModule:
+    inputs = example_list(example)
+    if not inputs:
+        raise ValueError("a function is traced and needs an example input: give example=...")
+    collector = _LeafCollector()
+    with torch.no_grad(), collector:
+        function(*inputs)
+    names = _captured_names(function)
+    leaves = {names.get(key, f"parameter{k}"): leaf for k, (key, leaf) in enumerate(collector.leaves.items())}
+    with torch.no_grad():
+        traced: torch.jit.ScriptModule = torch.jit.trace(_Function(function, leaves), tuple(inputs), check_trace=False)
+    return traced if share_parameters else copy.deepcopy(traced).cpu()

@@ -1,0 +1,363 @@
+"""From a model to a chip: read, check, map, deploy.
+
+`read` finds every keyed operator of a model and registers its projections and populations under the name of the
+network; the other verbs read by themselves. Integers are always taken from the present parameters. A deployed network
+runs on a backend, by default the ideal emulator, whose spikes and membranes are those of the training operators.
+
+Example:
+    >>> import gradspike, torch
+    >>> model = torch.nn.Sequential(gradspike.nn.Synapse(5, 20, name="hidden"), gradspike.nn.LIF(20, name="hidden"))
+    >>> deployed = gradspike.chip.deploy(model)
+    >>> result = deployed((torch.rand(38, 1, 5) < 0.1).float())
+    >>> result.target
+    'emulator ideal'
+"""
+
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Callable, Dict, List, Optional, Sequence, Union
+from typing import Mapping as MappingType
+
+import torch
+from torch import Tensor
+
+from gradspike import _reading
+
+__all__ = [
+    "Deployed",
+    "Mapping",
+    "Network",
+    "Report",
+    "Result",
+    "check",
+    "clear",
+    "deploy",
+    "load_network",
+    "map",
+    "population",
+    "projection",
+    "read",
+    "registered",
+]
+
+Model = Union[torch.nn.Module, Callable[..., Any], "Network"]
+Example = Union[Tensor, Sequence[Tensor], None]
+
+_DEFAULT_TARGET = "emulator ideal"
+
+
+class Report:
+    """Whether a network fits the chip, what it uses and what is lost. `print` gives tables.
+
+    Attributes:
+        text: The tables.
+        data: Everything as a dictionary, the machine form of the same report.
+    """
+
+    def __init__(self, text: str, data: Dict[str, Any]) -> None:
+        self.text = text
+        self.data = data
+
+    @property
+    def verdict(self) -> str:
+        """"fits", "fits with losses" or "does not fit"."""
+        return str(self.data["verdict"]).replace("_", " ")
+
+    @property
+    def fits(self) -> bool:
+        """Whether the network can be put on one chip."""
+        return self.verdict != "does not fit"
+
+    @property
+    def misfits(self) -> List[Dict[str, Any]]:
+        """Every limit that the network exceeds: layer, quantity, need, limit, remedy."""
+        return list(self.data["misfits"])
+
+    def to_json(self) -> str:
+        """The machine form."""
+        return json.dumps(self.data, sort_keys=True)
+
+    def __str__(self) -> str:
+        return self.text
+
+    def __repr__(self) -> str:
+        return f"Report({self.verdict!r}, misfits={len(self.misfits)})"
+
+
+class Mapping:
+    """Placement and routing of a network on one chip. `print` gives tables, `data` the numbers."""
+
+    def __init__(self, text: str, data: Dict[str, Any]) -> None:
+        self.text = text
+        self.data = data
+
+    def to_json(self) -> str:
+        """Canonical JSON, format "gradspike.mapping"."""
+        return json.dumps(self.data, sort_keys=True, separators=(",", ":"))
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Mapping) and self.data == other.data
+
+    def __hash__(self) -> int:
+        return hash(self.to_json())
+
+    def __str__(self) -> str:
+        return self.text
+
+
+@dataclass
+class Result:
+    """What a run gave.
+
+    Attributes:
+        outputs: What the model returns, host code before and after the network included; None for a network file.
+        spikes: Spikes of each firing population, `[time, batch, neuron]`, float32 counts.
+        membrane: Membranes that were recorded, `[time, batch, neuron]`: always those of leaky integrators.
+        lost: Events that were dropped and spikes that were not recorded, by kind.
+        counts: Events sent to the chip, spikes on the chip and synapses that responded.
+        target: What ran, such as "emulator ideal".
+        report: The report of the deployment.
+    """
+
+    outputs: Any
+    spikes: Dict[str, Tensor]
+    membrane: Dict[str, Tensor]
+    lost: Dict[str, int]
+    counts: Dict[str, int]
+    target: str
+    report: Optional[Report] = field(default=None, repr=False)
+
+
+class Network:
+    """A network that was read: the handle for checking, mapping, deploying and saving.
+
+    It refers to the parameters of the model it was read from, so that integers are those of now. When a network of the
+    same name is read again, older handles stay valid for looking things up and say that they are stale.
+    """
+
+    def __init__(self, handle: Any, warnings: Sequence[str] = ()) -> None:
+        self._handle = handle
+        self.warnings: List[str] = [*warnings, *handle.warnings()]
+
+    @property
+    def name(self) -> str:
+        """Name of the network: the first part of its registry keys."""
+        return str(self.description["name"])
+
+    @property
+    def description(self) -> Dict[str, Any]:
+        """The neutral description: inputs, populations, projections, model card; no weights."""
+        result: Dict[str, Any] = json.loads(self._handle.description())
+        return result
+
+    @property
+    def is_stale(self) -> bool:
+        """True where a network of this name was read later, or the registry was cleared."""
+        return bool(self._handle.is_stale())
+
+    def weights(self) -> Dict[str, Tensor]:
+        """Present model weights by projection, float, `[out_features, in_features]`."""
+        return dict(self._handle.float_weights())
+
+    def integers(self) -> Dict[str, Tensor]:
+        """Present hardware weights by projection, int16 [LSB]. Raises where a weight is NaN."""
+        return dict(self._handle.integers())
+
+    def records(self) -> Dict[str, bytes]:
+        """The integers as they are stored: one binary record with its hash per projection."""
+        return {name: bytes(record.tolist()) for name, record in self._handle.records().items()}
+
+    def network_file(self) -> str:
+        """The chip part alone, as JSON: description and integers."""
+        return str(self._handle.network_file())
+
+    def check(self, target: str = _DEFAULT_TARGET) -> Report:
+        """Report for one chip; see `gradspike.chip.check`."""
+        return Report(self._handle.report_text(target), json.loads(self._handle.report(target)))
+
+    def map(self) -> Mapping:
+        """Placement and routing; made once, independent of the weights. Raises with every misfit where none exists."""
+        return Mapping(self._handle.map_text(), json.loads(self._handle.map()))
+
+    def deploy(self, target: Optional[str] = None, preset: str = "ideal", seed: int = 0) -> "Deployed":
+        """See `gradspike.chip.deploy`."""
+        self._handle.compile(target or "", preset, seed)
+        return Deployed(self)
+
+    def run_model(self, *inputs: Tensor) -> Result:
+        """Runs the operators of the model on the CPU and records every trace of every population."""
+        outputs, seen = self._handle.run_model([tensor.detach() for tensor in inputs])
+        return _result(outputs, seen, "cpu", None)
+
+    def __repr__(self) -> str:
+        description = self.description
+        populations = ", ".join(f"{p['name']}[{p['size']}]" for p in description["populations"])
+        return f"Network({description['name']!r}: {populations})"
+
+
+class Deployed:
+    """A network on a backend. Call it with the inputs of the model; it gives a `Result`."""
+
+    def __init__(self, network: Network) -> None:
+        self.network = network
+        self.target: str = network._handle.target()
+        self.report = network.check(self.target)
+
+    @property
+    def changed(self) -> bool:
+        """Whether the weights differ from those that the backend holds: deploy again to upload them."""
+        return bool(self.network._handle.changed())
+
+    def __call__(self, *inputs: Tensor, membrane: Sequence[str] = ()) -> Result:
+        """Runs the inputs of the model.
+
+        Args:
+            *inputs: What the model takes; spikes `[time, batch, neuron]`, whole numbers in 0..127.
+            membrane: Populations whose membranes are recorded beside those of leaky integrators; "*" for all.
+
+        Raises:
+            RuntimeError: a spike is no whole number in 0..127 (names step, batch entry, neuron and value), or the
+                network was read again since.
+        """
+        outputs, seen = self.network._handle.run([tensor.detach() for tensor in inputs], list(membrane))
+        return _result(outputs, seen, self.target, self.report)
+
+    def __repr__(self) -> str:
+        return f"Deployed({self.network!r}, target={self.target!r})"
+
+
+def _result(outputs: Any, seen: MappingType[str, Tensor], target: str, report: Optional[Report]) -> Result:
+    groups: Dict[str, Dict[str, Tensor]] = {"spikes": {}, "membrane": {}, "lost": {}, "count": {}}
+    for name, tensor in seen.items():
+        group, _, key = name.partition("/")
+        groups[group][key] = tensor
+    return Result(
+        outputs=outputs,
+        spikes=groups["spikes"],
+        membrane=groups["membrane"],
+        lost={name: int(tensor) for name, tensor in groups["lost"].items()},
+        counts={name: int(tensor) for name, tensor in groups["count"].items()},
+        target=target,
+        report=report,
+    )
+
+
+def read(
+    model: Model,
+    example: Example = None,
+    network: Optional[str] = None,
+    *,
+    projections: Optional[Dict[str, Dict[str, Any]]] = None,
+    card: Optional[Dict[str, Any]] = None,
+) -> Network:
+    """Reads a model or function and registers its projections and populations.
+
+    Only operators on a path to an output count. Between projections and populations there may be sums of projections,
+    concatenation, slicing, indexing and repeating of neurons, and dropout (the copy that is read is in evaluation
+    mode); before and after the network any code. Unnamed modules take the path by which the model holds them.
+
+    Args:
+        model: A module, also compiled, wrapped by DDP or scripted; or a function of `torch.ops.gradspike` calls, whose
+            captured tensors are its parameters.
+        example: Input or tuple of inputs. Needed for functions and for modules that cannot be scripted, which are
+            traced, and where the size of an input does not follow from the weights.
+        network: Name of the network, "network" by default; keys are `<network>/<name>`.
+        projections: Wishes by projection name: "receptor" ("signed", "excitatory", "inhibitory"; must agree with the
+            bounds), "chip_coordinate", "execution_instance", "plasticity_rule" and "plasticity_period" [s].
+        card: Model card: "steps", "encoder", "decoder", "class_names".
+
+    Returns:
+        The handle; its `warnings` name keyed operators that reach no output.
+
+    Raises:
+        RuntimeError: something between two keyed operators cannot be wired on a chip; the message names the operation
+            and its source line.
+    """
+    if isinstance(model, Network):
+        return model
+    scripted = _reading.scripted(model, example)
+    stored = _reading.stored_options(model)
+    options: Dict[str, Any] = {**stored}
+    if network is not None or "name" not in options:
+        options["name"] = network or "network"
+    if projections is not None:
+        options["projections"] = projections
+    if card is not None:
+        options["card"] = card
+    handle = torch.classes.gradspike.Network.read(scripted, _reading.example_list(example), json.dumps(options))
+    return Network(handle)
+
+
+def check(model: Model, example: Example = None, *, chips: int = 1, target: str = _DEFAULT_TARGET) -> Report:
+    """Whether a network fits the chip: every misfit at once, what it uses, what its weights lose.
+
+    Takes milliseconds and needs no training. `chips` other than 1 are refused: networks are mapped to one chip.
+    """
+    if chips != 1:
+        raise ValueError(f"check: chips must be 1, networks are mapped to one chip, got {chips}")
+    return read(model, example).check(target)
+
+
+def map(model: Model, example: Example = None) -> Mapping:
+    """Placement and routing of a model; see `Network.map`."""
+    return read(model, example).map()
+
+
+def deploy(
+    model: Model,
+    target: Optional[str] = None,
+    preset: str = "ideal",
+    seed: int = 0,
+    *,
+    example: Example = None,
+    network: Optional[str] = None,
+) -> Deployed:
+    """Maps a model and puts it on a backend.
+
+    Args:
+        model: As for `read`, or a `Network`.
+        target: Name of the backend; default: the environment variable GRADSPIKE_BACKEND, else "emulator". A backend
+            that is not there is an error, never another one in its place.
+        preset: Preset of the backend; the emulator has "ideal".
+        seed: Seed of the backend.
+        example: As for `read`.
+        network: Name of the network.
+
+    Returns:
+        The deployed network, to be called with the inputs of the model.
+
+    Raises:
+        RuntimeError: the network does not fit (every misfit is named), a weight is NaN, or the backend is unknown.
+    """
+    return read(model, example, network).deploy(target, preset, seed)
+
+
+def load_network(path: Union[str, Path]) -> Network:
+    """Opens a network file (`gradspike.save(..., network="net.json")`): the chip part alone."""
+    text = Path(path).read_text(encoding="utf-8", errors="replace")
+    try:
+        return Network(torch.classes.gradspike.Network.from_network_file(text))
+    except RuntimeError as error:
+        raise RuntimeError(f"'{path}': {_reading.sentence(error)}") from None
+
+
+def projection(key: str) -> Any:
+    """Registered projection `<network>/<name>`; raises with the nearest keys where there is none."""
+    return torch.classes.gradspike.Projection(key)
+
+
+def population(key: str) -> Any:
+    """Registered population `<network>/<name>`; raises with the nearest keys where there is none."""
+    return torch.classes.gradspike.Population(key)
+
+
+def registered() -> Dict[str, Any]:
+    """Everything that this process has registered, as a dictionary."""
+    result: Dict[str, Any] = json.loads(torch.classes.gradspike.Registry().json())
+    return result
+
+
+def clear(network: str = "") -> None:
+    """Forgets a network, or all of them."""
+    torch.classes.gradspike.Registry().clear(network)
