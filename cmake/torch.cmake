@@ -32,8 +32,7 @@ foreach(name torch torch_cpu c10)
   gradspike_torch_library(${name})
 endforeach()
 
-add_library(gradspike_torch INTERFACE)
+add_library(gradspike_torch INTERFACE IMPORTED GLOBAL)
 target_include_directories(gradspike_torch SYSTEM INTERFACE "${TORCH_PREFIX}/include"
                                                             "${TORCH_PREFIX}/include/torch/csrc/api/include")
 target_link_libraries(gradspike_torch INTERFACE "${GRADSPIKE_LIB_torch}" "${GRADSPIKE_LIB_torch_cpu}" "${GRADSPIKE_LIB_c10}")
-target_compile_features(gradspike_torch INTERFACE cxx_std_17)

@@ -5,6 +5,11 @@
 #include <caffe2/serialize/inline_container.h>
 #include <torch/csrc/jit/serialization/import.h>
 
+#include <array>
+#include <fstream>
+#include <iterator>
+
+#include "csrc/chip/checker.h"
 #include "csrc/core/error.h"
 
 namespace gradspike::ops {
@@ -20,53 +25,159 @@ std::string record(caffe2::serialize::PyTorchStreamReader& reader, const std::st
   return std::string(static_cast<const char*>(data.get()), size);
 }
 
-class ArchiveModel final : public deploy::Model {
- public:
-  ArchiveModel(const std::string& path, const StoredNetwork& stored, const torch::jit::Module& module)
-      : graph_(module, options_of(chip::network_from_json(stored.network))),
-        weights_(graph_.integers()),
-        warnings_(compare_stored(stored, graph_)) {
-    if (!stored.mapping.empty()) {
-      try {
-        graph_.deployment().set_mapping(chip::mapping_from_json(stored.mapping));
-      } catch (const Error& error) {
-        GRADSPIKE_FAIL("'", path, "': ", error.what());
+std::string first_line(const std::string& text) { return text.substr(0, text.find('\n')); }
+
+// ---- check sums of a zip archive (APPNOTE 6.3.10, sections 4.3.12 and 4.3.16) --------------------------------------
+
+/// CRC-32 of ISO 3309, reflected polynomial 0xEDB88320.
+std::uint32_t crc32(const std::string& bytes) {
+  static const std::array<std::uint32_t, 256> table = [] {
+    std::array<std::uint32_t, 256> result{};
+    for (std::uint32_t n = 0; n < 256; ++n) {
+      std::uint32_t value = n;
+      for (int bit = 0; bit < 8; ++bit) {
+        value = (value & 1U) != 0 ? 0xEDB88320U ^ (value >> 1U) : value >> 1U;
       }
+      result[n] = value;
+    }
+    return result;
+  }();
+  std::uint32_t crc = 0xFFFFFFFFU;
+  for (const char byte : bytes) {
+    crc = table[(crc ^ static_cast<unsigned char>(byte)) & 0xFFU] ^ (crc >> 8U);
+  }
+  return crc ^ 0xFFFFFFFFU;
+}
+
+std::uint32_t little_endian(const std::string& bytes, std::size_t at, std::size_t count) {
+  std::uint32_t value = 0;
+  for (std::size_t k = 0; k < count; ++k) {
+    value |= static_cast<std::uint32_t>(static_cast<unsigned char>(bytes.at(at + k))) << (8 * k);
+  }
+  return value;
+}
+
+/// Check sums of the entries by name, from the central directory at the end of the file.
+std::map<std::string, std::uint32_t> stored_checksums(const std::string& path) {
+  std::ifstream file(path, std::ios::binary);
+  const std::string bytes((std::istreambuf_iterator<char>(file)), std::istreambuf_iterator<char>());
+  const std::size_t end = bytes.rfind("PK\x05\x06");
+  GRADSPIKE_REQUIRE(end != std::string::npos && end + 22 <= bytes.size(), "the zip archive has no end");
+  std::size_t at = bytes.rfind("PK\x06\x06");  // the 64-bit record of large archives, where there is one
+  at = at != std::string::npos && at + 56 <= end ? little_endian(bytes, at + 48, 4) : little_endian(bytes, end + 16, 4);
+  std::map<std::string, std::uint32_t> sums;
+  while (at + 46 <= end && bytes.compare(at, 4, "PK\x01\x02") == 0) {
+    const std::size_t name = little_endian(bytes, at + 28, 2);
+    const std::size_t rest = little_endian(bytes, at + 30, 2) + little_endian(bytes, at + 32, 2);
+    GRADSPIKE_REQUIRE(at + 46 + name + rest <= end, "the directory of the zip archive is cut");
+    sums[bytes.substr(at + 46, name)] = little_endian(bytes, at + 16, 4);
+    at += 46 + name + rest;
+  }
+  return sums;
+}
+
+void verify_checksums(const std::string& path, caffe2::serialize::PyTorchStreamReader& reader) {
+  for (const auto& [name, sum] : stored_checksums(path)) {
+    const std::string entry = name.substr(name.find('/') + 1);  // below the folder of the archive
+    GRADSPIKE_REQUIRE(reader.hasRecord(entry), "entry '", first_line(entry), "' cannot be found");
+    GRADSPIKE_REQUIRE(crc32(record(reader, entry)) == sum, "entry '", first_line(entry),
+                      "' does not match its check sum");
+  }
+}
+
+// ---- comparison ----------------------------------------------------------------------------------------------------
+
+void require_mapping(const chip::Network& network, const std::string& json) {
+  const chip::Mapping mapping = chip::mapping_from_json(json);
+  chip::validate(mapping, network);
+  const std::vector<std::string> violations = chip::check_mapping(network, mapping);
+  GRADSPIKE_REQUIRE(violations.empty(), "the stored mapping is wrong: ", violations.empty() ? "" : violations.front());
+}
+
+/// Throws where the archive belongs to another network; returns what differs, one sentence each.
+std::vector<std::string> compare(const StoredNetwork& stored, const ModelGraph& graph, const ReadNetwork& read) {
+  const chip::Network& network = read.network;
+  GRADSPIKE_REQUIRE(chip::to_json(network) == stored.network,
+                    "gradspike/network.json does not describe the model of network '", network.name,
+                    "' that stands beside it");
+  if (!stored.mapping.empty()) {
+    require_mapping(network, stored.mapping);
+  }
+  chip::Weights kept;
+  for (const chip::Projection& p : network.projections) {
+    const auto found = stored.records.find(p.name);
+    GRADSPIKE_REQUIRE(found != stored.records.end(), "the integers of projection '", p.name, "' are missing");
+    kept[p.name] = chip::matrix_from_record(found->second, p.name);
+  }
+  chip::validate(network, kept);  // of each record its bounds and its own hash
+  std::vector<std::string> warnings = read.warnings;
+  for (const auto& [name, matrix] : integer_weights(graph, read)) {
+    if (matrix.hash != kept.at(name).hash) {
+      warnings.push_back("projection '" + name +
+                         "': the stored integers are not those of the parameters, which changed since the file was "
+                         "written; the parameters count");
     }
   }
+  return warnings;
+}
 
-  const chip::Network& network() const override { return graph_.read().network; }
+// ---- the model that the C++ program runs ---------------------------------------------------------------------------
+
+class ArchiveModel final : public deploy::Model {
+ public:
+  explicit ArchiveModel(OpenedNetwork opened)
+      : graph_(std::move(opened.graph)), weights_(graph_->integers()), warnings_(std::move(opened.warnings)) {}
+
+  const chip::Network& network() const override { return graph_->read().network; }
   const chip::Weights& weights() const override { return weights_; }
   const std::vector<std::string>& warnings() const override { return warnings_; }
-  chip::Report check() const override { return graph_.deployment().check("emulator ideal", graph_.losses()); }
+  chip::Report check() const override { return graph_->deployment().check("emulator ideal", graph_->losses()); }
 
   chip::Observables run(const std::vector<chip::SpikeTensor>& inputs, const deploy::Options& options) const override {
-    std::vector<c10::IValue> values;
-    for (const chip::SpikeTensor& input : inputs) {
-      values.emplace_back(tensor_of(input));
-    }
+    require_sizes(inputs);
     if (options.target == "cpu") {
-      return graph_.run_model(values).observables;
+      std::vector<at::Tensor> spikes;
+      for (const chip::SpikeTensor& input : inputs) {
+        spikes.push_back(tensor_of(input));
+      }
+      return graph_->run_operators(spikes);
     }
     const std::lock_guard<std::mutex> lock(mutex_);
     chip::CompileOptions compile;
     compile.preset = options.preset;
     compile.seed = options.seed;
-    graph_.deployment().compile(options.target, compile, weights_);
+    graph_->deployment().compile(options.target, compile, weights_);
     chip::RunOptions run;
     run.record_membrane = {"*"};
-    return graph_.run_backend(values, run).observables;
+    return graph_->deployment().run(inputs, run);
   }
 
  private:
+  /// Every target gets the same inputs, also the operators, which would take other sizes of time and batch apart.
+  void require_sizes(const std::vector<chip::SpikeTensor>& inputs) const {
+    const std::vector<chip::Input>& expected = network().inputs;
+    GRADSPIKE_REQUIRE(inputs.size() == expected.size(), "the network takes ", expected.size(), " inputs, got ",
+                      inputs.size());
+    for (std::size_t k = 0; k < inputs.size(); ++k) {
+      GRADSPIKE_REQUIRE(inputs[k].size == expected[k].size, "input '", expected[k].name, "' has ", expected[k].size,
+                        " neurons, got ", inputs[k].size);
+      GRADSPIKE_REQUIRE(inputs[k].steps == inputs[0].steps && inputs[k].batch == inputs[0].batch, "input '",
+                        expected[k].name, "' must be [", inputs[0].steps, ", ", inputs[0].batch, ", ",
+                        expected[k].size, "] as the first input, got [", inputs[k].steps, ", ", inputs[k].batch, ", ",
+                        inputs[k].size, "]");
+    }
+  }
+
   static at::Tensor tensor_of(const chip::SpikeTensor& input) {
     at::Tensor tensor = at::empty({input.steps, input.batch, input.size},
                                   input.type == chip::SpikeTensor::Type::kUint8 ? at::kByte : at::kFloat);
-    std::memcpy(tensor.mutable_data_ptr(), input.data, tensor.nbytes());
+    if (tensor.numel() > 0) {
+      std::memcpy(tensor.mutable_data_ptr(), input.data, tensor.nbytes());
+    }
     return tensor.to(at::kFloat);
   }
 
-  mutable GraphNetwork graph_;
+  std::unique_ptr<GraphNetwork> graph_;
   chip::Weights weights_;
   std::vector<std::string> warnings_;
   mutable std::mutex mutex_;
@@ -81,24 +192,20 @@ const bool kRegistered = [] {
 }  // namespace
 
 StoredNetwork read_entries(const std::string& path) {
+  caffe2::serialize::PyTorchStreamReader reader(path);
+  GRADSPIKE_REQUIRE(reader.hasRecord("constants.pkl") && reader.hasRecord("data.pkl"),
+                    "it is a zip archive, but no TorchScript file");
+  verify_checksums(path, reader);
+  GRADSPIKE_REQUIRE(reader.hasRecord(kNetworkEntry),
+                    "it is a TorchScript file without gradspike/network.json, as torch.jit.save writes it: save it "
+                    "with gradspike.save, or load it in Python with gradspike.load, which reads it again");
   StoredNetwork stored;
-  try {
-    caffe2::serialize::PyTorchStreamReader reader(path);
-    GRADSPIKE_REQUIRE(reader.hasRecord("constants.pkl") && reader.hasRecord("data.pkl"), "'", path,
-                      "' is a zip archive, but no TorchScript file");
-    GRADSPIKE_REQUIRE(
-        reader.hasRecord(kNetworkEntry), "'", path,
-        "' is a TorchScript file without gradspike/network.json, as torch.jit.save writes it: save it with "
-        "gradspike.save, or load it in Python with gradspike.load, which reads it again");
-    stored.network = record(reader, kNetworkEntry);
-    stored.mapping = reader.hasRecord(kMappingEntry) ? record(reader, kMappingEntry) : "";
-    for (const chip::Projection& p : chip::network_from_json(stored.network).projections) {
-      GRADSPIKE_REQUIRE(reader.hasRecord(integers_entry(p.name)), "'", path, "' has no integers of projection '",
-                        p.name, "'");
-      stored.records.push_back(record(reader, integers_entry(p.name)));
+  stored.network = record(reader, kNetworkEntry);
+  stored.mapping = reader.hasRecord(kMappingEntry) ? record(reader, kMappingEntry) : "";
+  for (const chip::Projection& p : chip::network_from_json(stored.network).projections) {
+    if (reader.hasRecord(integers_entry(p.name))) {
+      stored.records[p.name] = record(reader, integers_entry(p.name));
     }
-  } catch (const c10::Error& error) {
-    GRADSPIKE_FAIL("'", path, "' is damaged: ", error.what_without_backtrace());
   }
   return stored;
 }
@@ -116,37 +223,30 @@ ReadOptions options_of(const chip::Network& stored) {
   return options;
 }
 
-std::vector<std::string> compare_stored(const StoredNetwork& stored, const GraphNetwork& read) {
-  const chip::Network& network = read.read().network;
-  GRADSPIKE_REQUIRE(chip::to_json(network) == stored.network,
-                    "gradspike/network.json does not describe the model of network '", network.name,
-                    "' that stands beside it");
-  std::vector<std::string> warnings = read.read().warnings;
-  const chip::Weights weights = read.integers();
-  for (std::size_t k = 0; k < network.projections.size(); ++k) {
-    const std::string& name = network.projections[k].name;
-    const chip::IntegerMatrix matrix = chip::matrix_from_record(stored.records.at(k), name);
-    if (matrix.hash != weights.at(name).hash) {
-      warnings.push_back("projection '" + name +
-                         "': the stored integers are not those of the parameters, which changed since the file was "
-                         "written; the parameters count");
-    }
+OpenedNetwork open_stored(const torch::jit::Module& module, const StoredNetwork& stored) {
+  OpenedNetwork opened;
+  const auto accept = [&](const ModelGraph& graph, const ReadNetwork& read) {
+    opened.warnings = compare(stored, graph, read);
+  };
+  opened.graph =
+      std::make_unique<GraphNetwork>(module, options_of(chip::network_from_json(stored.network)), accept);
+  if (!stored.mapping.empty()) {
+    opened.graph->deployment().set_mapping(chip::mapping_from_json(stored.mapping));
   }
-  return warnings;
+  return opened;
 }
 
 std::shared_ptr<deploy::Model> open_archive(const std::string& path) {
-  const StoredNetwork stored = read_entries(path);
   try {
+    const StoredNetwork stored = read_entries(path);
     const torch::jit::Module module = torch::jit::load(path, c10::Device(at::kCPU));
-    return std::make_shared<ArchiveModel>(path, stored, module);
-  } catch (const Error&) {
-    throw;
+    return std::make_shared<ArchiveModel>(open_stored(module, stored));
+  } catch (const Error& error) {
+    GRADSPIKE_FAIL("'", path, "' cannot be loaded: ", first_line(error.what()));
   } catch (const c10::Error& error) {
-    GRADSPIKE_FAIL("'", path, "' is damaged: ", error.what_without_backtrace());
+    GRADSPIKE_FAIL("'", path, "' is damaged: ", first_line(error.what_without_backtrace()));
   } catch (const std::exception& error) {
-    const std::string text = error.what();
-    GRADSPIKE_FAIL("'", path, "' cannot be loaded: ", text.substr(0, text.find('\n')));
+    GRADSPIKE_FAIL("'", path, "' cannot be loaded: ", first_line(error.what()));
   }
 }
 

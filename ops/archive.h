@@ -7,6 +7,7 @@
 // The parameters of the model are the truth: opening reads the graph again, quantises again and compares.
 #pragma once
 
+#include <map>
 #include <memory>
 #include <string>
 #include <vector>
@@ -17,21 +18,28 @@
 namespace gradspike::ops {
 
 struct StoredNetwork {
-  std::string network;               // JSON
-  std::string mapping;               // JSON, "" where there is none
-  std::vector<std::string> records;  // by projection of the network
+  std::string network;                         // JSON
+  std::string mapping;                         // JSON, "" where there is none
+  std::map<std::string, std::string> records;  // by projection
+};
+
+/// A network with its model, and what was noticed on the way, one sentence each.
+struct OpenedNetwork {
+  std::unique_ptr<GraphNetwork> graph;
+  std::vector<std::string> warnings;
 };
 
 /// Reads the entries above. Throws with one sentence for a damaged or foreign file and for a TorchScript file that was
-/// saved without them.
+/// saved without them. The check sums of all entries are compared: PyTorch itself does not.
 StoredNetwork read_entries(const std::string& path);
 
 /// What reading the graph again needs to know from a stored description: name, wishes, card, sizes of inputs.
 ReadOptions options_of(const chip::Network& stored);
 
-/// Compares a network that was read with what its archive says; returns what differs, one sentence each. Throws where
-/// the description is of another network.
-std::vector<std::string> compare_stored(const StoredNetwork& stored, const GraphNetwork& read);
+/// Reads the graph of a module and compares it with what its archive says. Integers of other weights are a warning;
+/// throws, and registers nothing, where the description is of another network, the mapping is wrong or absent, or the
+/// integers are damaged.
+OpenedNetwork open_stored(const torch::jit::Module& module, const StoredNetwork& stored);
 
 /// Opens an archive for deploy::load.
 std::shared_ptr<deploy::Model> open_archive(const std::string& path);

@@ -55,7 +55,39 @@ std::string with_output(std::string_view outputs, std::string_view name) {
 
 bool asks_for(std::string_view outputs, std::string_view name) { return with_output(outputs, name) == outputs; }
 
-bool any_requires_grad(const variable_list& tensors) { return torch::autograd::any_variable_requires_grad(tensors); }
+/// The differentiable inputs of a neuron operator, in the order of the gradients that its node returns.
+variable_list inputs_of(const at::Tensor& input, const variable_list& parameters, const OptionalTensor& initial_state) {
+  variable_list inputs = {input};
+  inputs.insert(inputs.end(), parameters.begin(), parameters.end());
+  if (is_given(initial_state)) {
+    inputs.push_back(*initial_state);
+  }
+  return inputs;
+}
+
+/// The outputs that a node records: the traces that were asked for, noted in `data`, and the final state.
+variable_list recorded_outputs(ska::flat_hash_map<std::string, c10::IValue>& data, std::string_view outputs,
+                               std::initializer_list<std::pair<const char*, at::Tensor>> traces,
+                               const at::Tensor& final_state) {
+  variable_list recorded;
+  for (const auto& [name, tensor] : traces) {
+    data[name] = asks_for(outputs, name);
+    if (asks_for(outputs, name)) {
+      recorded.push_back(tensor);
+    }
+  }
+  recorded.push_back(final_state);
+  return recorded;
+}
+
+bool none_defined(const variable_list& tensors) {
+  for (const at::Tensor& tensor : tensors) {
+    if (tensor.defined()) {
+      return false;
+    }
+  }
+  return true;
+}
 
 // ---- lif ---------------------------------------------------------------------------------------------------------
 
@@ -68,11 +100,7 @@ struct LifNode {
     const auto& data = ctx->saved_data;
     const bool has_state = data.at("has_state").toBool();
     const std::size_t inputs = 1 + kParameters + (has_state ? 1 : 0);
-    bool any = false;
-    for (const at::Tensor& grad : grads) {
-      any = any || grad.defined();
-    }
-    if (!any) {
+    if (none_defined(grads)) {
       return variable_list(inputs);
     }
     std::array<bool, 8> mask{};
@@ -99,6 +127,43 @@ struct LifNode {
   }
 };
 
+/// Forward with everything that the backward needs, and the backward recorded. Reached a second time, one level further
+/// out, under nested functorch transforms: hence a kernel of its own for the forward operator.
+Tensors6 lif_forward_autograd(const at::Tensor& input, const at::Tensor& leak, const at::Tensor& reset,
+                              const at::Tensor& threshold, const at::Tensor& tau_mem, const at::Tensor& tau_syn,
+                              const at::Tensor& membrane_capacitance, const at::Tensor& refractory_time, double dt,
+                              std::string_view surrogate, double alpha, std::string_view outputs,
+                              const OptionalTensor& initial_state, const OptionalTensor& measured_spikes,
+                              const OptionalTensor& measured_membrane, bool save) {
+  const variable_list parameters = {leak, reset, threshold, tau_mem, tau_syn, membrane_capacitance};
+  const variable_list inputs = inputs_of(input, parameters, initial_state);
+  static const auto op = typed<LifForward>("gradspike::_lif_forward");
+  const auto below = [&](const std::string& wanted, bool keep) {
+    const at::AutoDispatchBelowADInplaceOrView guard;
+    return op.call(input, leak, reset, threshold, tau_mem, tau_syn, membrane_capacitance, refractory_time, dt,
+                   surrogate, alpha, wanted, initial_state, measured_spikes, measured_membrane, keep);
+  };
+  if (!needs_backward("lif", inputs)) {
+    return below(std::string(outputs), save);
+  }
+  const bool needs_current = torch::autograd::any_variable_requires_grad(parameters);
+  BackwardNode<LifNode> node(inputs);
+  auto [spikes, membrane, current, final_state, saved, coefficients] =
+      below(needs_current ? with_output(outputs, "current") : std::string(outputs), /*keep=*/true);
+  auto& data = node.context().saved_data;
+  data["has_state"] = is_given(initial_state);
+  data["dt"] = dt;
+  data["surrogate"] = std::string(surrogate);
+  data["alpha"] = alpha;
+  node.outputs(
+      recorded_outputs(data, outputs, {{"spikes", spikes}, {"membrane", membrane}, {"current", current}}, final_state));
+  node.save({saved, needs_current ? current : at::Tensor(), coefficients, leak, reset, threshold, tau_mem, tau_syn,
+             membrane_capacitance, tensor_or_undefined(initial_state), tensor_or_undefined(measured_spikes),
+             tensor_or_undefined(measured_membrane)});
+  return {spikes,      membrane, asks_for(outputs, "current") ? current : at::empty({0}, final_state.options()),
+          final_state, saved,    coefficients};
+}
+
 Tensors4 lif_autograd(const at::Tensor& input, const at::Tensor& leak, const at::Tensor& reset,
                       const at::Tensor& threshold, const at::Tensor& tau_mem, const at::Tensor& tau_syn,
                       const at::Tensor& membrane_capacitance, const at::Tensor& refractory_time, double dt,
@@ -106,65 +171,16 @@ Tensors4 lif_autograd(const at::Tensor& input, const at::Tensor& leak, const at:
                       const OptionalTensor& initial_state, const OptionalTensor& measured_spikes,
                       const OptionalTensor& measured_membrane, std::string_view population) {
   const variable_list parameters = {leak, reset, threshold, tau_mem, tau_syn, membrane_capacitance};
-  variable_list inputs = {input};
-  inputs.insert(inputs.end(), parameters.begin(), parameters.end());
-  if (is_given(initial_state)) {
-    inputs.push_back(*initial_state);
-  }
-  if (!needs_backward("lif", inputs)) {
+  if (!needs_backward("lif", inputs_of(input, parameters, initial_state))) {
     static const auto op = typed<Lif>("gradspike::lif");
     const at::AutoDispatchBelowADInplaceOrView guard;
     return op.call(input, leak, reset, threshold, tau_mem, tau_syn, membrane_capacitance, refractory_time, dt,
                    surrogate, alpha, outputs, initial_state, measured_spikes, measured_membrane, population);
   }
-  static const auto op = typed<LifForward>("gradspike::_lif_forward");
-  const bool needs_current = any_requires_grad(parameters);
-  BackwardNode<LifNode> node(inputs);
-  Tensors6 result;
-  {
-    const at::AutoDispatchBelowADInplaceOrView guard;
-    result = op.call(input, leak, reset, threshold, tau_mem, tau_syn, membrane_capacitance, refractory_time, dt,
-                     surrogate, alpha, needs_current ? with_output(outputs, "current") : std::string(outputs),
-                     initial_state, measured_spikes, measured_membrane, /*save=*/true);
-  }
-  auto [spikes, membrane, current, final_state, saved, coefficients] = result;
-  auto& data = node.context().saved_data;
-  data["has_state"] = is_given(initial_state);
-  data["spikes"] = asks_for(outputs, "spikes");
-  data["membrane"] = asks_for(outputs, "membrane");
-  data["current"] = asks_for(outputs, "current");
-  data["dt"] = dt;
-  data["surrogate"] = std::string(surrogate);
-  data["alpha"] = alpha;
-  variable_list recorded;
-  for (const auto& [name, tensor] : {std::pair{"spikes", spikes}, {"membrane", membrane}, {"current", current}}) {
-    if (data[name].toBool()) {
-      recorded.push_back(tensor);
-    }
-  }
-  recorded.push_back(final_state);
-  node.outputs(recorded);
-  node.save({saved, needs_current ? current : at::Tensor(), coefficients, leak, reset, threshold, tau_mem, tau_syn,
-             membrane_capacitance, tensor_or_undefined(initial_state), tensor_or_undefined(measured_spikes),
-             tensor_or_undefined(measured_membrane)});
-  if (needs_current && !data["current"].toBool()) {
-    current = at::empty({0}, final_state.options());
-  }
+  auto [spikes, membrane, current, final_state, saved, coefficients] =
+      lif_forward_autograd(input, leak, reset, threshold, tau_mem, tau_syn, membrane_capacitance, refractory_time, dt,
+                           surrogate, alpha, outputs, initial_state, measured_spikes, measured_membrane, /*save=*/true);
   return {spikes, membrane, current, final_state};
-}
-
-Tensors6 lif_forward_autograd(const at::Tensor& input, const at::Tensor& leak, const at::Tensor& reset,
-                              const at::Tensor& threshold, const at::Tensor& tau_mem, const at::Tensor& tau_syn,
-                              const at::Tensor& membrane_capacitance, const at::Tensor& refractory_time, double dt,
-                              std::string_view surrogate, double alpha, std::string_view outputs,
-                              const OptionalTensor& initial_state, const OptionalTensor& measured_spikes,
-                              const OptionalTensor& measured_membrane, bool save) {
-  TORCH_CHECK(!needs_backward("_lif_forward", {input, leak, reset, threshold, tau_mem, tau_syn, membrane_capacitance}),
-              "_lif_forward: records no gradient, call lif");
-  static const auto op = typed<LifForward>("gradspike::_lif_forward");
-  const at::AutoDispatchBelowADInplaceOrView guard;
-  return op.call(input, leak, reset, threshold, tau_mem, tau_syn, membrane_capacitance, refractory_time, dt, surrogate,
-                 alpha, outputs, initial_state, measured_spikes, measured_membrane, save);
 }
 
 Tensors8 lif_backward_autograd(const OptionalTensor& grad_spikes, const OptionalTensor& grad_membrane,
@@ -207,11 +223,7 @@ struct LiNode {
     const auto& data = ctx->saved_data;
     const bool has_state = data.at("has_state").toBool();
     const std::size_t inputs = 1 + kParameters + (has_state ? 1 : 0);
-    bool any = false;
-    for (const at::Tensor& grad : grads) {
-      any = any || grad.defined();
-    }
-    if (!any) {
+    if (none_defined(grads)) {
       return variable_list(inputs);
     }
     std::array<bool, 6> mask{};
@@ -236,65 +248,52 @@ struct LiNode {
   }
 };
 
+Tensors4 li_forward_autograd(const at::Tensor& input, const at::Tensor& leak, const at::Tensor& tau_mem,
+                             const at::Tensor& tau_syn, const at::Tensor& membrane_capacitance, double dt,
+                             std::string_view outputs, const OptionalTensor& initial_state,
+                             const OptionalTensor& measured_membrane) {
+  const variable_list parameters = {leak, tau_mem, tau_syn, membrane_capacitance};
+  const variable_list inputs = inputs_of(input, parameters, initial_state);
+  static const auto op = typed<LiForward>("gradspike::_li_forward");
+  const auto below = [&](const std::string& wanted) {
+    const at::AutoDispatchBelowADInplaceOrView guard;
+    return op.call(input, leak, tau_mem, tau_syn, membrane_capacitance, dt, wanted, initial_state, measured_membrane);
+  };
+  if (!needs_backward("li", inputs)) {
+    return below(std::string(outputs));
+  }
+  const bool needs_traces = torch::autograd::any_variable_requires_grad(parameters);
+  BackwardNode<LiNode> node(inputs);
+  auto [membrane, current, final_state, coefficients] =
+      below(needs_traces ? with_output(with_output(outputs, "membrane"), "current") : std::string(outputs));
+  auto& data = node.context().saved_data;
+  data["has_state"] = is_given(initial_state);
+  data["dt"] = dt;
+  node.outputs(recorded_outputs(data, outputs, {{"membrane", membrane}, {"current", current}}, final_state));
+  // Any tensor of the input's shape; an output of this node costs no memory, the input would be kept alive.
+  const at::Tensor& shaped =
+      asks_for(outputs, "membrane") ? membrane : (asks_for(outputs, "current") ? current : input);
+  node.save({needs_traces ? membrane : at::Tensor(), needs_traces ? current : at::Tensor(), coefficients, leak, tau_mem,
+             tau_syn, membrane_capacitance, tensor_or_undefined(initial_state), shaped});
+  const auto asked = [&](const char* name, const at::Tensor& tensor) {
+    return asks_for(outputs, name) ? tensor : at::empty({0}, final_state.options());
+  };
+  return {asked("membrane", membrane), asked("current", current), final_state, coefficients};
+}
+
 std::tuple<at::Tensor, at::Tensor, at::Tensor> li_autograd(
     const at::Tensor& input, const at::Tensor& leak, const at::Tensor& tau_mem, const at::Tensor& tau_syn,
     const at::Tensor& membrane_capacitance, double dt, std::string_view outputs, const OptionalTensor& initial_state,
     const OptionalTensor& measured_membrane, std::string_view population) {
-  const variable_list parameters = {leak, tau_mem, tau_syn, membrane_capacitance};
-  variable_list inputs = {input};
-  inputs.insert(inputs.end(), parameters.begin(), parameters.end());
-  if (is_given(initial_state)) {
-    inputs.push_back(*initial_state);
-  }
-  if (!needs_backward("li", inputs)) {
+  if (!needs_backward("li", inputs_of(input, {leak, tau_mem, tau_syn, membrane_capacitance}, initial_state))) {
     static const auto op = typed<Li>("gradspike::li");
     const at::AutoDispatchBelowADInplaceOrView guard;
     return op.call(input, leak, tau_mem, tau_syn, membrane_capacitance, dt, outputs, initial_state, measured_membrane,
                    population);
   }
-  static const auto op = typed<LiForward>("gradspike::_li_forward");
-  const bool needs_traces = any_requires_grad(parameters);
-  BackwardNode<LiNode> node(inputs);
-  Tensors4 result;
-  {
-    const at::AutoDispatchBelowADInplaceOrView guard;
-    result = op.call(input, leak, tau_mem, tau_syn, membrane_capacitance, dt,
-                     needs_traces ? with_output(with_output(outputs, "membrane"), "current") : std::string(outputs),
-                     initial_state, measured_membrane);
-  }
-  auto [membrane, current, final_state, coefficients] = result;
-  auto& data = node.context().saved_data;
-  data["has_state"] = is_given(initial_state);
-  data["membrane"] = asks_for(outputs, "membrane");
-  data["current"] = asks_for(outputs, "current");
-  data["dt"] = dt;
-  variable_list recorded;
-  for (const auto& [name, tensor] : {std::pair{"membrane", membrane}, {"current", current}}) {
-    if (data[name].toBool()) {
-      recorded.push_back(tensor);
-    }
-  }
-  recorded.push_back(final_state);
-  node.outputs(recorded);
-  // Any tensor of the input's shape; an output of this node costs no memory, the input would be kept alive.
-  const at::Tensor& shaped = data["membrane"].toBool() ? membrane : (data["current"].toBool() ? current : input);
-  node.save({needs_traces ? membrane : at::Tensor(), needs_traces ? current : at::Tensor(), coefficients, leak, tau_mem,
-             tau_syn, membrane_capacitance, tensor_or_undefined(initial_state), shaped});
-  const auto asked = [&](const char* name, const at::Tensor& tensor) {
-    return data[name].toBool() ? tensor : at::empty({0}, final_state.options());
-  };
-  return {asked("membrane", membrane), asked("current", current), final_state};
-}
-
-Tensors4 li_forward_autograd(const at::Tensor& input, const at::Tensor& leak, const at::Tensor& tau_mem,
-                             const at::Tensor& tau_syn, const at::Tensor& membrane_capacitance, double dt,
-                             std::string_view outputs, const OptionalTensor& initial_state,
-                             const OptionalTensor& measured_membrane) {
-  TORCH_CHECK(!needs_backward("_li_forward", {input, leak, tau_mem, tau_syn, membrane_capacitance}),
-              "_li_forward: records no gradient, call li");
-  static const auto op = typed<LiForward>("gradspike::_li_forward");
-  const at::AutoDispatchBelowADInplaceOrView guard;
-  return op.call(input, leak, tau_mem, tau_syn, membrane_capacitance, dt, outputs, initial_state, measured_membrane);
+  auto [membrane, current, final_state, coefficients] = li_forward_autograd(
+      input, leak, tau_mem, tau_syn, membrane_capacitance, dt, outputs, initial_state, measured_membrane);
+  return {membrane, current, final_state};
 }
 
 Tensors6 li_backward_autograd(const OptionalTensor& grad_membrane, const OptionalTensor& grad_current,

@@ -85,22 +85,22 @@ struct GradedSpikesNode {
   }
 };
 
-at::Tensor graded_spikes_autograd(const at::Tensor& spikes, const at::Tensor& weight, double scale, double min_weight,
-                                  double max_weight, std::string_view rounding, std::string_view gradient,
-                                  std::string_view units, std::string_view projection) {
-  if (!needs_backward("graded_spikes", {spikes, weight})) {
-    static const auto op = typed<GradedSpikes>("gradspike::graded_spikes");
-    const at::AutoDispatchBelowADInplaceOrView guard;
-    return op.call(spikes, weight, scale, min_weight, max_weight, rounding, gradient, units, projection);
-  }
+/// The product and its integers, with the backward recorded. Reached a second time, one level further out, under nested
+/// functorch transforms: hence a kernel of its own for the forward operator.
+std::tuple<at::Tensor, at::Tensor> graded_spikes_forward_autograd(const at::Tensor& spikes, const at::Tensor& weight,
+                                                                  double scale, double min_weight, double max_weight,
+                                                                  std::string_view rounding, std::string_view gradient,
+                                                                  std::string_view units) {
   static const auto op = typed<GradedSpikesForward>("gradspike::_graded_spikes_forward");
-  BackwardNode<GradedSpikesNode> node({spikes, weight});
-  at::Tensor out;
-  at::Tensor integers;
-  {
+  const auto below = [&] {
     const at::AutoDispatchBelowADInplaceOrView guard;
-    std::tie(out, integers) = op.call(spikes, weight, scale, min_weight, max_weight, rounding, gradient, units);
+    return op.call(spikes, weight, scale, min_weight, max_weight, rounding, gradient, units);
+  };
+  if (!needs_backward("graded_spikes", {spikes, weight})) {
+    return below();
   }
+  BackwardNode<GradedSpikesNode> node({spikes, weight});
+  auto [out, integers] = below();
   auto& data = node.context().saved_data;
   data["scale"] = scale;
   data["min"] = min_weight;
@@ -110,19 +110,19 @@ at::Tensor graded_spikes_autograd(const at::Tensor& spikes, const at::Tensor& we
   data["units"] = std::string(units);
   node.outputs({out});
   node.save({spikes, weight, integers});
-  return out;
+  return {out, integers};
 }
 
-/// As graded_spikes, and returns the integers: for callers that want both without a second pass.
-std::tuple<at::Tensor, at::Tensor> graded_spikes_forward_autograd(const at::Tensor& spikes, const at::Tensor& weight,
-                                                                  double scale, double min_weight, double max_weight,
-                                                                  std::string_view rounding, std::string_view gradient,
-                                                                  std::string_view units) {
-  static const auto op = typed<GradedSpikesForward>("gradspike::_graded_spikes_forward");
-  TORCH_CHECK(!needs_backward("_graded_spikes_forward", {spikes, weight}),
-              "_graded_spikes_forward: records no gradient, call graded_spikes");
-  const at::AutoDispatchBelowADInplaceOrView guard;
-  return op.call(spikes, weight, scale, min_weight, max_weight, rounding, gradient, units);
+at::Tensor graded_spikes_autograd(const at::Tensor& spikes, const at::Tensor& weight, double scale, double min_weight,
+                                  double max_weight, std::string_view rounding, std::string_view gradient,
+                                  std::string_view units, std::string_view projection) {
+  if (!needs_backward("graded_spikes", {spikes, weight})) {
+    static const auto op = typed<GradedSpikes>("gradspike::graded_spikes");
+    const at::AutoDispatchBelowADInplaceOrView guard;
+    return op.call(spikes, weight, scale, min_weight, max_weight, rounding, gradient, units, projection);
+  }
+  return std::get<0>(
+      graded_spikes_forward_autograd(spikes, weight, scale, min_weight, max_weight, rounding, gradient, units));
 }
 
 std::tuple<at::Tensor, at::Tensor> graded_spikes_backward_autograd(const at::Tensor& grad, const at::Tensor& spikes,

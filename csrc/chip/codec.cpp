@@ -69,7 +69,8 @@ std::vector<bool> unpack_bits(const std::string& bytes, std::int64_t count, cons
                     bytes.size());
   std::vector<bool> bits(static_cast<std::size_t>(count));
   for (std::size_t i = 0; i < bytes.size() * 8; ++i) {
-    const bool bit = (static_cast<unsigned char>(bytes[i / 8]) >> (i % 8) & 1U) != 0;
+    const auto byte = static_cast<std::uint32_t>(static_cast<unsigned char>(bytes[i / 8]));
+    const bool bit = ((byte >> (i % 8)) & 1U) != 0;
     GRADSPIKE_REQUIRE(i < bits.size() || !bit, where, ": has bits beyond its ", count);
     if (i < bits.size()) {
       bits[i] = bit;

@@ -25,7 +25,7 @@ Report Deployment::check(const std::string& target, const std::map<std::string, 
   inputs.weights = weights;
   const MapResult mapped = try_map(network_);
   inputs.misfits = &mapped.misfits;
-  inputs.mapping = mapped.mapping.has_value() ? &*mapped.mapping : nullptr;
+  inputs.mapping = mapping_ != nullptr ? mapping_.get() : (mapped.mapping.has_value() ? &*mapped.mapping : nullptr);
   return make_report(network_, inputs);
 }
 
@@ -50,8 +50,9 @@ void Deployment::set_mapping(Mapping mapping) {
 
 void Deployment::compile(const std::string& backend, const CompileOptions& options, const Weights& weights) {
   require_fresh();
-  backend_ = find_backend(backend);
-  program_ = backend_->compile(network_, *mapping(), weights, options);
+  const std::shared_ptr<const Backend> chosen = find_backend(backend);
+  program_ = chosen->compile(network_, *mapping(), weights, options);  // where it throws, the old program stays
+  backend_ = chosen;
   written_.clear();
   for (const Projection& p : network_.projections) {
     const std::uint64_t hash = weights.at(p.name).hash;

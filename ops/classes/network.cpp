@@ -6,17 +6,20 @@
 #include <nlohmann/json.hpp>
 
 #include "csrc/core/error.h"
+#include "ops/archive.h"
 
 namespace gradspike::ops {
 namespace {
 
-c10::Dict<std::string, at::Tensor> named_tensors(const chip::Observables& observables) {
+c10::Dict<std::string, at::Tensor> named_tensors(const chip::Network& network, const chip::Observables& observables) {
   c10::Dict<std::string, at::Tensor> result;
-  for (const chip::PopulationRecord& record : observables.populations) {
-    if (!record.spikes.empty()) {
+  for (std::size_t k = 0; k < observables.populations.size(); ++k) {
+    const chip::PopulationRecord& record = observables.populations[k];
+    const bool fires = network.populations[k].kind == chip::NeuronKind::kLif;
+    if (fires) {
       result.insert("spikes/" + record.name, spikes_of(observables, record));
     }
-    if (!record.membrane.empty()) {
+    if (!fires || !record.membrane.empty()) {
       result.insert("membrane/" + record.name, trace_of(observables, record, record.membrane));
     }
   }
@@ -43,16 +46,29 @@ T field(const nlohmann::json& object, const char* name, T missing) {
   }
 }
 
-void refuse_unknown(const nlohmann::json& object, const std::string& what, std::initializer_list<const char*> known) {
-  for (const auto& [name, value] : object.items()) {
-    bool found = false;
+/// An object of options, empty where it is missing; refuses unknown ones by name.
+nlohmann::json options_in(const nlohmann::json& object, const char* name, const std::string& what,
+                          std::initializer_list<const char*> known) {
+  const nlohmann::json options = object.value(name, nlohmann::json(nullptr));
+  if (options.is_null()) {
+    return nlohmann::json::object();
+  }
+  GRADSPIKE_REQUIRE(options.is_object(), what, " must be a dictionary, got ", options.dump());
+  for (const auto& [key, value] : options.items()) {
+    bool found = known.size() == 0;
     std::string list;
     for (const char* choice : known) {
-      found = found || name == choice;
+      found = found || key == choice;
       list += (list.empty() ? "" : ", ") + std::string(choice);
     }
-    GRADSPIKE_REQUIRE(found, what, " has no option '", name, "', only ", list);
+    GRADSPIKE_REQUIRE(found, what, " has no option '", key, "', only ", list);
   }
+  return options;
+}
+
+std::string bytes_of(const at::Tensor& record) {
+  const at::Tensor bytes = record.to(at::kCPU, at::kByte).contiguous();
+  return {reinterpret_cast<const char*>(bytes.const_data_ptr<std::uint8_t>()), static_cast<std::size_t>(bytes.numel())};
 }
 
 }  // namespace
@@ -64,21 +80,43 @@ ReadOptions parse_read_options(const std::string& json) {
   options.name = field<std::string>(object, "name", "network");
   GRADSPIKE_REQUIRE(!options.name.empty() && options.name.find('/') == std::string::npos,
                     "the name of a network must not be empty or contain '/', got '", options.name, "'");
-  for (const auto& [name, wish] : object.value("projections", nlohmann::json::object()).items()) {
-    refuse_unknown(wish, "projection '" + name + "'",
+  const nlohmann::json projections = options_in(object, "projections", "projections", {});
+  for (const auto& [name, given] : projections.items()) {
+    const nlohmann::json wish =
+        options_in(projections, name.c_str(), "projection '" + name + "'",
                    {"receptor", "chip_coordinate", "execution_instance", "plasticity_rule", "plasticity_period"});
     options.projections[name] = {
         field<std::string>(wish, "receptor", ""), field<std::string>(wish, "chip_coordinate", ""),
         field<std::string>(wish, "execution_instance", ""), field<std::string>(wish, "plasticity_rule", ""),
         field<double>(wish, "plasticity_period", 0.0)};
   }
-  const nlohmann::json card = object.value("card", nlohmann::json::object());
+  const nlohmann::json card = options_in(object, "card", "card", {"steps", "encoder", "decoder", "class_names"});
   options.card.steps = field<std::int64_t>(card, "steps", 0);
   options.card.encoder = field<std::string>(card, "encoder", "");
   options.card.decoder = field<std::string>(card, "decoder", "");
   options.card.class_names = field<std::vector<std::string>>(card, "class_names", {});
   options.input_sizes = field<std::vector<std::int64_t>>(object, "input_sizes", {});
   return options;
+}
+
+std::string to_json(const ReadOptions& options) {
+  nlohmann::json projections = nlohmann::json::object();
+  for (const auto& [name, wish] : options.projections) {
+    projections[name] = {{"receptor", wish.receptor},
+                         {"chip_coordinate", wish.chip_coordinate},
+                         {"execution_instance", wish.execution_instance},
+                         {"plasticity_rule", wish.plasticity_rule},
+                         {"plasticity_period", wish.plasticity_period}};
+  }
+  return nlohmann::json{{"name", options.name},
+                        {"projections", projections},
+                        {"card",
+                         {{"steps", options.card.steps},
+                          {"encoder", options.card.encoder},
+                          {"decoder", options.card.decoder},
+                          {"class_names", options.card.class_names}}},
+                        {"input_sizes", options.input_sizes}}
+      .dump();
 }
 
 c10::intrusive_ptr<NetworkHandle> NetworkHandle::read(const c10::IValue& module, const std::vector<at::Tensor>& example,
@@ -90,7 +128,23 @@ c10::intrusive_ptr<NetworkHandle> NetworkHandle::read(const c10::IValue& module,
     parsed.card.steps = example[0].size(0);
   }
   auto handle = c10::make_intrusive<NetworkHandle>();
-  handle->graph_.emplace(module.toModule(), parsed);
+  handle->graph_ = std::make_unique<GraphNetwork>(module.toModule(), parsed);
+  handle->warnings_ = handle->graph_->read().warnings;
+  return handle;
+}
+
+c10::intrusive_ptr<NetworkHandle> NetworkHandle::open(const c10::IValue& module, const std::string& network,
+                                                      const std::string& mapping,
+                                                      const c10::Dict<std::string, at::Tensor>& records) {
+  GRADSPIKE_REQUIRE(module.isModule(), "Network.open takes a scripted module, got ", module.tagKind());
+  StoredNetwork stored{network, mapping, {}};
+  for (const auto& entry : records) {
+    stored.records[entry.key()] = bytes_of(entry.value());
+  }
+  OpenedNetwork opened = open_stored(module.toModule(), stored);
+  auto handle = c10::make_intrusive<NetworkHandle>();
+  handle->graph_ = std::move(opened.graph);
+  handle->warnings_ = std::move(opened.warnings);
   return handle;
 }
 
@@ -102,20 +156,19 @@ c10::intrusive_ptr<NetworkHandle> NetworkHandle::from_network_file(const std::st
   return handle;
 }
 
-chip::Deployment& NetworkHandle::deployment() const { return graph_.has_value() ? graph_->deployment() : *file_; }
-chip::Weights NetworkHandle::weights() const { return graph_.has_value() ? graph_->integers() : file_weights_; }
+chip::Deployment& NetworkHandle::deployment() const { return graph_ != nullptr ? graph_->deployment() : *file_; }
+chip::Weights NetworkHandle::weights() const { return graph_ != nullptr ? graph_->integers() : file_weights_; }
 std::map<std::string, chip::WeightLosses> NetworkHandle::losses() const {
-  return graph_.has_value() ? graph_->losses() : std::map<std::string, chip::WeightLosses>();
+  return graph_ != nullptr ? graph_->losses() : std::map<std::string, chip::WeightLosses>();
 }
 
 std::string NetworkHandle::description() const { return chip::to_json(deployment().network()); }
-std::vector<std::string> NetworkHandle::warnings() const {
-  return graph_.has_value() ? graph_->read().warnings : std::vector<std::string>();
-}
+std::string NetworkHandle::options() const { return to_json(options_of(deployment().network())); }
+std::vector<std::string> NetworkHandle::warnings() const { return warnings_; }
 bool NetworkHandle::is_stale() const { return deployment().is_stale(); }
 
 c10::Dict<std::string, at::Tensor> NetworkHandle::float_weights() const {
-  GRADSPIKE_REQUIRE(graph_.has_value(), "a network file holds integers only, no model weights");
+  GRADSPIKE_REQUIRE(graph_ != nullptr, "a network file holds integers only, no model weights");
   c10::Dict<std::string, at::Tensor> result;
   for (const auto& [name, weight] : graph_->float_weights()) {
     result.insert(name, weight.clone());
@@ -147,9 +200,11 @@ c10::Dict<std::string, at::Tensor> NetworkHandle::records() const {
 
 std::string NetworkHandle::network_file() const { return chip::to_network_file(deployment().network(), weights()); }
 std::string NetworkHandle::report(const std::string& target) const {
+  const std::lock_guard<std::mutex> lock(mutex_);
   return deployment().check(target, losses()).to_json();
 }
 std::string NetworkHandle::report_text(const std::string& target) const {
+  const std::lock_guard<std::mutex> lock(mutex_);
   return deployment().check(target, losses()).text();
 }
 
@@ -174,17 +229,23 @@ void NetworkHandle::compile(const std::string& backend, const std::string& prese
   deployment().compile(backend, options, weights());
 }
 
-std::string NetworkHandle::target() const { return deployment().target(); }
-bool NetworkHandle::changed() const { return deployment().changed(weights()); }
+std::string NetworkHandle::target() const {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  return deployment().target();
+}
+bool NetworkHandle::changed() const {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  return deployment().changed(weights());
+}
 
 std::tuple<c10::IValue, c10::Dict<std::string, at::Tensor>> NetworkHandle::run(
     const std::vector<at::Tensor>& inputs, const std::vector<std::string>& membrane) const {
   const std::lock_guard<std::mutex> lock(mutex_);
   chip::RunOptions options;
   options.record_membrane = membrane;
-  if (graph_.has_value()) {
+  if (graph_ != nullptr) {
     const GraphRun run = graph_->run_backend(values(inputs), options);
-    return {run.outputs, named_tensors(run.observables)};
+    return {run.outputs, named_tensors(deployment().network(), run.observables)};
   }
   const std::vector<chip::Input>& described = file_->network().inputs;
   GRADSPIKE_REQUIRE(inputs.size() == described.size(), "the network has ", described.size(), " inputs, got ",
@@ -199,21 +260,23 @@ std::tuple<c10::IValue, c10::Dict<std::string, at::Tensor>> NetworkHandle::run(
       options.record_membrane.push_back(p.name);
     }
   }
-  return {c10::IValue(), named_tensors(file_->run(spikes, options))};
+  return {c10::IValue(), named_tensors(file_->network(), file_->run(spikes, options))};
 }
 
 std::tuple<c10::IValue, c10::Dict<std::string, at::Tensor>> NetworkHandle::run_model(
     const std::vector<at::Tensor>& inputs) const {
-  GRADSPIKE_REQUIRE(graph_.has_value(), "a network file holds no model: run it on a backend");
+  GRADSPIKE_REQUIRE(graph_ != nullptr, "a network file holds no model: run it on a backend");
   const GraphRun run = graph_->run_model(values(inputs));
-  return {run.outputs, named_tensors(run.observables)};
+  return {run.outputs, named_tensors(deployment().network(), run.observables)};
 }
 
 TORCH_LIBRARY_FRAGMENT(gradspike, m) {
   m.class_<NetworkHandle>("Network")
       .def_static("read", &NetworkHandle::read)
+      .def_static("open", &NetworkHandle::open)
       .def_static("from_network_file", &NetworkHandle::from_network_file)
       .def("description", &NetworkHandle::description)
+      .def("options", &NetworkHandle::options)
       .def("warnings", &NetworkHandle::warnings)
       .def("is_stale", &NetworkHandle::is_stale)
       .def("float_weights", &NetworkHandle::float_weights)

@@ -4,6 +4,7 @@
 // torch.classes.gradspike.Projection and .Population: immutable views of registry entries.
 #pragma once
 
+#include <memory>
 #include <mutex>
 #include <optional>
 
@@ -19,10 +20,16 @@ class NetworkHandle : public torch::CustomClassHolder {
   /// Reads a scripted or traced module. `options` is JSON: name, projections, card, input_sizes.
   static c10::intrusive_ptr<NetworkHandle> read(const c10::IValue& module, const std::vector<at::Tensor>& example,
                                                 const std::string& options);
+  /// The module of an archive with what stands beside it: description, mapping ("": none) and integer records by
+  /// projection. Throws, and registers nothing, where they do not belong together.
+  static c10::intrusive_ptr<NetworkHandle> open(const c10::IValue& module, const std::string& network,
+                                                const std::string& mapping,
+                                                const c10::Dict<std::string, at::Tensor>& records);
   /// A network file: no model, the inputs are those of the network.
   static c10::intrusive_ptr<NetworkHandle> from_network_file(const std::string& text);
 
   std::string description() const;
+  std::string options() const;  // JSON: what reading the model again needs to know
   std::vector<std::string> warnings() const;
   bool is_stale() const;
   c10::Dict<std::string, at::Tensor> float_weights() const;
@@ -52,7 +59,8 @@ class NetworkHandle : public torch::CustomClassHolder {
   std::map<std::string, chip::WeightLosses> losses() const;
 
   mutable std::mutex mutex_;  // a program runs in parallel inside, handles are used by one caller at a time
-  mutable std::optional<GraphNetwork> graph_;
+  std::unique_ptr<GraphNetwork> graph_;
+  std::vector<std::string> warnings_;
   mutable std::optional<chip::Deployment> file_;
   chip::Weights file_weights_;
 };
@@ -82,5 +90,6 @@ class RegistryHandle : public torch::CustomClassHolder {};
 
 /// Options of `read` from JSON. Throws naming the field.
 ReadOptions parse_read_options(const std::string& json);
+std::string to_json(const ReadOptions& options);
 
 }  // namespace gradspike::ops

@@ -3,6 +3,7 @@
 
 #include <functional>
 #include <map>
+#include <string>
 
 #include "ops/walker/graph.h"
 #include "ops/walker/signal.h"
@@ -17,6 +18,8 @@ class SignalResolver {
   SignalResolver(const ModelGraph& graph, std::function<Signal(const torch::jit::Value*, std::int64_t)> source)
       : graph_(graph), source_(std::move(source)) {}
 
+  /// The keyed operator whose input is resolved next.
+  void read_by(const torch::jit::Node* reader) { reader_ = reader; }
   /// The signal of an output of a keyed operator.
   void define(const torch::jit::Value* value, Signal signal) { known_[value] = std::move(signal); }
 
@@ -26,18 +29,25 @@ class SignalResolver {
 
  private:
   bool is_connection(const torch::jit::Node* node) const;
+  bool is_host_wiring(const torch::jit::Node* node) const;
   bool depends_on_keyed(const torch::jit::Value* value) const;
+  void require_unchanged(const torch::jit::Value* value) const;
   Signal apply(const torch::jit::Value* value, std::int64_t expected);
-  Signal element_of_list(const torch::jit::Node* unpack, std::size_t element);
+  Signal wire(const torch::jit::Value* value, std::int64_t expected);
+  Signal add(const torch::jit::Node* node, std::int64_t expected);
+  Signal concatenate(const torch::jit::Node* node);
+  Signal element_of_list(const torch::jit::Node* unpack, std::int64_t element);
   Signal slice(const torch::jit::Node* node, std::int64_t expected);
   Signal pick(const torch::jit::Node* node);
   Signal repeat(const torch::jit::Node* node);
+  std::vector<std::int64_t> part_sizes(const torch::jit::Node* split, std::int64_t size) const;
   std::int64_t dimension(const torch::jit::Node* node, std::size_t argument) const;
   c10::IValue constant(const torch::jit::Node* node, std::size_t argument) const;
 
   const ModelGraph& graph_;
   std::function<Signal(const torch::jit::Value*, std::int64_t)> source_;
   std::map<const torch::jit::Value*, Signal> known_;
+  const torch::jit::Node* reader_ = nullptr;
 };
 
 }  // namespace gradspike::ops

@@ -5,9 +5,10 @@
 #include <torch/csrc/jit/passes/dead_code_elimination.h>
 #include <torch/csrc/jit/passes/inliner.h>
 #include <torch/csrc/jit/passes/lower_tuples.h>
+#include <torch/csrc/jit/passes/remove_mutation.h>
 #include <torch/csrc/jit/runtime/interpreter.h>
 
-#include <mutex>
+#include <set>
 #include <sstream>
 #include <string_view>
 #include <unordered_set>
@@ -22,14 +23,26 @@ using torch::jit::Graph;
 using torch::jit::Node;
 using torch::jit::Value;
 
+/// Names of attributes that the model assigns to while it runs.
+void collect_assigned(const Block* block, std::set<std::string>& names) {
+  for (const Node* node : block->nodes()) {
+    if (node->kind() == c10::prim::SetAttr) {
+      names.insert(node->s(c10::attr::name));
+    }
+    for (const Block* inner : node->blocks()) {
+      collect_assigned(inner, names);
+    }
+  }
+}
+
 /// Attributes that are no tensors, modules or objects become constants, so that `if self.training` can be resolved.
-void fold_attributes(Block* block, const torch::jit::Module& module) {
+void fold_attributes(Block* block, const torch::jit::Module& module, const std::set<std::string>& assigned) {
   std::vector<Node*> nodes(block->nodes().begin(), block->nodes().end());
   for (Node* node : nodes) {
     for (Block* inner : node->blocks()) {
-      fold_attributes(inner, module);
+      fold_attributes(inner, module, assigned);
     }
-    if (node->kind() != c10::prim::GetAttr) {
+    if (node->kind() != c10::prim::GetAttr || assigned.count(node->s(c10::attr::name)) != 0) {
       continue;
     }
     std::vector<std::string> path = {node->s(c10::attr::name)};
@@ -57,21 +70,6 @@ void fold_attributes(Block* block, const torch::jit::Module& module) {
   }
 }
 
-/// Adds what a node reads: its inputs, and what its inner blocks capture and give.
-void add_operands(const Node* node, std::vector<const Value*>& operands) {
-  for (const Value* input : node->inputs()) {
-    operands.push_back(input);
-  }
-  for (const Block* block : node->blocks()) {
-    for (const Value* output : block->outputs()) {
-      operands.push_back(output);
-    }
-    for (const Node* inner : block->nodes()) {
-      add_operands(inner, operands);
-    }
-  }
-}
-
 /// Removes every top-level node that no output needs, those with side effects (checks on the input) included.
 void keep_what_outputs_need(Graph& graph) {
   std::vector<const Value*> open(graph.outputs().begin(), graph.outputs().end());
@@ -80,7 +78,7 @@ void keep_what_outputs_need(Graph& graph) {
     const Node* node = open.back()->node();
     open.pop_back();
     if (needed.insert(node).second) {
-      add_operands(node, open);
+      ModelGraph::add_operands(node, open);
     }
   }
   std::vector<Node*> nodes(graph.nodes().begin(), graph.nodes().end());
@@ -117,6 +115,49 @@ torch::jit::Module evaluation_copy(const torch::jit::Module& module) {
   return module;
 }
 
+/// Whether a line belongs to PyTorch or to the modules of this package.
+bool is_library(const std::string& line) {
+  for (const char* part : {"/torch/", "/gradspike/nn.py", "/gradspike/functional.py"}) {
+    if (line.find(part) != std::string::npos) {
+      return true;
+    }
+  }
+  return false;
+}
+
+/// "file:line" of a place in the source of a model; "" where it lies in PyTorch or in the modules of this package.
+std::string line_of(const torch::jit::SourceRange& range) {
+  const auto at = range.file_line_col();
+  if (!at.has_value()) {
+    return "";
+  }
+  if (!is_library(std::get<0>(*at))) {
+    return std::get<0>(*at) + ":" + std::to_string(std::get<1>(*at));
+  }
+  // A traced node lies in PyTorch's own code; its source text is the Python stack, lines of "file(line): function".
+  std::istringstream stack(range.source()->text_str().str());
+  for (std::string line; std::getline(stack, line);) {
+    const std::size_t open = line.rfind('(');
+    const std::size_t close = line.find("): ", open == std::string::npos ? 0 : open);
+    if (open != std::string::npos && close != std::string::npos && !is_library(line)) {
+      return line.substr(0, open) + ":" + line.substr(open + 1, close - open - 1);
+    }
+  }
+  return "";
+}
+
+/// The sentence in what the interpreter throws: it wraps the message of an operator in a trace of several lines.
+std::string sentence_of(const std::string& text) {
+  for (const std::string mark : {"\nRuntimeError: ", "\nbuiltins.RuntimeError: ", "\nbuiltins."}) {
+    const std::size_t found = text.find(mark);
+    if (found != std::string::npos) {
+      const std::size_t start = found + mark.size();
+      return text.substr(start, text.find('\n', start) - start);
+    }
+  }
+  return text.substr(0, text.find('\n'));
+}
+
 }  // namespace
 
 ModelGraph::ModelGraph(const torch::jit::Module& module) : module_(evaluation_copy(module)) {
@@ -124,10 +165,54 @@ ModelGraph::ModelGraph(const torch::jit::Module& module) : module_(evaluation_co
   GRADSPIKE_REQUIRE(method.has_value(), "the model has no forward method");
   graph_ = method->graph()->copy();
   torch::jit::Inline(*graph_);
-  fold_attributes(graph_->block(), module_);
+  std::set<std::string> assigned;
+  collect_assigned(graph_->block(), assigned);
+  fold_attributes(graph_->block(), module_, assigned);
   torch::jit::ConstantPropagationImmutableTypes(graph_);
   torch::jit::LowerSimpleTuples(graph_);
-  torch::jit::EliminateDeadCode(graph_);
+  torch::jit::RemoveTensorMutation(graph_);  // `a += b` is wiring like `a + b`
+  outputs_.assign(graph_->outputs().begin(), graph_->outputs().end());
+  aliases_ = std::make_unique<torch::jit::AliasDb>(graph_);
+}
+
+void ModelGraph::add_operands(const Node* node, std::vector<const Value*>& operands) {
+  operands.insert(operands.end(), node->inputs().begin(), node->inputs().end());
+  for (const Block* block : node->blocks()) {
+    operands.insert(operands.end(), block->outputs().begin(), block->outputs().end());
+    for (const Node* inner : block->nodes()) {
+      add_operands(inner, operands);
+    }
+  }
+}
+
+const Node* ModelGraph::later_writer(const Value* value, const Node* reader) const {
+  if (!aliases_->hasWriters(value)) {
+    return nullptr;
+  }
+  for (Node* node : graph_->nodes()) {
+    const torch::jit::ValueSet written = {value};
+    if (aliases_->writesToAlias(node, written) && !node->isBefore(reader)) {
+      return node;
+    }
+  }
+  return nullptr;
+}
+
+std::vector<c10::IValue> ModelGraph::complete_inputs(std::vector<c10::IValue> inputs) const {
+  const std::vector<c10::Argument>& arguments = module_.get_method("forward").function().getSchema().arguments();
+  const std::size_t expected = graph_->inputs().size() - 1;  // the first is the module
+  const std::size_t given = inputs.size();
+  while (inputs.size() < expected && arguments.at(inputs.size() + 1).default_value().has_value()) {
+    inputs.push_back(*arguments.at(inputs.size() + 1).default_value());
+  }
+  GRADSPIKE_REQUIRE(inputs.size() == expected, "the model takes ", expected, expected == 1 ? " input" : " inputs",
+                    ", got ", given);
+  for (std::size_t k = 0; k < inputs.size(); ++k) {  // a run evaluates host code twice: the caller's tensors stay
+    if (inputs[k].isTensor() && aliases_->hasWriters(graph_->inputs().at(k + 1))) {
+      inputs[k] = inputs[k].toTensor().clone();
+    }
+  }
+  return inputs;
 }
 
 bool ModelGraph::depends_on_input(const Value* value) const {
@@ -150,18 +235,15 @@ bool ModelGraph::depends_on_input(const Value* value) const {
   return false;
 }
 
-std::vector<const Value*> ModelGraph::outputs() const { return {graph_->outputs().begin(), graph_->outputs().end()}; }
-
 std::vector<c10::IValue> ModelGraph::evaluate(const std::vector<const Value*>& values,
                                               const std::vector<c10::IValue>& inputs,
                                               const std::vector<Injection>& injections, bool all_traces) const {
   // Copying a graph keeps the order of its outputs alone: the values of interest are made outputs, and the injected
   // ones too, so that they can be found in the copy.
-  static std::mutex mutex;
   std::shared_ptr<Graph> copy;
-  const std::size_t original = graph_->outputs().size();
+  const std::size_t original = outputs_.size();
   {
-    const std::lock_guard<std::mutex> lock(mutex);
+    const std::lock_guard<std::mutex> lock(mutex_);
     for (const Value* value : values) {
       graph_->registerOutput(const_cast<Value*>(value));
     }
@@ -196,32 +278,27 @@ std::vector<c10::IValue> ModelGraph::evaluate(const std::vector<const Value*>& v
     torch::jit::EliminateDeadCode(copy);
   }
   const at::NoGradGuard no_grad;
-  const torch::jit::Code code(copy, "gradspike");
-  torch::jit::InterpreterState(code).run(stack);
+  try {
+    const torch::jit::Code code(copy, "gradspike");
+    torch::jit::InterpreterState(code).run(stack);
+  } catch (const std::exception& error) {
+    throw Error(sentence_of(error.what()));
+  }
   return stack;
 }
 
 c10::IValue ModelGraph::evaluate_constant(const Value* value) const { return evaluate({value}).at(0); }
 
 std::string ModelGraph::place(const Node* node) {
-  std::string text = node->kind().toQualString();
-  const auto at = node->sourceRange().file_line_col();
-  if (!at.has_value()) {
-    return text;
-  }
-  if (std::get<0>(*at).find("/torch/") == std::string::npos) {
-    return text + " in " + std::get<0>(*at) + ":" + std::to_string(std::get<1>(*at));
-  }
-  // A traced node lies in PyTorch's own code; its source text is the Python stack, lines of "file(line): function".
-  std::istringstream stack(node->sourceRange().source()->text_str().str());
-  for (std::string line; std::getline(stack, line);) {
-    const std::size_t open = line.rfind('(');
-    const std::size_t close = line.find("): ", open == std::string::npos ? 0 : open);
-    if (open != std::string::npos && close != std::string::npos && line.find("/torch/") == std::string::npos) {
-      return text + " in " + line.substr(0, open) + ":" + line.substr(open + 1, close - open - 1);
+  const std::string kind = node->kind().toQualString();
+  std::string line = line_of(node->sourceRange());
+  if (const auto calls = node->callstack(); line.empty() && calls.has_value()) {
+    for (const torch::jit::InlinedCallStackEntry& call : (*calls)->vec()) {  // the outermost call first
+      const std::string found = line_of(std::get<1>(call));
+      line = found.empty() ? line : found;
     }
   }
-  return text;
+  return line.empty() ? kind : kind + " in " + line;
 }
 
 }  // namespace gradspike::ops

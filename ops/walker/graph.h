@@ -2,15 +2,17 @@
 #pragma once
 
 #include <memory>
+#include <mutex>
 #include <string>
 #include <vector>
 
 #include <torch/csrc/jit/api/module.h>
+#include <torch/csrc/jit/ir/alias_analysis.h>
 #include <torch/csrc/jit/ir/ir.h>
 
 namespace gradspike::ops {
 
-/// Values of keyed operators that measured tensors replace.
+/// A value of the graph that a given tensor replaces: a measured observable, or spikes of an input of the network.
 struct Injection {
   const torch::jit::Value* value;
   at::Tensor tensor;
@@ -23,27 +25,36 @@ class ModelGraph {
   explicit ModelGraph(const torch::jit::Module& module);
 
   const torch::jit::Graph& graph() const { return *graph_; }
-  std::size_t num_inputs() const { return graph_->inputs().size() - 1; }
-  /// Input k of the model, without the module itself.
-  const torch::jit::Value* input(std::size_t k) const { return graph_->inputs().at(k + 1); }
 
   /// Whether `value` depends on an input of the model.
   bool depends_on_input(const torch::jit::Value* value) const;
-  /// Values that depend on inputs are evaluated on `inputs`; pass none to evaluate values that depend on none. With
-  /// `all_traces` the neuron operators give every trace, also those that the model does not ask for.
+  /// The first node that changes `value` in place and does not come before `reader`, or null. Wiring and injection take
+  /// a value to be one tensor for the whole run.
+  const torch::jit::Node* later_writer(const torch::jit::Value* value, const torch::jit::Node* reader) const;
+  /// Inputs of the model, those that were left out with their defaults. Throws where their number is wrong.
+  std::vector<c10::IValue> complete_inputs(std::vector<c10::IValue> inputs) const;
+  /// Values that depend on inputs are evaluated on `inputs`, all of them; pass none to evaluate values that depend on
+  /// none, or on injected values alone. With `all_traces` the neuron operators give every trace, also those that the
+  /// model does not ask for. Throws Error with one sentence where an operator refuses its arguments. Thread-safe.
   std::vector<c10::IValue> evaluate(const std::vector<const torch::jit::Value*>& values,
                                     const std::vector<c10::IValue>& inputs = {},
                                     const std::vector<Injection>& injections = {}, bool all_traces = false) const;
   c10::IValue evaluate_constant(const torch::jit::Value* value) const;
   /// What the model returns, with measured tensors in the place of the injected values.
-  std::vector<const torch::jit::Value*> outputs() const;
+  const std::vector<const torch::jit::Value*>& outputs() const { return outputs_; }
 
-  /// "gradspike::lif in model.py:12" for messages.
+  /// Adds what a node reads: its inputs, and what its inner blocks capture and give.
+  static void add_operands(const torch::jit::Node* node, std::vector<const torch::jit::Value*>& operands);
+
+  /// "gradspike::lif in model.py:12" for messages: the innermost line that is neither PyTorch's nor of this package.
   static std::string place(const torch::jit::Node* node);
 
  private:
   torch::jit::Module module_;
   std::shared_ptr<torch::jit::Graph> graph_;
+  std::vector<const torch::jit::Value*> outputs_;
+  std::unique_ptr<torch::jit::AliasDb> aliases_;
+  mutable std::mutex mutex_;  // copying makes values of interest outputs of the graph for a moment
 };
 
 }  // namespace gradspike::ops

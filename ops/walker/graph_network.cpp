@@ -41,10 +41,17 @@ c10::IValue single(const std::vector<c10::IValue>& values, std::size_t count) {
       std::vector<c10::IValue>(values.begin(), values.begin() + static_cast<std::ptrdiff_t>(count)));
 }
 
+ReadNetwork accepted(const ModelGraph& graph, ReadNetwork read, const GraphNetwork::Acceptance& accept) {
+  if (accept != nullptr) {
+    accept(graph, read);
+  }
+  return read;
+}
+
 }  // namespace
 
-GraphNetwork::GraphNetwork(const torch::jit::Module& module, const ReadOptions& options)
-    : graph_(module), read_(read_network(graph_, options)), deployment_(read_.network) {}
+GraphNetwork::GraphNetwork(const torch::jit::Module& module, const ReadOptions& options, const Acceptance& accept)
+    : graph_(module), read_(accepted(graph_, read_network(graph_, options), accept)), deployment_(read_.network) {}
 
 std::map<std::string, chip::WeightLosses> GraphNetwork::losses() const {
   std::map<std::string, chip::WeightLosses> result;
@@ -60,76 +67,104 @@ std::map<std::string, chip::WeightLosses> GraphNetwork::losses() const {
   return result;
 }
 
-GraphRun GraphNetwork::run_model(const std::vector<c10::IValue>& inputs) const {
-  std::vector<const torch::jit::Value*> values = graph_.outputs();
-  const std::size_t num_outputs = values.size();
+/// Spikes (of leaky integrators: the membrane in their place), membrane and current of every population.
+std::vector<const torch::jit::Value*> GraphNetwork::trace_values() const {
+  std::vector<const torch::jit::Value*> values;
   for (const PopulationValues& p : read_.populations) {
     values.push_back(p.spikes == nullptr ? p.membrane : p.spikes);
     values.push_back(p.membrane);
     values.push_back(p.current);
   }
-  const std::vector<c10::IValue> results = graph_.evaluate(values, inputs, {}, /*all_traces=*/true);
-  GraphRun run;
-  run.outputs = single(results, num_outputs);
-  run.observables.target = "cpu";
+  return values;
+}
+
+/// The evaluated trace values, from place `first` on.
+chip::Observables GraphNetwork::observed(const std::vector<c10::IValue>& results, std::size_t first) const {
+  chip::Observables observed;
+  observed.target = "cpu";
   for (std::size_t k = 0; k < read_.populations.size(); ++k) {
     const at::Tensor spikes =
-        read_.populations[k].spikes == nullptr ? at::Tensor() : results[num_outputs + 3 * k].toTensor();
-    const at::Tensor membrane = results[num_outputs + 3 * k + 1].toTensor();
-    run.observables.steps = membrane.size(0);
-    run.observables.batch = membrane.size(1);
-    run.observables.populations.push_back(
-        record_of(read_.network.populations[k], spikes, membrane, results[num_outputs + 3 * k + 2].toTensor()));
+        read_.populations[k].spikes == nullptr ? at::Tensor() : results[first + 3 * k].toTensor();
+    const at::Tensor membrane = results[first + 3 * k + 1].toTensor();
+    observed.steps = membrane.size(0);
+    observed.batch = membrane.size(1);
+    observed.populations.push_back(
+        record_of(read_.network.populations[k], spikes, membrane, results[first + 3 * k + 2].toTensor()));
   }
-  return run;
+  return observed;
+}
+
+GraphRun GraphNetwork::run_model(const std::vector<c10::IValue>& inputs) const {
+  std::vector<const torch::jit::Value*> values = graph_.outputs();
+  const std::size_t num_outputs = values.size();
+  const std::vector<const torch::jit::Value*> traces = trace_values();
+  values.insert(values.end(), traces.begin(), traces.end());
+  const std::vector<c10::IValue> results =
+      graph_.evaluate(values, graph_.complete_inputs(inputs), {}, /*all_traces=*/true);
+  return {single(results, num_outputs), observed(results, num_outputs)};
+}
+
+chip::Observables GraphNetwork::run_operators(const std::vector<at::Tensor>& spikes) const {
+  std::vector<Injection> given;
+  for (std::size_t k = 0; k < read_.sources.size(); ++k) {
+    given.push_back({read_.sources[k], spikes.at(k)});
+  }
+  return observed(graph_.evaluate(trace_values(), {}, given, /*all_traces=*/true), 0);
+}
+
+/// What was measured, in the place of the operators' results.
+std::vector<Injection> GraphNetwork::injections(const chip::Observables& observed) const {
+  std::vector<Injection> result;
+  for (std::size_t k = 0; k < read_.populations.size(); ++k) {
+    const PopulationValues& values = read_.populations[k];
+    const chip::PopulationRecord& record = observed.populations[k];
+    if (values.spikes != nullptr) {
+      result.push_back({values.spikes, spikes_of(observed, record)});
+    }
+    if (values.reads_membrane) {
+      result.push_back({values.membrane, trace_of(observed, record, record.membrane)});
+    }
+    if (values.reads_current) {
+      result.push_back({values.current, trace_of(observed, record, record.current)});
+    }
+    if (values.reads_state) {
+      const std::int64_t rows = values.spikes == nullptr ? math::kNumLiStates : math::kNumLifStates;
+      at::Tensor state = at::empty({rows, observed.batch, record.size});
+      std::memcpy(state.mutable_data_ptr<float>(), record.final_state.data(),
+                  record.final_state.size() * sizeof(float));
+      result.push_back({values.final_state, state});
+    }
+  }
+  return result;
 }
 
 GraphRun GraphNetwork::run_backend(const std::vector<c10::IValue>& inputs, chip::RunOptions options) const {
   std::vector<at::Tensor> held;
-  for (const c10::IValue& value : graph_.evaluate(read_.sources, inputs)) {
-    GRADSPIKE_REQUIRE(value.isTensor(), "an input of the network is no tensor");
-    held.push_back(value.toTensor());
-  }
   std::vector<chip::SpikeTensor> spikes;
-  for (std::size_t k = 0; k < held.size(); ++k) {
-    spikes.push_back(spike_tensor(read_.network.inputs[k].name, held[k]));
+  for (const c10::IValue& value : graph_.evaluate(read_.sources, graph_.complete_inputs(inputs))) {
+    const std::string& name = read_.network.inputs[held.size()].name;
+    GRADSPIKE_REQUIRE(value.isTensor(), "input '", name, "' of the network is no tensor");
+    GRADSPIKE_REQUIRE(value.toTensor().scalar_type() != at::kDouble, "input '", name,
+                      "' must not be float64: the model would compute in float64, the chip computes in float32");
+    held.push_back(value.toTensor());
+    spikes.push_back(spike_tensor(name, held.back()));
   }
   const Scope<CpuExec> scope{at::Tensor()};
   options.exec = &scope.exec();
   for (std::size_t k = 0; k < read_.populations.size(); ++k) {
     const std::string& name = read_.network.populations[k].name;
-    if (read_.populations[k].membrane->hasUses() || read_.populations[k].spikes == nullptr) {
+    if (read_.populations[k].reads_membrane) {
       options.record_membrane.push_back(name);
     }
-    if (read_.populations[k].current->hasUses()) {
+    if (read_.populations[k].reads_current) {
       options.record_current.push_back(name);
     }
   }
   GraphRun run;
   run.observables = deployment_.run(spikes, options);
-  std::vector<Injection> injections;
-  for (std::size_t k = 0; k < read_.populations.size(); ++k) {
-    const PopulationValues& values = read_.populations[k];
-    const chip::PopulationRecord& record = run.observables.populations[k];
-    if (values.spikes != nullptr) {
-      injections.push_back({values.spikes, spikes_of(run.observables, record)});
-    }
-    if (!record.membrane.empty() || run.observables.steps * run.observables.batch == 0) {
-      injections.push_back({values.membrane, trace_of(run.observables, record, record.membrane)});
-    }
-    if (values.current->hasUses()) {
-      injections.push_back({values.current, trace_of(run.observables, record, record.current)});
-    }
-    if (values.final_state->hasUses()) {
-      const std::int64_t rows = values.spikes == nullptr ? math::kNumLiStates : math::kNumLifStates;
-      at::Tensor state = at::empty({rows, run.observables.batch, record.size});
-      std::memcpy(state.mutable_data_ptr<float>(), record.final_state.data(),
-                  record.final_state.size() * sizeof(float));
-      injections.push_back({values.final_state, state});
-    }
-  }
-  const std::vector<const torch::jit::Value*> outputs = graph_.outputs();
-  run.outputs = single(graph_.evaluate(outputs, inputs, injections), outputs.size());
+  const std::vector<const torch::jit::Value*>& outputs = graph_.outputs();
+  run.outputs = single(graph_.evaluate(outputs, graph_.complete_inputs(inputs), injections(run.observables)),
+                       outputs.size());
   return run;
 }
 

@@ -1,6 +1,7 @@
 // A model and the network that was read from it: runs on the operators or on a backend, with the same host code.
 #pragma once
 
+#include <functional>
 #include <memory>
 
 #include "csrc/chip/deployment.h"
@@ -16,7 +17,10 @@ struct GraphRun {
 
 class GraphNetwork {
  public:
-  GraphNetwork(const torch::jit::Module& module, const ReadOptions& options);
+  /// Sees what was read before it is registered, and throws to refuse it: then nothing is registered.
+  using Acceptance = std::function<void(const ModelGraph& graph, const ReadNetwork& read)>;
+
+  GraphNetwork(const torch::jit::Module& module, const ReadOptions& options, const Acceptance& accept = nullptr);
 
   const ReadNetwork& read() const { return read_; }
   chip::Deployment& deployment() { return deployment_; }
@@ -31,8 +35,14 @@ class GraphNetwork {
   /// The compiled program: host code before the first projection, the backend, and host code after the last population
   /// with the measured spikes and membranes in place of the operators' results.
   GraphRun run_backend(const std::vector<c10::IValue>& inputs, chip::RunOptions options) const;
+  /// The training operators on spikes of the network's inputs, float32: no host code.
+  chip::Observables run_operators(const std::vector<at::Tensor>& spikes) const;
 
  private:
+  std::vector<const torch::jit::Value*> trace_values() const;
+  chip::Observables observed(const std::vector<c10::IValue>& results, std::size_t first) const;
+  std::vector<Injection> injections(const chip::Observables& observed) const;
+
   ModelGraph graph_;
   ReadNetwork read_;
   chip::Deployment deployment_;

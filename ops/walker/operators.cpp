@@ -3,8 +3,10 @@
 #include <ATen/ops/all.h>
 #include <ATen/ops/empty.h>
 #include <ATen/ops/eq.h>
+#include <ATen/ops/equal.h>
 #include <ATen/ops/logical_or.h>
 
+#include <set>
 #include <string_view>
 
 #include "csrc/core/error.h"
@@ -36,19 +38,19 @@ c10::IValue constant(const ModelGraph& graph, const Node* node, const char* name
 }
 
 /// The connections that exist, where the weight is a product with a boolean or 0/1 mask that is not trained.
-std::vector<bool> connection_mask(const ModelGraph& graph, const Value* weight) {
+std::vector<bool> connection_mask(const ModelGraph& graph, const Value* weight, at::IntArrayRef sizes) {
   const Node* node = weight->node();
   if (!is(node, "aten::mul") || !node->input(1)->type()->isSubtypeOf(*c10::TensorType::get())) {
     return {};
   }
   for (const Value* factor : node->inputs()) {
-    const at::Tensor tensor = graph.evaluate_constant(factor).toTensor();
-    const bool matrix = tensor.dim() == 2 && !tensor.requires_grad();
+    at::Tensor tensor = graph.evaluate_constant(factor).toTensor();
+    const bool matrix = (tensor.dim() == 2 || tensor.scalar_type() == at::kBool) && !tensor.requires_grad();
     if (!matrix || !(tensor.scalar_type() == at::kBool ||
                      at::all(at::logical_or(at::eq(tensor, 0), at::eq(tensor, 1))).item<bool>())) {
       continue;
     }
-    const at::Tensor bits = tensor.to(at::kCPU, at::kBool).contiguous();
+    const at::Tensor bits = tensor.to(at::kCPU, at::kBool).expand(sizes).contiguous();
     const bool* data = bits.const_data_ptr<bool>();
     return std::vector<bool>(data, data + bits.numel());
   }
@@ -61,6 +63,8 @@ at::Tensor evaluated_weight(const ModelGraph& graph, const Value* value, const s
   const at::Tensor weight = graph.evaluate_constant(value).toTensor();
   GRADSPIKE_REQUIRE(weight.scalar_type() != at::kDouble, "projection '", name,
                     "': the weight is float64; networks on the chip and its emulator compute in float32");
+  GRADSPIKE_REQUIRE(weight.dim() == 2, "projection '", name, "': the weight must be [out_features, in_features], got ",
+                    weight.dim(), " dimensions");
   return weight;
 }
 
@@ -93,10 +97,42 @@ std::string key_of(const ModelGraph& graph, const Node* node) {
   return constant(graph, node, is_graded_spikes(node) ? "projection" : "population").toStringRef();
 }
 
-chip::Projection projection_description(const ModelGraph& graph, const Node* node, at::Tensor& weight) {
+/// Tensors of the model that a value is computed from.
+void collect_tensors(const ModelGraph& graph, const Value* value, std::set<const void*>& tensors) {
+  const auto kind = value->node()->kind();
+  if ((kind == c10::prim::GetAttr || kind == c10::prim::Constant) &&
+      value->type()->isSubtypeOf(*c10::TensorType::get())) {
+    tensors.insert(graph.evaluate_constant(value).toTensor().unsafeGetTensorImpl());
+    return;
+  }
+  std::vector<const Value*> operands;
+  ModelGraph::add_operands(value->node(), operands);
+  for (const Value* operand : operands) {
+    collect_tensors(graph, operand, tensors);
+  }
+}
+
+bool same_weight(const ModelGraph& graph, const Value* a, const Value* b) {
+  if (a == b) {
+    return true;
+  }
+  std::set<const void*> of_a;
+  std::set<const void*> of_b;
+  collect_tensors(graph, a, of_a);
+  collect_tensors(graph, b, of_b);
+  const std::vector<c10::IValue> values = graph.evaluate({a, b});
+  return of_a == of_b && at::equal(values[0].toTensor(), values[1].toTensor());
+}
+
+bool same_transform(const chip::Projection& a, const chip::Projection& b) {
+  return a.scale == b.scale && a.min_weight == b.min_weight && a.max_weight == b.max_weight &&
+         a.rounding == b.rounding && a.units == b.units;
+}
+
+chip::Projection projection_description(const ModelGraph& graph, const Node* node) {
   chip::Projection p;
   p.name = key_of(graph, node);
-  weight = evaluated_weight(graph, argument(node, "weight"), p.name);
+  const at::Tensor weight = evaluated_weight(graph, argument(node, "weight"), p.name);
   const double min_weight = constant(graph, node, "min_weight").toDouble();
   const double max_weight = constant(graph, node, "max_weight").toDouble();
   const std::string rounding = constant(graph, node, "rounding").toStringRef();
@@ -114,9 +150,7 @@ chip::Projection projection_description(const ModelGraph& graph, const Node* nod
   p.max_weight = static_cast<std::int32_t>(max_weight);
   p.receptor = p.min_weight == 0 ? chip::Receptor::kExcitatory
                                  : (p.max_weight == 0 ? chip::Receptor::kInhibitory : chip::Receptor::kSigned);
-  p.mask = connection_mask(graph, argument(node, "weight"));
-  GRADSPIKE_REQUIRE(p.mask.empty() || static_cast<std::int64_t>(p.mask.size()) == weight.numel(), "projection '",
-                    p.name, "': the mask has ", p.mask.size(), " entries for ", weight.numel(), " weights");
+  p.mask = connection_mask(graph, argument(node, "weight"), weight.sizes());
   return p;
 }
 

@@ -4,6 +4,7 @@
 #include <set>
 #include <unordered_set>
 
+#include "csrc/chip/names.h"
 #include "csrc/core/error.h"
 #include "ops/walker/connect.h"
 #include "ops/walker/operators.h"
@@ -25,7 +26,6 @@ struct Origin {
 struct OpenProjection {
   chip::Projection description;
   const Value* weight = nullptr;
-  at::Tensor evaluated;
   bool has_target = false;
 };
 
@@ -47,7 +47,8 @@ class Reader {
           add_population(node);
         }
       } catch (const c10::Error& error) {  // checks of the operators' own plans
-        throw Error(ModelGraph::place(node) + ": " + error.what_without_backtrace());
+        const std::string text = error.what_without_backtrace();
+        throw Error(ModelGraph::place(node) + ": " + text.substr(0, text.find('\n')));
       }
     }
     finish();
@@ -65,14 +66,10 @@ class Reader {
       if (!needed.insert(next).second) {
         continue;
       }
-      for (const Value* input : next->inputs()) {
-        open.push_back(input->node());
-      }
-      for (const Block* block : next->blocks()) {
-        open.push_back(block->return_node());
-        for (const Node* inner : block->nodes()) {
-          open.push_back(inner);
-        }
+      std::vector<const Value*> operands;
+      ModelGraph::add_operands(next, operands);
+      for (const Value* operand : operands) {
+        open.push_back(operand->node());
       }
     }
   }
@@ -112,11 +109,12 @@ class Reader {
   // ---- sources -----------------------------------------------------------------------------------------------------
 
   std::int64_t neurons_of_example(const Value* value) const {
-    GRADSPIKE_REQUIRE(!options_.example.empty(), "the size of ", value->debugName(), " of ",
-                      ModelGraph::place(value->node()), " does not follow from the weights: give an example input");
-    const c10::IValue evaluated = graph_.evaluate({value}, options_.example).at(0);
-    GRADSPIKE_REQUIRE(evaluated.isTensor() && evaluated.toTensor().dim() == 3, "the spikes of ",
-                      ModelGraph::place(value->node()), " must have 3 dimensions [time, batch, neuron]");
+    const std::string name = "input '" + value->debugName().substr(0, value->debugName().find('.')) + "'";
+    GRADSPIKE_REQUIRE(!options_.example.empty(), name,
+                      " has a number of neurons that does not follow from the weights: give an example input");
+    const c10::IValue evaluated = graph_.evaluate({value}, graph_.complete_inputs(options_.example)).at(0);
+    GRADSPIKE_REQUIRE(evaluated.isTensor() && evaluated.toTensor().dim() == 3, name,
+                      " must be a tensor [time, batch, neuron]");
     return evaluated.toTensor().size(2);
   }
 
@@ -139,11 +137,12 @@ class Reader {
 
   void add_projection(const Node* node) {
     OpenProjection open;
-    open.description = projection_description(graph_, node, open.evaluated);
+    open.description = projection_description(graph_, node);
     open.weight = node->input(1);
     chip::Projection& p = open.description;
     GRADSPIKE_REQUIRE(!p.name.empty(), ModelGraph::place(node),
                       " has no name: give it projection=\"...\", the name of the projection on the chip");
+    resolver_.read_by(node);
     const Signal spikes = resolver_.resolve(node->input(0), p.in_features);
     GRADSPIKE_REQUIRE(spikes.size() == p.in_features, "projection '", p.name, "' has ", p.in_features,
                       " inputs, but is given ", spikes.size(), " neurons");
@@ -164,11 +163,12 @@ class Reader {
   /// A second call with the same name: the same projection where parameter and input are the same.
   void merge(std::size_t existing, const OpenProjection& open, const Node* node) {
     const OpenProjection& first = projections_[existing];
-    const bool same_parameter =
-        first.weight == open.weight ||
-        (first.evaluated.data_ptr() == open.evaluated.data_ptr() && first.evaluated.sizes() == open.evaluated.sizes());
-    GRADSPIKE_REQUIRE(same_parameter, ModelGraph::place(node), ": the name '", open.description.name,
+    GRADSPIKE_REQUIRE(same_weight(graph_, first.weight, open.weight), ModelGraph::place(node), ": the name '",
+                      open.description.name,
                       "' is given to two projections with different weights: names must be unique in a network");
+    GRADSPIKE_REQUIRE(same_transform(first.description, open.description), ModelGraph::place(node), ": projection '",
+                      open.description.name,
+                      "' is used with two scales, bounds, roundings or units: on the chip it has one of each");
     GRADSPIKE_REQUIRE(same_columns(first.description.columns, open.description.columns), ModelGraph::place(node),
                       ": projection '", open.description.name,
                       "' is applied to two different inputs: a projection on the chip has one, use two");
@@ -177,13 +177,6 @@ class Reader {
         resolver_.define(node->output(), Signal::of(static_cast<std::int32_t>(k), open.description.out_features));
       }
     }
-  }
-
-  static bool same_columns(const std::vector<chip::ColumnRun>& a, const std::vector<chip::ColumnRun>& b) {
-    return std::equal(a.begin(), a.end(), b.begin(), b.end(), [](const chip::ColumnRun& x, const chip::ColumnRun& y) {
-      return x.source.kind == y.source.kind && x.source.index == y.source.index && x.first == y.first &&
-             x.step == y.step && x.count == y.count;
-    });
   }
 
   void apply_wish(chip::Projection& p) const {
@@ -220,28 +213,15 @@ class Reader {
       const chip::NodeRef source{
           origin.kind == Origin::Kind::kInput ? chip::NodeRef::Kind::kInput : chip::NodeRef::Kind::kPopulation,
           origin.index};
-      extend(runs, source, entry.index);
+      append_column(runs, source, entry.index);
     }
     return runs;
-  }
-
-  static void extend(std::vector<chip::ColumnRun>& runs, const chip::NodeRef& source, std::int64_t index) {
-    if (!runs.empty() && runs.back().source.kind == source.kind && runs.back().source.index == source.index) {
-      chip::ColumnRun& run = runs.back();
-      if (run.count == 1 && index > run.first) {
-        run.step = index - run.first;
-      }
-      if (index == run.first + run.count * run.step) {
-        ++run.count;
-        return;
-      }
-    }
-    runs.push_back({source, index, 1, 1});
   }
 
   // ---- populations -------------------------------------------------------------------------------------------------
 
   void add_population(const Node* node) {
+    resolver_.read_by(node);
     const Signal input = resolver_.resolve(node->input(0), -1);
     std::string name = key_of(graph_, node);
     std::set<std::int32_t> seen;
@@ -268,6 +248,9 @@ class Reader {
     values.membrane = node->output(first);
     values.current = node->output(first + 1);
     values.final_state = node->output(first + 2);
+    values.reads_membrane = !fires || values.membrane->hasUses();
+    values.reads_current = values.current->hasUses();
+    values.reads_state = values.final_state->hasUses();
     if (fires) {
       resolver_.define(values.spikes, Signal::of(add_origin(Origin::Kind::kSpikes, index), input.size()));
     }
@@ -299,25 +282,11 @@ class Reader {
           name = projection.description.name;
         }
       }
-      extend_rows(projection.description.rows, static_cast<std::int64_t>(n), term[n].index);
+      append_row(projection.description.rows, static_cast<std::int64_t>(n), term[n].index);
     }
     for (const std::int32_t index : in_term) {
       projections_[static_cast<std::size_t>(index)].has_target = true;
     }
-  }
-
-  static void extend_rows(std::vector<chip::RowRun>& runs, std::int64_t target, std::int64_t row) {
-    if (!runs.empty() && target == runs.back().target_first + runs.back().count) {
-      chip::RowRun& run = runs.back();
-      if (run.count == 1 && row > run.row_first) {
-        run.row_step = row - run.row_first;
-      }
-      if (row == run.row_first + run.count * run.row_step) {
-        ++run.count;
-        return;
-      }
-    }
-    runs.push_back({target, row, 1, 1});
   }
 
   // ---- canonical order ---------------------------------------------------------------------------------------------
@@ -352,11 +321,20 @@ class Reader {
     return order;
   }
 
+  std::vector<std::string> projection_names() const {
+    std::vector<std::string> names;
+    for (const OpenProjection& p : projections_) {
+      names.push_back(p.description.name);
+    }
+    return names;
+  }
+
   void finish() {
     for (const auto& [name, wish] : options_.projections) {
       const bool found = std::any_of(projections_.begin(), projections_.end(),
                                      [&, n = name](const OpenProjection& p) { return p.description.name == n; });
-      GRADSPIKE_REQUIRE(found, "projections: the network has no projection '", name, "'");
+      GRADSPIKE_REQUIRE(found, "projections: the network has no projection '", name, "'",
+                        chip::nearest_text(name, projection_names()));
     }
     const std::vector<std::int32_t> order = population_order();
     std::vector<std::int32_t> place(order.size());

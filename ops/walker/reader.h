@@ -36,6 +36,9 @@ struct PopulationValues {
   const torch::jit::Value* membrane = nullptr;
   const torch::jit::Value* current = nullptr;
   const torch::jit::Value* final_state = nullptr;
+  bool reads_membrane = false;  // by the model, after the operator
+  bool reads_current = false;
+  bool reads_state = false;
 };
 
 struct ReadNetwork {

@@ -73,4 +73,39 @@ Signal Signal::pick(const std::vector<std::int64_t>& picked) const {
   return result;
 }
 
+void append_column(std::vector<chip::ColumnRun>& runs, const chip::NodeRef& source, std::int64_t index) {
+  if (!runs.empty() && runs.back().source.kind == source.kind && runs.back().source.index == source.index) {
+    chip::ColumnRun& run = runs.back();
+    if (run.count == 1 && index > run.first) {
+      run.step = index - run.first;
+    }
+    if (index == run.first + run.count * run.step) {
+      ++run.count;
+      return;
+    }
+  }
+  runs.push_back({source, index, 1, 1});
+}
+
+void append_row(std::vector<chip::RowRun>& runs, std::int64_t target, std::int64_t row) {
+  if (!runs.empty() && target == runs.back().target_first + runs.back().count) {
+    chip::RowRun& run = runs.back();
+    if (run.count == 1 && row > run.row_first) {
+      run.row_step = row - run.row_first;
+    }
+    if (row == run.row_first + run.count * run.row_step) {
+      ++run.count;
+      return;
+    }
+  }
+  runs.push_back({target, row, 1, 1});
+}
+
+bool same_columns(const std::vector<chip::ColumnRun>& a, const std::vector<chip::ColumnRun>& b) {
+  return std::equal(a.begin(), a.end(), b.begin(), b.end(), [](const chip::ColumnRun& x, const chip::ColumnRun& y) {
+    return x.source.kind == y.source.kind && x.source.index == y.source.index && x.first == y.first &&
+           x.step == y.step && x.count == y.count;
+  });
+}
+
 }  // namespace gradspike::ops

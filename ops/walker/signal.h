@@ -8,6 +8,8 @@
 #include <string>
 #include <vector>
 
+#include "csrc/chip/network.h"
+
 namespace gradspike::ops {
 
 /// Entry `index` of an origin; origin -1: nothing (contributes zero).
@@ -33,5 +35,10 @@ struct Signal {
   /// Neuron k of the result is neuron picked[k] of this signal.
   Signal pick(const std::vector<std::int64_t>& picked) const;
 };
+
+/// Appends column `index` of `source`, or row `row` for neuron `target`, to run-length coded lists.
+void append_column(std::vector<chip::ColumnRun>& runs, const chip::NodeRef& source, std::int64_t index);
+void append_row(std::vector<chip::RowRun>& runs, std::int64_t target, std::int64_t row);
+bool same_columns(const std::vector<chip::ColumnRun>& a, const std::vector<chip::ColumnRun>& b);
 
 }  // namespace gradspike::ops

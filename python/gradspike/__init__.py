@@ -1,7 +1,8 @@
 """gradspike: train spiking networks with the integer weights that the BrainScaleS-2 chip holds.
 
-`gradspike.functional` has one function per operator, `gradspike.nn` the modules, `gradspike.transforms` encoders and
-decoders, `gradspike.datasets` the data of the examples and `gradspike.plot` the figures.
+`gradspike.functional` has one function per operator, `gradspike.nn` the modules, `gradspike.chip` reading, mapping and
+deploying, `gradspike.transforms` encoders and decoders, `gradspike.datasets` the data of the examples and
+`gradspike.plot` the figures. `save` and `load` write and read archives, `inspect` prints what is in one.
 """
 
 from gradspike import _library
@@ -10,16 +11,24 @@ from gradspike._version import __version__
 _library.load()
 
 # The operators have to be registered before a module that names them is imported.
-from gradspike import datasets, functional, nn, plot, transforms  # noqa: E402
+from gradspike import chip, datasets, functional, nn, plot, transforms  # noqa: E402
+from gradspike._archive import inspect, load, open_network, save  # noqa: E402
 from gradspike._library import VersionInfo, version_info  # noqa: E402
+from gradspike.functional import suggest_scale  # noqa: E402
 
 __all__ = [
     "VersionInfo",
     "__version__",
+    "chip",
     "datasets",
     "functional",
+    "inspect",
+    "load",
     "nn",
+    "open_network",
     "plot",
+    "save",
+    "suggest_scale",
     "transforms",
     "version_info",
 ]

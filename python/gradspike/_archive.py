@@ -12,11 +12,13 @@ import torch
 
 from gradspike import _reading, chip
 
-__all__ = ["load", "save"]
+__all__ = ["inspect", "load", "open_network", "save"]
 
 _NETWORK = "gradspike/network.json"
 _MAPPING = "gradspike/mapping.json"
 _INTEGERS = "gradspike/integers/{}.bin"
+
+_dumps = json.dumps  # `inspect` has an option of this name
 
 PathLike = Union[str, "os.PathLike[str]"]
 
@@ -141,6 +143,38 @@ def load(
         return _read_plain(model, file, name, example)
     _compare(model, file, entries)
     return model
+
+
+def open_network(path: PathLike) -> chip.Network:
+    """Opens an archive or a network file as a `gradspike.chip.Network`."""
+    if not Path(path).is_file():
+        raise FileNotFoundError(f"there is no file '{path}'")
+    if zipfile.is_zipfile(path):
+        return chip.read(load(path))
+    return chip.load_network(Path(path))
+
+
+def inspect(path: PathLike, *, json: bool = False) -> str:
+    """What a saved network holds, as a table, or as JSON: populations, projections, model card, integers."""
+    network = open_network(path)
+    description = network.description
+    integers = network.integers()
+    if json:
+        summary = {name: {"nonzero": int((q != 0).sum()), "largest": int(q.abs().max())} for name, q in integers.items()}
+        return _dumps({"network": description, "integers": summary})
+    populations = description["populations"]
+    lines = [f"network {network.name}"]
+    lines += [f"  input       {entry['name']}: {entry['size']} neurons" for entry in description["inputs"]]
+    lines += [f"  population  {p['name']}: {p['size']} {p['kind'].upper()}" for p in populations]
+    for p in description["projections"]:
+        q = integers[p["name"]]
+        lines.append(
+            f"  projection  {p['name']}: {p['in_features']} -> {populations[p['target']]['name']} ({p['out_features']}), "
+            f"{p['receptor']} {p['min_weight']}..{p['max_weight']}, {int((q == 0).sum())} of {q.numel()} weights are 0"
+        )
+    card = description["model_card"]
+    lines += [f"  {key:<11} {value}" for key, value in card.items() if value]
+    return "\n".join(lines)
 
 
 def _entry_names(file: Path) -> "list[str]":

@@ -1,0 +1,70 @@
+# make demo   everything from a fresh Debian machine to a trained network on the emulator
+# make test   the same set-up, then GoogleTest and pytest
+# make test-slow, make bench, make format, make lint, make wheel, make clean
+#
+# VENV names the virtual environment (default .venv), PYTHON the interpreter that makes it, JOBS the parallel compilers.
+VENV ?= .venv
+PYTHON ?= python3
+JOBS ?= $(shell nproc)
+BUILD ?= build
+export PATH := $(PATH):/usr/local/cuda/bin
+
+BIN := $(abspath $(VENV))/bin
+STAMP := $(VENV)/.gradspike-requirements
+CMAKE_ARGS ?=
+
+.PHONY: all demo test test-slow bench format lint wheel clean system venv configure build build-all
+
+all: build
+
+system:
+	@./tools/system-packages
+
+$(STAMP): tools/requirements.txt
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r tools/requirements.txt
+	@echo "$(CURDIR)/python" > "$$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/gradspike-source-tree.pth"
+	@touch $@
+
+venv: system $(STAMP)
+
+configure: venv
+	@test -f $(BUILD)/build.ninja || cmake -S . -B $(BUILD) -G Ninja -DPython3_EXECUTABLE=$(BIN)/python $(CMAKE_ARGS)
+
+build: configure
+	@cmake --build $(BUILD) -j $(JOBS) --target libraries
+
+build-all: configure
+	@cmake --build $(BUILD) -j $(JOBS)
+
+demo: build
+	$(BIN)/python -m gradspike demo
+
+test: build-all lint
+	cd $(BUILD) && ctest --output-on-failure --no-tests=error -LE slow
+	$(BIN)/python -m pytest -q -m "not slow"
+
+test-slow: build-all
+	tools/slow-tests $(BIN) $(BUILD)
+
+bench: build
+	$(BIN)/python tests/benchmarks/run.py
+
+SOURCES = $(shell git ls-files '*.h' '*.cpp' '*.cu' '*.cuh')
+
+format:
+	$(BIN)/clang-format -i $(SOURCES)
+	$(BIN)/ruff check --fix -q python tests examples
+	$(BIN)/ruff format -q python tests examples
+
+lint: venv
+	@$(BIN)/clang-format --dry-run --Werror $(SOURCES)
+	@$(BIN)/ruff check -q python tests examples
+	@$(BIN)/ruff format -q --check python tests examples
+	@$(BIN)/mypy python/gradspike
+
+wheel: venv
+	$(BIN)/python -m pip wheel --no-build-isolation --no-deps -w dist .
+
+clean:
+	rm -rf $(BUILD) dist

@@ -1,0 +1,393 @@
+// The emulator against a plain loop: matrix products in int64 and the neuron equations written out, without the
+// mapping.
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <chrono>
+#include <cstring>
+#include <thread>
+
+#include "csrc/chip/backend.h"
+#include "csrc/chip/mapper.h"
+#include "csrc/core/error.h"
+#include "tests/cpp/chip/networks.h"
+
+namespace gradspike::chip {
+namespace {
+
+using test::Random;
+
+struct Recording {
+  std::vector<std::vector<float>> spikes;  // by population, [time, batch, neuron]
+  std::vector<std::vector<float>> membrane;
+  std::vector<std::vector<float>> current;
+};
+
+/// Counts [time, batch, neuron] per input.
+using Inputs = std::vector<std::vector<std::uint8_t>>;
+
+Inputs random_inputs(const Network& network, std::int64_t steps, std::int64_t batch, Random& random, double rate,
+                     std::int64_t most = 1) {
+  Inputs inputs;
+  for (const Input& input : network.inputs) {
+    std::vector<std::uint8_t> counts;
+    for (std::int64_t k = 0; k < steps * batch * input.size; ++k) {
+      counts.push_back(static_cast<std::uint8_t>(test::chance(random, rate) ? test::pick(random, 1, most) : 0));
+    }
+    inputs.push_back(std::move(counts));
+  }
+  return inputs;
+}
+
+/// For one batch entry, in the order of the equations; compiled without contraction of products and sums.
+class PlainLoop {
+ public:
+  PlainLoop(const Network& network, const Weights& weights, const Inputs& inputs, std::int64_t steps,
+            std::int64_t batch)
+      : network_(network), inputs_(inputs), batch_(batch), connections_(test::plain_connections(network)) {
+    for (const test::PlainConnection& c : connections_) {
+      const Projection& p = network.projections[c.projection];
+      weight_.push_back(weights.at(p.name).values[static_cast<std::size_t>(c.row * p.in_features + c.pre)]);
+    }
+    for (const Population& p : network.populations) {
+      const auto elements = static_cast<std::size_t>(steps * batch * p.size);
+      result.spikes.emplace_back(elements, 0.0F);
+      result.membrane.emplace_back(elements, 0.0F);
+      result.current.emplace_back(elements, 0.0F);
+    }
+    for (std::int64_t b = 0; b < batch; ++b) {
+      run(b, steps);
+    }
+  }
+
+  Recording result;
+
+ private:
+  void run(std::int64_t b, std::int64_t steps) {
+    std::vector<std::vector<float>> i, v, r;
+    for (const Population& p : network_.populations) {
+      i.emplace_back(p.size, 0.0F);
+      r.emplace_back(p.size, 0.0F);
+      v.emplace_back();
+      for (std::int64_t n = 0; n < p.size; ++n) {
+        v.back().push_back(value(p, 3, n));
+      }
+    }
+    for (std::int64_t t = 0; t < steps; ++t) {
+      for (std::size_t p = 0; p < network_.populations.size(); ++p) {
+        const std::vector<float> x = input_of(p, t, b);
+        for (std::size_t n = 0; n < x.size(); ++n) {
+          step(p, n, x[n], i[p][n], v[p][n], r[p][n], t, b);
+        }
+      }
+    }
+  }
+
+  static float value(const Population& p, std::int64_t row, std::int64_t n) {
+    return p.coefficients[static_cast<std::size_t>(row * p.columns + (p.columns == 1 ? 0 : n))];
+  }
+
+  std::int64_t count_of(const NodeRef& node, std::int64_t neuron, std::int64_t t, std::int64_t b) const {
+    const std::int64_t size = network_.source_size(node);
+    const auto at = static_cast<std::size_t>((t * batch_ + b) * size + neuron);
+    const auto index = static_cast<std::size_t>(node.index);
+    return node.kind == NodeRef::Kind::kInput ? inputs_[index][at]
+                                              : static_cast<std::int64_t>(result.spikes[index][at]);
+  }
+
+  std::vector<float> input_of(std::size_t p, std::int64_t t, std::int64_t b) const {
+    const auto size = static_cast<std::size_t>(network_.populations[p].size);
+    std::vector<std::vector<std::int64_t>> sums(network_.projections.size(), std::vector<std::int64_t>(size, 0));
+    for (std::size_t k = 0; k < connections_.size(); ++k) {
+      const test::PlainConnection& c = connections_[k];
+      if (static_cast<std::size_t>(network_.projections[c.projection].target) == p) {
+        sums[c.projection][static_cast<std::size_t>(c.post)] += weight_[k] * count_of(c.source, c.neuron, t, b);
+      }
+    }
+    std::vector<std::pair<std::int32_t, std::size_t>> order;
+    for (std::size_t q = 0; q < network_.projections.size(); ++q) {
+      if (static_cast<std::size_t>(network_.projections[q].target) == p) {
+        order.emplace_back(network_.projections[q].position, q);
+      }
+    }
+    std::sort(order.begin(), order.end());
+    std::vector<float> x(size, 0.0F);
+    std::vector<bool> started(size, false);
+    for (const auto& [position, q] : order) {
+      for (const RowRun& run : network_.projections[q].rows) {
+        for (std::int64_t k = run.target_first; k < run.target_first + run.count; ++k) {
+          const auto n = static_cast<std::size_t>(k);
+          const float term = static_cast<float>(sums[q][n]) * network_.projections[q].factor;
+          x[n] = started[n] ? x[n] + term : term;
+          started[n] = true;
+        }
+      }
+    }
+    return x;
+  }
+
+  void step(std::size_t p, std::size_t n, float x, float& i, float& v, float& r, std::int64_t t, std::int64_t b) {
+    const Population& pop = network_.populations[p];
+    const auto c = [&](std::int64_t row) { return value(pop, row, static_cast<std::int64_t>(n)); };
+    const float leaking = c(1) * (c(3) - v);
+    const float driven = i + leaking;
+    const float before = v + c(0) * driven;
+    const float kept = i * c(2);
+    i = kept + x;
+    v = before;
+    float z = 0.0F;
+    if (pop.kind == NeuronKind::kLif) {
+      if (r > 0.0F) {
+        v = c(4);
+        r = r - 1.0F;
+      } else if (before > c(5)) {
+        z = 1.0F;
+        v = c(4);
+        r = c(6);
+      }
+    }
+    const auto at = static_cast<std::size_t>((t * batch_ + b) * pop.size) + n;
+    result.spikes[p][at] = z;
+    result.membrane[p][at] = v;
+    result.current[p][at] = i;
+  }
+
+  const Network& network_;
+  const Inputs& inputs_;
+  std::int64_t batch_;
+  std::vector<test::PlainConnection> connections_;
+  std::vector<std::int64_t> weight_;
+};
+
+std::vector<SpikeTensor> tensors(const Network& network, const Inputs& inputs, std::int64_t steps, std::int64_t batch) {
+  std::vector<SpikeTensor> result;
+  for (std::size_t k = 0; k < inputs.size(); ++k) {
+    result.push_back({SpikeTensor::Type::kUint8, inputs[k].data(), steps, batch, network.inputs[k].size});
+  }
+  return result;
+}
+
+bool same_bits(const std::vector<float>& a, const std::vector<float>& b) {
+  return a.size() == b.size() && (a.empty() || std::memcmp(a.data(), b.data(), a.size() * sizeof(float)) == 0);
+}
+
+Observables run_emulator(const Network& network, const Weights& weights, const std::vector<SpikeTensor>& inputs,
+                         const RunOptions& options = {}) {
+  const auto backend = find_backend("emulator");
+  const auto program = backend->compile(network, map_network(network), weights, {});
+  return backend->run(*program, inputs, options);
+}
+
+RunOptions record_all() {
+  RunOptions options;
+  options.record_membrane = {"*"};
+  options.record_current = {"*"};
+  return options;
+}
+
+TEST(Emulator, EqualsThePlainLoopOnRandomNetworks) {
+  std::int64_t compared = 0;
+  std::int64_t spikes = 0;
+  for (std::uint64_t seed = 0; seed < 150; ++seed) {
+    Random random(seed);
+    test::Shape shape;
+    shape.max_size = 30;
+    shape.max_fan_in = 50;
+    const Network network = test::random_network(random, shape);
+    if (!try_map(network).mapping) {
+      continue;
+    }
+    const Weights weights = test::random_weights(network, random);
+    const std::int64_t steps = seed % 7 == 0 ? 1 : test::pick(random, 2, 25);
+    const std::int64_t batch = test::pick(random, 1, 3);
+    const Inputs inputs = random_inputs(network, steps, batch, random, 0.2, seed % 5 == 0 ? 127 : 1);
+    const Observables got = run_emulator(network, weights, tensors(network, inputs, steps, batch), record_all());
+    const PlainLoop expected(network, weights, inputs, steps, batch);
+    for (std::size_t p = 0; p < network.populations.size(); ++p) {
+      if (network.populations[p].kind == NeuronKind::kLif) {
+        const std::vector<float> z = got.spikes_as_float(network.populations[p].name);
+        EXPECT_TRUE(same_bits(z, expected.result.spikes[p])) << "seed " << seed;
+        spikes += std::count(z.begin(), z.end(), 1.0F);
+      }
+      EXPECT_TRUE(same_bits(got.populations[p].membrane, expected.result.membrane[p])) << "seed " << seed;
+      EXPECT_TRUE(same_bits(got.populations[p].current, expected.result.current[p])) << "seed " << seed;
+      ++compared;
+    }
+  }
+  EXPECT_GT(compared, 200);
+  EXPECT_GT(spikes, 2000);
+}
+
+TEST(Emulator, RefractoryPeriods) {
+  for (const float refractory : {0.0F, 1.0F, 3.0F}) {
+    Network network = test::layered({1, 1, 1});
+    network.populations[0] = test::population("layer1", NeuronKind::kLif, 1, refractory);
+    network.populations[0].coefficients[0] = 1.0F;
+    Weights weights;
+    for (const Projection& p : network.projections) {
+      weights[p.name] = {1, 1, {63}, content_hash(p, {63})};
+    }
+    const std::vector<std::uint8_t> counts(12, 20);
+    const Observables got = run_emulator(network, weights, {{SpikeTensor::Type::kUint8, counts.data(), 12, 1, 1}});
+    // Driven far above threshold from step 1 on: one spike every 1 + refractory steps.
+    std::vector<std::uint8_t> expected(12, 0);
+    for (std::size_t t = 1; t < 12; t += 1 + static_cast<std::size_t>(refractory)) {
+      expected[t] = 1;
+    }
+    EXPECT_EQ(got.population("layer1").spikes, expected) << refractory;
+  }
+}
+
+TEST(Emulator, StateContinuesARun) {
+  Random random(11);
+  const Network network = test::yin_yang();
+  const Weights weights = test::random_weights(network, random);
+  const std::int64_t batch = 3;
+  const Inputs inputs = random_inputs(network, 20, batch, random, 0.5, 3);
+  const auto backend = find_backend("emulator");
+  const auto program = backend->compile(network, map_network(network), weights, {});
+  const Observables whole = backend->run(*program, tensors(network, inputs, 20, batch), record_all());
+  RunOptions options = record_all();
+  std::vector<float> membrane;
+  for (std::int64_t t = 0; t < 20; ++t) {
+    const SpikeTensor one{SpikeTensor::Type::kUint8, inputs[0].data() + t * batch * 5, 1, batch, 5};
+    const Observables step = backend->run(*program, {one}, options);
+    membrane.insert(membrane.end(), step.populations[0].membrane.begin(), step.populations[0].membrane.end());
+    for (const PopulationRecord& record : step.populations) {
+      options.initial_states[record.name] = record.final_state;
+    }
+  }
+  EXPECT_TRUE(same_bits(membrane, whole.populations[0].membrane));
+  EXPECT_TRUE(same_bits(options.initial_states["layer1"], whole.populations[0].final_state));
+  options.initial_states["layer1"].pop_back();
+  EXPECT_THROW(backend->run(*program, tensors(network, inputs, 20, batch), options), Error);
+}
+
+TEST(Emulator, EmptyBatchAndNoSteps) {
+  Random random(1);
+  const Network network = test::yin_yang();
+  const Weights weights = test::random_weights(network, random);
+  const Observables no_batch = run_emulator(network, weights, {{SpikeTensor::Type::kUint8, nullptr, 4, 0, 5}});
+  EXPECT_EQ(no_batch.steps, 4);
+  EXPECT_TRUE(no_batch.population("layer1").spikes.empty());
+  const Observables no_steps = run_emulator(network, weights, {{SpikeTensor::Type::kUint8, nullptr, 0, 2, 5}});
+  EXPECT_EQ(no_steps.population("layer1").final_state.size(), 3U * 2U * 120U);
+}
+
+TEST(Emulator, InputsThatAreNoCountsAreNamed) {
+  Random random(1);
+  const Network network = test::layered({3, 2, 1});
+  const Weights weights = test::random_weights(network, random);
+  const auto message = [&](float value) {
+    std::vector<float> counts(2 * 2 * 3, 1.0F);
+    counts[1 * 6 + 1 * 3 + 2] = value;
+    try {
+      run_emulator(network, weights, {{SpikeTensor::Type::kFloat32, counts.data(), 2, 2, 3}});
+    } catch (const Error& error) {
+      return std::string(error.what());
+    }
+    return std::string("no error");
+  };
+  EXPECT_EQ(message(0.5F),
+            "emulator: input \"input0\" must hold whole numbers in 0..127, got 0.5 at step 1, batch 1, neuron 2");
+  for (const float bad :
+       {-1.0F, 128.0F, 1e30F, std::numeric_limits<float>::quiet_NaN(), std::numeric_limits<float>::infinity()}) {
+    EXPECT_NE(message(bad), "no error") << bad;
+  }
+  EXPECT_EQ(message(127.0F), "no error");
+  EXPECT_THROW(run_emulator(network, weights, {}), Error);
+  const std::vector<float> counts(64, 0.0F);
+  EXPECT_THROW(run_emulator(network, weights, {{SpikeTensor::Type::kFloat32, counts.data(), 1, 1, 4}}), Error);
+}
+
+/// Threads for the test of the executor.
+void parallel_for(std::int64_t count, std::int64_t grain, void* context, CpuExec::Body body) {
+  std::vector<std::thread> threads;
+  for (std::int64_t begin = 0; begin < count; begin += std::max<std::int64_t>(grain, 2)) {
+    threads.emplace_back(body, context, begin, std::min(count, begin + std::max<std::int64_t>(grain, 2)));
+  }
+  for (std::thread& thread : threads) {
+    thread.join();
+  }
+}
+
+TEST(Emulator, SameBitsWithThreads) {
+  Random random(2);
+  const Network network = test::yin_yang();
+  const Weights weights = test::random_weights(network, random);
+  const Inputs inputs = random_inputs(network, 10, 7, random, 0.4);
+  const Observables serial = run_emulator(network, weights, tensors(network, inputs, 10, 7), record_all());
+  const CpuExec exec{&parallel_for, 4};
+  RunOptions options = record_all();
+  options.exec = &exec;
+  const Observables parallel = run_emulator(network, weights, tensors(network, inputs, 10, 7), options);
+  for (std::size_t p = 0; p < 2; ++p) {
+    EXPECT_TRUE(same_bits(serial.populations[p].membrane, parallel.populations[p].membrane));
+    EXPECT_EQ(serial.populations[p].spikes, parallel.populations[p].spikes);
+  }
+  EXPECT_EQ(serial.counters.events_sent, parallel.counters.events_sent);
+  EXPECT_EQ(serial.counters.spikes_on_chip, parallel.counters.spikes_on_chip);
+}
+
+TEST(Emulator, CountersEventsAndTarget) {
+  Network network = test::layered({2, 1, 1});
+  network.populations[0].coefficients[0] = 1.0F;
+  Weights weights;
+  weights["to1"] = {1, 2, {63, 0}, content_hash(network.projections[0], {63, 0})};
+  weights["to2"] = {1, 1, {-5}, content_hash(network.projections[1], {-5})};
+  const std::vector<std::uint8_t> counts = {3, 1, 0, 0, 0, 0};  // [3, 1, 2]
+  const Observables got = run_emulator(network, weights, {{SpikeTensor::Type::kUint8, counts.data(), 3, 1, 2}});
+  EXPECT_EQ(got.target, "emulator ideal");
+  EXPECT_EQ(got.counters.events_sent, 4);
+  EXPECT_EQ(got.counters.spikes_on_chip, 2);  // 3 * 63 / 32 and then 0.9 of it, above threshold 1
+  EXPECT_EQ(got.counters.synapse_events, 3 + 2);
+  EXPECT_EQ(got.counters.events_dropped + got.counters.spikes_lost, 0);
+  const auto events = got.events("layer1");
+  ASSERT_EQ(events.size(), 2U);
+  EXPECT_EQ(events[0].step, 1);
+  EXPECT_THROW(got.population("layer3"), Error);
+  EXPECT_TRUE(got.population("layer2").membrane.empty());
+  RunOptions options;
+  options.record_membrane = {"layer9"};
+  EXPECT_THROW(run_emulator(network, weights, {{SpikeTensor::Type::kUint8, counts.data(), 3, 1, 2}}, options), Error);
+}
+
+TEST(Emulator, YinYangTestSetInTime) {
+  Random random(4);
+  const Network network = test::yin_yang();
+  const Weights weights = test::random_weights(network, random);
+  const Inputs inputs = random_inputs(network, 38, 1000, random, 1.0 / 38.0);
+  const auto begin = std::chrono::steady_clock::now();
+  const Observables got = run_emulator(network, weights, tensors(network, inputs, 38, 1000), record_all());
+  const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
+  std::cout << "map, compile and run 1000 samples of 38 steps: " << seconds << " s\n";
+  RecordProperty("seconds", std::to_string(seconds));
+  EXPECT_LT(seconds, 10.0);
+  EXPECT_GT(got.counters.spikes_on_chip, 0);
+}
+
+TEST(Backend, Registry) {
+  EXPECT_EQ(find_backend()->name(), "emulator");
+  const auto message = [](const std::string& name) {
+    try {
+      find_backend(name);
+    } catch (const Error& error) {
+      return std::string(error.what());
+    }
+    return std::string("no error");
+  };
+  EXPECT_EQ(message("chip"), "there is no backend \"chip\"; there are: emulator");
+  setenv("GRADSPIKE_BACKEND", "lab", 1);
+  EXPECT_EQ(message(""), "there is no backend \"lab\" (from GRADSPIKE_BACKEND); there are: emulator");
+  EXPECT_EQ(find_backend("emulator")->name(), "emulator");
+  unsetenv("GRADSPIKE_BACKEND");
+  const Network network = test::layered({1, 1});
+  Random random(1);
+  CompileOptions options;
+  options.preset = "analog";
+  EXPECT_THROW(find_backend()->compile(network, map_network(network), test::random_weights(network, random), options),
+               Error);
+}
+
+}  // namespace
+}  // namespace gradspike::chip

@@ -1,0 +1,117 @@
+"""The neurons as a loop of eager PyTorch operations over the time steps, in the dtype of the input.
+
+In float32 its forward pass defines the bits that the operators must give; in float64 its backward pass, by autograd,
+is the reference of the gradients. Parameters are numbers or tensors: coefficients of numbers are computed in double
+and rounded once, those with a tensor by eager PyTorch.
+"""
+
+import torch
+
+
+class SuperSpike(torch.autograd.Function):
+    """[x > 0] with the derivative 1 / (alpha |x| + 1)^2."""
+
+    @staticmethod
+    def forward(ctx, x, alpha):
+        ctx.save_for_backward(x)
+        ctx.alpha = alpha
+        return (x > 0).to(x.dtype)
+
+    @staticmethod
+    def backward(ctx, gradient):
+        (x,) = ctx.saved_tensors
+        return gradient / (ctx.alpha * x.abs() + 1.0) ** 2, None
+
+
+class Inject(torch.autograd.Function):
+    """The measured value with the gradient of the model's."""
+
+    @staticmethod
+    def forward(ctx, model, measured):
+        return measured.clone()
+
+    @staticmethod
+    def backward(ctx, gradient):
+        return gradient, None
+
+
+def is_number(parameter):
+    return isinstance(parameter, (int, float))
+
+
+def coefficients(p, dt, like):
+    """k = dt/C, g = C/tau_mem, d = 1 - dt/tau_syn."""
+    number = lambda value: torch.tensor(value, dtype=like.dtype)  # noqa: E731
+    capacitance, tau_mem, tau_syn = p["membrane_capacitance"], p["tau_mem"], p["tau_syn"]
+    k = number(dt / capacitance) if is_number(capacitance) else dt / capacitance
+    if is_number(capacitance) and is_number(tau_mem):
+        g = number(capacitance / tau_mem)
+    else:
+        tau = number(tau_mem) if is_number(tau_mem) else tau_mem
+        g = capacitance * tau.reciprocal()
+    d = number(1.0 - dt / tau_syn) if is_number(tau_syn) else 1.0 - dt / tau_syn
+    return k, g, d
+
+
+def refractory_steps(refractory_time, dt, like):
+    steps = torch.as_tensor(refractory_time).to(torch.float64) / dt
+    return torch.ceil(steps * (1.0 - 1e-6)).to(like.dtype)
+
+
+def _tensor(value, like):
+    return torch.tensor(value, dtype=like.dtype) if is_number(value) else value
+
+
+def lif(x, p, dt=1e-6, alpha=50.0, state=None, measured_spikes=None, measured_membrane=None):
+    """Spikes, membrane, current `[time, batch, neuron]` and the state `[3, batch, neuron]`."""
+    k, g, d = coefficients(p, dt, x)
+    leak, reset, threshold = (_tensor(p[name], x) for name in ("leak", "reset", "threshold"))
+    blocked_steps = refractory_steps(p["refractory_time"], dt, x)
+    zeros = torch.zeros(x.shape[1:], dtype=x.dtype)
+    i, v, c = (zeros, zeros + leak, zeros) if state is None else state.unbind(0)
+    spikes, membrane, current = [], [], []
+    for t in range(x.shape[0]):
+        dv = k * (i + g * (leak - v))
+        i = i * d + x[t]
+        v = v + dv
+        if measured_membrane is not None:
+            v = Inject.apply(v, measured_membrane[t])
+        z = SuperSpike.apply(v - threshold, alpha)
+        if measured_spikes is not None:
+            z = Inject.apply(z, measured_spikes[t])
+        if measured_membrane is None:
+            fired = z.detach()
+            v = torch.where(fired > 0, reset, v) if measured_spikes is None else (1 - fired) * v + fired * reset
+        blocked = c > 0
+        v = torch.where(blocked, reset, v)
+        z = torch.where(blocked, 0.0, z)
+        if measured_membrane is not None:
+            v = Inject.apply(v, measured_membrane[t])
+        if measured_spikes is not None:
+            z = Inject.apply(z, measured_spikes[t])
+        with torch.no_grad():
+            c = (1 - z) * torch.clamp(c - blocked.to(x.dtype), min=0.0) + z * blocked_steps
+        spikes.append(z)
+        membrane.append(v)
+        current.append(i)
+    stack = lambda steps: torch.stack(steps) if steps else torch.zeros_like(x)  # noqa: E731
+    return stack(spikes), stack(membrane), stack(current), torch.stack([i, v, c])
+
+
+def li(x, p, dt=1e-6, state=None, measured_membrane=None):
+    """Membrane, current `[time, batch, neuron]` and the state `[2, batch, neuron]`."""
+    k, g, d = coefficients(p, dt, x)
+    leak = _tensor(p["leak"], x)
+    zeros = torch.zeros(x.shape[1:], dtype=x.dtype)
+    i, v = (zeros, zeros + leak) if state is None else state.unbind(0)
+    membrane, current = [], []
+    for t in range(x.shape[0]):
+        dv = k * (i + g * (leak - v))
+        i = i * d + x[t]
+        v = v + dv
+        if measured_membrane is not None:
+            v = Inject.apply(v, measured_membrane[t])
+        membrane.append(v)
+        current.append(i)
+    stack = lambda steps: torch.stack(steps) if steps else torch.zeros_like(x)  # noqa: E731
+    return stack(membrane), stack(current), torch.stack([i, v])
