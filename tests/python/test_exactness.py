@@ -1,0 +1,97 @@
+"""One result, over many element-steps: eager loop, operator, TorchScript, archive and ideal emulator, bit for bit.
+
+Membranes are compared beside spikes: a contracted multiply-add moves the last bit of a membrane in every other
+element-step, but a spike only once in tens of thousands of neurons.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import torch
+from reference import eager
+from torch import Tensor
+
+import gradspike
+
+INPUTS, NEURONS, READOUTS = 64, 128, 10
+PARAMETERS = ("leak", "reset", "threshold", "tau_mem", "tau_syn", "membrane_capacitance", "refractory_time")
+
+
+@dataclass
+class Compared:
+    element_steps: int = 0
+    spikes: int = 0
+
+
+class Network(torch.nn.Module):
+    """Two layers with parameters that differ from neuron to neuron, and a readout."""
+
+    def __init__(self, refractory_time: float, seed: int) -> None:
+        super().__init__()
+        generator = torch.Generator().manual_seed(seed)
+
+        def spread(middle: float) -> Tensor:
+            return middle * (0.8 + 0.4 * torch.rand(NEURONS, generator=generator))
+
+        self.hidden = gradspike.nn.Synapse(INPUTS, NEURONS)
+        self.lif = gradspike.nn.LIF(
+            NEURONS,
+            leak=spread(0.05),
+            threshold=spread(1.0),
+            tau_mem=spread(8e-6),
+            tau_syn=spread(6e-6),
+            membrane_capacitance=spread(8e-6),
+            refractory_time=refractory_time,
+        )
+        self.readout = gradspike.nn.Synapse(NEURONS, READOUTS)
+        self.li = gradspike.nn.LI(READOUTS)
+        with torch.no_grad():
+            for synapse in (self.hidden, self.readout):
+                synapse.weight.copy_(torch.randn(synapse.weight.shape, generator=generator) * synapse.weight.std())
+
+    def forward(self, spikes: Tensor) -> Tensor:
+        return self.li(self.readout(self.lif(self.hidden(spikes))))
+
+
+def compare(steps: int, batch: int, refractory_steps: int, seed: int, path: Path, chip: bool) -> Compared:
+    """Compares one random network and input; returns what was compared."""
+    network = Network(refractory_steps * 1e-6, seed)
+    generator = torch.Generator().manual_seed(seed)
+    spikes = torch.poisson(torch.full((steps, batch, INPUTS), 0.06), generator=generator)
+    with torch.no_grad():
+        current = network.hidden(spikes)
+        traces = network.lif.traces(current)
+        loop_traces = eager.lif(current, {name: getattr(network.lif, name) for name in PARAMETERS})
+        outputs = network(spikes)
+    for ours, loop in zip((traces.spikes, traces.membrane, traces.current), loop_traces[:3], strict=True):
+        assert torch.equal(ours, loop)
+    gradspike.save(network, path, name=f"exact{seed}")
+    loaded = gradspike.load(path)
+    with torch.no_grad():
+        assert torch.equal(loaded(spikes), outputs)
+    if chip:
+        result = gradspike.chip.deploy(loaded)(spikes, membrane=["*"])
+        assert torch.equal(result.spikes["lif"], traces.spikes)
+        assert torch.equal(result.membrane["lif"], traces.membrane)
+        assert torch.equal(result.outputs, outputs)
+    return Compared(steps * batch * NEURONS, int(traces.spikes.sum()))
+
+
+def total(cases: list[Compared]) -> Compared:
+    return Compared(sum(case.element_steps for case in cases), sum(case.spikes for case in cases))
+
+
+def test_a_million_element_steps(tmp_path: Path) -> None:
+    cases = [compare(100, 30, refractory, 10 + refractory, tmp_path / "net.pt", True) for refractory in (0, 1, 3)]
+    done = total(cases)
+    assert done.element_steps >= 1_000_000
+    assert 0.005 < done.spikes / done.element_steps < 0.5
+
+
+@pytest.mark.slow
+def test_a_hundred_million_element_steps(tmp_path: Path) -> None:
+    cases = [compare(200, 1000, (0, 1, 3)[seed % 3], 100 + seed, tmp_path / "net.pt", True) for seed in range(4)]
+    done = total(cases)
+    assert done.element_steps >= 100_000_000
+    assert 0.005 < done.spikes / done.element_steps < 0.5
