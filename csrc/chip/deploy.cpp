@@ -53,6 +53,8 @@ ArchiveLoader& archive_loader() {
 std::string read_file(const std::string& path) {
   std::ifstream file(path, std::ios::binary);
   GRADSPIKE_REQUIRE(file.good(), "cannot open '", path, "'");
+  file.peek();
+  GRADSPIKE_REQUIRE(!file.bad(), "cannot read '", path, "'");  // a directory
   std::ostringstream text;
   text << file.rdbuf();
   return text.str();
@@ -79,6 +81,8 @@ std::shared_ptr<Model> load(const std::string& path) {
         "reads network files (.json)");
     return loader(path);
   }
+  GRADSPIKE_REQUIRE(text.find_first_not_of(" \t\r\n") != std::string::npos && text[text.find_first_not_of(" \t\r\n")] == '{',
+                    "'", path, "' is neither a TorchScript archive nor a network file");
   chip::Network network;
   chip::Weights weights;
   try {

@@ -1,0 +1,371 @@
+// CUDA kernels of lif and li: one thread per (batch, neuron) chain walks over time with its state in registers.
+//
+// A chain is sequential, so memory latency decides: each thread loads a window of several time steps ahead of the one
+// that it works on. Neighbouring threads are neighbouring neurons; every access of a warp is one contiguous run.
+#include "csrc/kernels/lif.h"
+
+#include "csrc/math/lif.h"
+#include "cuda/common/device.cuh"
+#include "cuda/lif_chain.cuh"
+
+namespace gradspike::kernels {
+namespace {
+
+constexpr std::int32_t kThreads = 128;  // small blocks spread few chains over many multiprocessors
+
+// ---- coefficients ------------------------------------------------------------------------------------------------
+
+template <class T>
+__global__ void __launch_bounds__(kThreads) lif_coefficients_kernel(const LifCoefficientsArgs<T> args) {
+  const std::int64_t n = device::global_thread();
+  const std::int64_t columns = args.columns;
+  if (n < columns) {
+    const NeuronParameters<T>& p = args.parameters;
+    const math::Operand<T> capacitance = p.membrane_capacitance.operand(n);
+    T* const column = args.coefficients + n;
+    column[math::kInputGain * columns] = math::input_gain(capacitance, p.dt);
+    column[math::kLeakConductance * columns] = math::leak_conductance(capacitance, p.tau_mem.operand(n));
+    column[math::kCurrentDecay * columns] = math::current_decay(p.tau_syn.operand(n), p.dt);
+    column[math::kLeak * columns] = p.leak.operand(n).rounded();
+    if (args.fires) {
+      column[math::kReset * columns] = p.reset.operand(n).rounded();
+      column[math::kThreshold * columns] = p.threshold.operand(n).rounded();
+      column[math::kRefractorySteps * columns] = math::refractory_steps(p.refractory_time.operand(n), p.dt);
+    }
+  }
+}
+
+// ---- forward -----------------------------------------------------------------------------------------------------
+
+template <class T, bool kMeasuredSpikes, bool kMeasuredMembrane>
+__global__ void __launch_bounds__(kThreads) lif_forward_kernel(const LifForwardArgs<T> args) {
+  using Steps = Window<T, kForwardSteps<T>>;
+  const std::int64_t chains = args.batch * args.neuron;
+  const std::int64_t chain = device::global_thread();
+  if (chain < chains) {
+    const math::LifCoefficients<T> c = args.coefficients.template at<true>(chain % args.neuron);
+    math::LifState<T> state = initial_state(args.initial_state, chains, chain, c.leak, true);
+    Steps input;
+    Steps measured_spikes;
+    Steps measured_membrane;
+    const auto load = [&](std::int64_t first) {
+      input.template load<true>(args.input, first, args.time, chains, chain);
+      if constexpr (kMeasuredSpikes) {
+        measured_spikes.template load<true>(args.measured_spikes, first, args.time, chains, chain);
+      }
+      if constexpr (kMeasuredMembrane) {
+        measured_membrane.template load<true>(args.measured_membrane, first, args.time, chains, chain);
+      }
+    };
+
+    load(0);
+    for (std::int64_t first = 0; first < args.time; first += kForwardSteps<T>) {
+      const Steps x = input;
+      const Steps spikes = measured_spikes;
+      const Steps membrane = measured_membrane;
+      load(first + kForwardSteps<T>);
+#pragma unroll
+      for (std::int32_t i = 0; i < kForwardSteps<T>; ++i) {
+        if (first + i < args.time) {
+          math::LifStep<T> step;
+          if constexpr (kMeasuredSpikes || kMeasuredMembrane) {
+            const math::Measured<T> measured{kMeasuredSpikes ? &spikes.value[i] : nullptr,
+                                             kMeasuredMembrane ? &membrane.value[i] : nullptr};
+            step = math::lif_step_measured(state, x.value[i], c, measured);
+          } else {
+            step = math::lif_step<true>(state, x.value[i], c);
+          }
+          const std::int64_t at = (first + i) * chains + chain;
+          store(args.spikes, at, step.spike);
+          store(args.membrane, at, state.membrane);
+          store(args.current, at, state.current);
+          store(args.saved, at, step.saved);
+        }
+      }
+    }
+
+    args.final_state[math::kStateCurrent * chains + chain] = state.current;
+    args.final_state[math::kStateMembrane * chains + chain] = state.membrane;
+    args.final_state[math::kStateRefractory * chains + chain] = state.refractory;
+  }
+}
+
+template <class T, bool kMeasuredMembrane>
+__global__ void __launch_bounds__(kThreads) li_forward_kernel(const LiForwardArgs<T> args) {
+  using Steps = Window<T, kForwardSteps<T>>;
+  const std::int64_t chains = args.batch * args.neuron;
+  const std::int64_t chain = device::global_thread();
+  if (chain < chains) {
+    const math::LifCoefficients<T> c = args.coefficients.template at<false>(chain % args.neuron);
+    math::LifState<T> state = initial_state(args.initial_state, chains, chain, c.leak, false);
+    Steps input;
+    Steps measured_membrane;
+    const auto load = [&](std::int64_t first) {
+      input.template load<true>(args.input, first, args.time, chains, chain);
+      if constexpr (kMeasuredMembrane) {
+        measured_membrane.template load<true>(args.measured_membrane, first, args.time, chains, chain);
+      }
+    };
+
+    load(0);
+    for (std::int64_t first = 0; first < args.time; first += kForwardSteps<T>) {
+      const Steps x = input;
+      const Steps membrane = measured_membrane;
+      load(first + kForwardSteps<T>);
+#pragma unroll
+      for (std::int32_t i = 0; i < kForwardSteps<T>; ++i) {
+        if (first + i < args.time) {
+          math::li_step(state, x.value[i], c, kMeasuredMembrane ? &membrane.value[i] : nullptr);
+          const std::int64_t at = (first + i) * chains + chain;
+          store(args.membrane, at, state.membrane);
+          store(args.current, at, state.current);
+        }
+      }
+    }
+
+    args.final_state[math::kStateCurrent * chains + chain] = state.current;
+    args.final_state[math::kStateMembrane * chains + chain] = state.membrane;
+  }
+}
+
+// ---- backward ----------------------------------------------------------------------------------------------------
+
+/// What one chain reads of several time steps, latest first. `current` is of the step before.
+template <class T>
+struct BackwardSteps {
+  using Steps = Window<T, kBackwardSteps<T>>;
+  Steps grad_spikes;
+  Steps grad_membrane;
+  Steps grad_current;
+  Steps saved;
+  Steps current;
+  Steps measured_spikes;
+  Steps measured_membrane;
+};
+
+template <class T, bool kMeasuredSpikes, bool kMeasuredMembrane, bool kCoefficients>
+__global__ void __launch_bounds__(kThreads) lif_backward_kernel(const LifBackwardArgs<T> args) {
+  const std::int64_t chains = args.batch * args.neuron;
+  const std::int64_t chain = device::global_thread();
+  if (chain < chains) {
+    const math::LifCoefficients<T> c = args.coefficients.template at<true>(chain % args.neuron);
+    const math::LifState<T> initial = initial_state(args.initial_state, chains, chain, c.leak, true);
+    const T alpha = static_cast<T>(args.alpha);
+    math::LifAdjoint<T> adjoint = final_adjoint(args.grad_final_state, chains, chain);
+    math::CoefficientGradients<T> sums;
+    BackwardSteps<T> ahead;
+    const auto load = [&](std::int64_t first) {
+      ahead.grad_spikes.template load<false>(args.grad_spikes, first, args.time, chains, chain);
+      ahead.grad_membrane.template load<false>(args.grad_membrane, first, args.time, chains, chain);
+      ahead.grad_current.template load<false>(args.grad_current, first, args.time, chains, chain);
+      ahead.saved.template load<false>(args.saved, first, args.time, chains, chain);
+      if constexpr (kCoefficients) {
+        ahead.current.template load<false>(args.current, first - 1, args.time, chains, chain);
+      }
+      if constexpr (kMeasuredSpikes) {
+        ahead.measured_spikes.template load<false>(args.measured_spikes, first, args.time, chains, chain);
+      }
+      if constexpr (kMeasuredMembrane) {
+        ahead.measured_membrane.template load<false>(args.measured_membrane, first, args.time, chains, chain);
+      }
+    };
+
+    load(args.time - 1);
+    for (std::int64_t first = args.time - 1; first >= 0; first -= kBackwardSteps<T>) {
+      const BackwardSteps<T> now = ahead;
+      load(first - kBackwardSteps<T>);
+#pragma unroll
+      for (std::int32_t i = 0; i < kBackwardSteps<T>; ++i) {
+        const std::int64_t t = first - i;
+        if (t >= 0) {
+          if (args.grad_current != nullptr) {
+            adjoint.current = math::add(adjoint.current, now.grad_current.value[i]);
+          }
+          if (args.grad_membrane != nullptr) {
+            adjoint.membrane = math::add(adjoint.membrane, now.grad_membrane.value[i]);
+          }
+          math::LifAdjointStep<T> step;
+          if constexpr (kMeasuredSpikes || kMeasuredMembrane) {
+            const math::Measured<T> measured{kMeasuredSpikes ? &now.measured_spikes.value[i] : nullptr,
+                                             kMeasuredMembrane ? &now.measured_membrane.value[i] : nullptr};
+            step = math::lif_adjoint_step_measured(adjoint, now.saved.value[i], now.grad_spikes.value[i], alpha,
+                                                   args.surrogate, c, measured);
+          } else {
+            step =
+                math::lif_adjoint_step(adjoint, now.saved.value[i], now.grad_spikes.value[i], alpha, args.surrogate, c);
+          }
+          store(args.grad_input, t * chains + chain, step.input);
+          if constexpr (kCoefficients) {
+            // The step before lies in the next slot, or in the first one of the next window.
+            constexpr std::int32_t kLast = kBackwardSteps<T> - 1;
+            const BackwardSteps<T>& earlier = i < kLast ? now : ahead;
+            const std::int32_t slot = i < kLast ? i + 1 : 0;
+            const math::Measured<T> measured{kMeasuredSpikes ? &earlier.measured_spikes.value[slot] : nullptr,
+                                             kMeasuredMembrane ? &earlier.measured_membrane.value[slot] : nullptr};
+            const T membrane =
+                t > 0 ? math::membrane_after_reset(earlier.saved.value[slot], c, measured) : initial.membrane;
+            const T current = t > 0 ? now.current.value[i] : initial.current;
+            sums.accumulate(step, current, membrane, step.input, c);
+          }
+        }
+      }
+    }
+    finish_adjoint(adjoint, sums, args.initial_state == nullptr, args.grad_initial_state, args.grad_coefficients,
+                   chains, chain, true);
+  }
+}
+
+template <class T, bool kCoefficients>
+__global__ void __launch_bounds__(kThreads) li_backward_kernel(const LiBackwardArgs<T> args) {
+  using Steps = Window<T, kBackwardSteps<T>>;
+  struct LiSteps {
+    Steps grad_membrane;
+    Steps grad_current;
+    Steps membrane;  // of the step before, as is current
+    Steps current;
+  };
+  const std::int64_t chains = args.batch * args.neuron;
+  const std::int64_t chain = device::global_thread();
+  if (chain < chains) {
+    const math::LifCoefficients<T> c = args.coefficients.template at<false>(chain % args.neuron);
+    const math::LifState<T> initial = initial_state(args.initial_state, chains, chain, c.leak, false);
+    math::LifAdjoint<T> adjoint = final_adjoint(args.grad_final_state, chains, chain);
+    math::CoefficientGradients<T> sums;
+    LiSteps ahead;
+    const auto load = [&](std::int64_t first) {
+      ahead.grad_membrane.template load<false>(args.grad_membrane, first, args.time, chains, chain);
+      ahead.grad_current.template load<false>(args.grad_current, first, args.time, chains, chain);
+      if constexpr (kCoefficients) {
+        ahead.membrane.template load<false>(args.membrane, first - 1, args.time, chains, chain);
+        ahead.current.template load<false>(args.current, first - 1, args.time, chains, chain);
+      }
+    };
+
+    load(args.time - 1);
+    for (std::int64_t first = args.time - 1; first >= 0; first -= kBackwardSteps<T>) {
+      const LiSteps now = ahead;
+      load(first - kBackwardSteps<T>);
+#pragma unroll
+      for (std::int32_t i = 0; i < kBackwardSteps<T>; ++i) {
+        const std::int64_t t = first - i;
+        if (t >= 0) {
+          if (args.grad_current != nullptr) {
+            adjoint.current = math::add(adjoint.current, now.grad_current.value[i]);
+          }
+          if (args.grad_membrane != nullptr) {
+            adjoint.membrane = math::add(adjoint.membrane, now.grad_membrane.value[i]);
+          }
+          const math::LifAdjointStep<T> step{adjoint.current, adjoint.membrane, T{0}, T{0}};
+          math::integrate_adjoint(adjoint, step.before, c);
+          store(args.grad_input, t * chains + chain, step.input);
+          if constexpr (kCoefficients) {
+            const T membrane = t > 0 ? now.membrane.value[i] : initial.membrane;
+            const T current = t > 0 ? now.current.value[i] : initial.current;
+            sums.accumulate(step, current, membrane, step.input, c);
+          }
+        }
+      }
+    }
+    finish_adjoint(adjoint, sums, args.initial_state == nullptr, args.grad_initial_state, args.grad_coefficients,
+                   chains, chain, false);
+  }
+}
+
+template <class T>
+__global__ void __launch_bounds__(kThreads) parameter_gradients_kernel(const ParameterGradientsArgs<T> args) {
+  const std::int64_t n = device::global_thread();
+  if (n < args.neuron) {
+    const NeuronParameters<T>& p = args.parameters;
+    const std::int64_t chains = args.batch * args.neuron;
+    double sums[math::kNumCoefficientGradients] = {};
+    for (std::int64_t chain = n; chain < chains; chain += args.neuron) {
+#pragma unroll
+      for (std::int32_t row = 0; row < math::kNumCoefficientGradients; ++row) {
+        sums[row] = math::add(sums[row], static_cast<double>(args.grad_coefficients[row * chains + chain]));
+      }
+    }
+    const math::TimeConstantGradients g =
+        math::time_constant_gradients(sums[0], sums[1], sums[2], static_cast<double>(p.tau_mem.operand(n).rounded()),
+                                      static_cast<double>(p.tau_syn.operand(n).rounded()),
+                                      static_cast<double>(p.membrane_capacitance.operand(n).rounded()), p.dt);
+    double* const out = args.grad_parameters + n;
+    out[math::kGradLeak * args.neuron] = sums[3];
+    out[math::kGradReset * args.neuron] = sums[4];
+    out[math::kGradThreshold * args.neuron] = sums[5];
+    out[math::kGradTauMem * args.neuron] = g.tau_mem;
+    out[math::kGradTauSyn * args.neuron] = g.tau_syn;
+    out[math::kGradCapacitance * args.neuron] = g.capacitance;
+  }
+}
+
+device::LaunchShape one_thread_each(std::int64_t count) { return {device::divide_up(count, kThreads), kThreads}; }
+
+/// The kernel for what is measured.
+template <class T>
+auto select_lif_forward(const LifForwardArgs<T>& args) {
+  if (args.measured_spikes != nullptr) {
+    return args.measured_membrane != nullptr ? &lif_forward_kernel<T, true, true> : &lif_forward_kernel<T, true, false>;
+  }
+  return args.measured_membrane != nullptr ? &lif_forward_kernel<T, false, true> : &lif_forward_kernel<T, false, false>;
+}
+
+template <bool kCoefficients, class T>
+auto select_lif_backward(const LifBackwardArgs<T>& args) {
+  if (args.measured_spikes != nullptr) {
+    return args.measured_membrane != nullptr ? &lif_backward_kernel<T, true, true, kCoefficients>
+                                             : &lif_backward_kernel<T, true, false, kCoefficients>;
+  }
+  return args.measured_membrane != nullptr ? &lif_backward_kernel<T, false, true, kCoefficients>
+                                           : &lif_backward_kernel<T, false, false, kCoefficients>;
+}
+
+}  // namespace
+
+template <class T>
+void lif_coefficients(const CudaExec& exec, const LifCoefficientsArgs<T>& args) {
+  device::launch("lif_coefficients", &lif_coefficients_kernel<T>, one_thread_each(args.columns), exec, args);
+}
+
+template <class T>
+void lif_forward(const CudaExec& exec, const LifForwardArgs<T>& args) {
+  device::launch("lif_forward", select_lif_forward(args), one_thread_each(args.batch * args.neuron), exec, args);
+}
+
+template <class T>
+void lif_backward(const CudaExec& exec, const LifBackwardArgs<T>& args) {
+  device::launch("lif_backward",
+                 args.grad_coefficients != nullptr ? select_lif_backward<true>(args) : select_lif_backward<false>(args),
+                 one_thread_each(args.batch * args.neuron), exec, args);
+}
+
+template <class T>
+void li_forward(const CudaExec& exec, const LiForwardArgs<T>& args) {
+  device::launch("li_forward",
+                 args.measured_membrane != nullptr ? &li_forward_kernel<T, true> : &li_forward_kernel<T, false>,
+                 one_thread_each(args.batch * args.neuron), exec, args);
+}
+
+template <class T>
+void li_backward(const CudaExec& exec, const LiBackwardArgs<T>& args) {
+  device::launch("li_backward",
+                 args.grad_coefficients != nullptr ? &li_backward_kernel<T, true> : &li_backward_kernel<T, false>,
+                 one_thread_each(args.batch * args.neuron), exec, args);
+}
+
+template <class T>
+void parameter_gradients(const CudaExec& exec, const ParameterGradientsArgs<T>& args) {
+  device::launch("parameter_gradients", &parameter_gradients_kernel<T>, one_thread_each(args.neuron), exec, args);
+}
+
+#define GRADSPIKE_INSTANTIATE(T)                                                     \
+  template void lif_coefficients<T>(const CudaExec&, const LifCoefficientsArgs<T>&); \
+  template void lif_forward<T>(const CudaExec&, const LifForwardArgs<T>&);           \
+  template void lif_backward<T>(const CudaExec&, const LifBackwardArgs<T>&);         \
+  template void li_forward<T>(const CudaExec&, const LiForwardArgs<T>&);             \
+  template void li_backward<T>(const CudaExec&, const LiBackwardArgs<T>&);           \
+  template void parameter_gradients<T>(const CudaExec&, const ParameterGradientsArgs<T>&);
+GRADSPIKE_INSTANTIATE(float)
+GRADSPIKE_INSTANTIATE(double)
+#undef GRADSPIKE_INSTANTIATE
+
+}  // namespace gradspike::kernels
