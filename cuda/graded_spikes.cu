@@ -35,16 +35,6 @@ std::int64_t padded_words(std::int64_t in_features) {
 
 // ---- packing -----------------------------------------------------------------------------------------------------
 
-template <class S>
-__device__ __forceinline__ bool is_count(S spike) {
-  if constexpr (sizeof(S) == 1) {
-    return spike <= kMaxSpikeCount;
-  } else {
-    return spike >= S{0} && spike <= static_cast<S>(kMaxSpikeCount) &&
-           static_cast<S>(static_cast<std::int32_t>(spike)) == spike;
-  }
-}
-
 /// Four spikes as bytes, the first one lowest. Rows with anything else are not summed from bytes.
 template <class S>
 __global__ void __launch_bounds__(kThreads)
@@ -60,7 +50,7 @@ __global__ void __launch_bounds__(kThreads)
       for (std::int32_t i = 0; i < kWordInputs; ++i) {
         const std::int64_t pre = word * kWordInputs + i;
         const S spike = pre < in_features ? spikes[row * in_features + pre] : S{0};
-        const bool count = is_count(spike);
+        const bool count = math::is_spike_count(spike);
         bytes |= (count ? static_cast<std::uint32_t>(spike) : 0U) << (8 * i);
         counts = counts && count;
       }

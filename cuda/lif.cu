@@ -18,20 +18,8 @@ constexpr std::int32_t kThreads = 128;  // small blocks spread few chains over m
 template <class T>
 __global__ void __launch_bounds__(kThreads) lif_coefficients_kernel(const LifCoefficientsArgs<T> args) {
   const std::int64_t n = device::global_thread();
-  const std::int64_t columns = args.columns;
-  if (n < columns) {
-    const NeuronParameters<T>& p = args.parameters;
-    const math::Operand<T> capacitance = p.membrane_capacitance.operand(n);
-    T* const column = args.coefficients + n;
-    column[math::kInputGain * columns] = math::input_gain(capacitance, p.dt);
-    column[math::kLeakConductance * columns] = math::leak_conductance(capacitance, p.tau_mem.operand(n));
-    column[math::kCurrentDecay * columns] = math::current_decay(p.tau_syn.operand(n), p.dt);
-    column[math::kLeak * columns] = p.leak.operand(n).rounded();
-    if (args.fires) {
-      column[math::kReset * columns] = p.reset.operand(n).rounded();
-      column[math::kThreshold * columns] = p.threshold.operand(n).rounded();
-      column[math::kRefractorySteps * columns] = math::refractory_steps(p.refractory_time.operand(n), p.dt);
-    }
+  if (n < args.columns) {
+    write_coefficients(args, n);
   }
 }
 
@@ -275,26 +263,7 @@ template <class T>
 __global__ void __launch_bounds__(kThreads) parameter_gradients_kernel(const ParameterGradientsArgs<T> args) {
   const std::int64_t n = device::global_thread();
   if (n < args.neuron) {
-    const NeuronParameters<T>& p = args.parameters;
-    const std::int64_t chains = args.batch * args.neuron;
-    double sums[math::kNumCoefficientGradients] = {};
-    for (std::int64_t chain = n; chain < chains; chain += args.neuron) {
-#pragma unroll
-      for (std::int32_t row = 0; row < math::kNumCoefficientGradients; ++row) {
-        sums[row] = math::add(sums[row], static_cast<double>(args.grad_coefficients[row * chains + chain]));
-      }
-    }
-    const math::TimeConstantGradients g =
-        math::time_constant_gradients(sums[0], sums[1], sums[2], static_cast<double>(p.tau_mem.operand(n).rounded()),
-                                      static_cast<double>(p.tau_syn.operand(n).rounded()),
-                                      static_cast<double>(p.membrane_capacitance.operand(n).rounded()), p.dt);
-    double* const out = args.grad_parameters + n;
-    out[math::kGradLeak * args.neuron] = sums[3];
-    out[math::kGradReset * args.neuron] = sums[4];
-    out[math::kGradThreshold * args.neuron] = sums[5];
-    out[math::kGradTauMem * args.neuron] = g.tau_mem;
-    out[math::kGradTauSyn * args.neuron] = g.tau_syn;
-    out[math::kGradCapacitance * args.neuron] = g.capacitance;
+    write_parameter_gradients(args, n);
   }
 }
 

@@ -1,7 +1,6 @@
 // CUDA kernels on weights. Sums are integers, so their order changes nothing: the results are the CPU kernels' bits.
 #include "csrc/kernels/weights.h"
 
-#include "csrc/math/hash.h"
 #include "csrc/math/weight.h"
 #include "cuda/common/device.cuh"
 
@@ -52,24 +51,20 @@ constexpr std::int32_t kNumTotals = 7;
 constexpr std::int64_t kStatisticsBlocks = 512;  // enough to occupy any device; more would only add atomics
 constexpr std::int32_t kStatisticsWarps = kThreads / device::kWarpSize;
 
-struct WeightTotals {
+/// The totals of one thread, in one array so that warps and blocks combine them in a loop.
+struct ThreadTotals {
   std::uint64_t value[kNumTotals] = {};
 
   template <class T>
   __device__ __forceinline__ void add(std::int64_t index, T weight, const math::WeightTransform& transform) {
-    const T x = math::scaled_weight(weight, transform);
-    const std::int16_t q = math::hardware_weight<std::int16_t>(weight, transform);
-    value[kTotalHash] += math::hash_element(index, q);
-    if (math::is_nan(x)) {
-      ++value[kTotalNan];
-      return;
-    }
-    value[kTotalClippedLow] += x < static_cast<T>(transform.min_weight) ? 1 : 0;
-    value[kTotalClippedHigh] += x > static_cast<T>(transform.max_weight) ? 1 : 0;
-    value[kTotalToZero] += weight != T{0} && q == 0 ? 1 : 0;
-    value[kTotalSquaredError] +=
-        static_cast<std::uint64_t>(math::squared_rounding_error(math::clip_weight(x, transform), transform.rounding));
-    const std::uint64_t magnitude = device::double_bits(static_cast<double>(math::absolute(x)));
+    const math::WeightContribution c = math::weight_contribution(weight, transform);
+    value[kTotalClippedLow] += static_cast<std::uint64_t>(c.clipped_low);
+    value[kTotalClippedHigh] += static_cast<std::uint64_t>(c.clipped_high);
+    value[kTotalToZero] += static_cast<std::uint64_t>(c.to_zero);
+    value[kTotalNan] += static_cast<std::uint64_t>(c.nan);
+    value[kTotalSquaredError] += static_cast<std::uint64_t>(c.squared_error);
+    value[kTotalHash] += weight_hash(index, weight, transform);
+    const std::uint64_t magnitude = device::double_bits(c.magnitude);
     value[kTotalLargest] = magnitude > value[kTotalLargest] ? magnitude : value[kTotalLargest];
   }
 };
@@ -81,7 +76,7 @@ __global__ void __launch_bounds__(kThreads)
   const std::int64_t count = args.out_features * args.in_features;
   const std::int32_t thread = static_cast<std::int32_t>(threadIdx.x);
 
-  WeightTotals sums;
+  ThreadTotals sums;
   for (std::int64_t i = device::global_thread(); i < count; i += device::num_global_threads()) {
     sums.add(i, args.weight[i], args.transform);
   }
@@ -111,19 +106,10 @@ __global__ void __launch_bounds__(kThreads)
 
 template <class T>
 __global__ void weight_statistics_kernel(const WeightStatisticsArgs<T> args, const std::uint64_t* totals) {
-  const std::int64_t count = args.out_features * args.in_features;
-  const std::int64_t nan_count = static_cast<std::int64_t>(totals[kTotalNan]);
-  args.counts[kCountTotal] = count;
-  args.counts[kCountClippedLow] = static_cast<std::int64_t>(totals[kTotalClippedLow]);
-  args.counts[kCountClippedHigh] = static_cast<std::int64_t>(totals[kTotalClippedHigh]);
-  args.counts[kCountToZero] = static_cast<std::int64_t>(totals[kTotalToZero]);
-  args.counts[kCountNan] = nan_count;
-  args.measures[kMeasureLargest] = device::double_from_bits(totals[kTotalLargest]);
-  args.measures[kMeasureRoundingError] =
-      math::rms_rounding_error(static_cast<std::int64_t>(totals[kTotalSquaredError]), count - nan_count);
-  args.hash[0] = static_cast<std::int64_t>(math::finish_hash(totals[kTotalHash], args.out_features, args.in_features,
-                                                             static_cast<std::int64_t>(args.transform.min_weight),
-                                                             static_cast<std::int64_t>(args.transform.max_weight)));
+  const auto total = [&](Total k) { return static_cast<std::int64_t>(totals[k]); };
+  write_statistics(args, {{total(kTotalClippedLow), total(kTotalClippedHigh), total(kTotalToZero), total(kTotalNan),
+                           total(kTotalSquaredError), device::double_from_bits(totals[kTotalLargest])},
+                          totals[kTotalHash]});
 }
 
 // ---- connections -------------------------------------------------------------------------------------------------

@@ -46,9 +46,9 @@ class RowSummer {
     total_ = 0;
     for (std::int64_t k = 0; k < num_spikes_; ++k) {
       const S s = spikes[index_[k]];
-      const bool in_range = s > S{0} && s <= static_cast<S>(kMaxSpikeCount);
-      const std::int16_t count = in_range ? static_cast<std::int16_t>(s) : std::int16_t{0};
-      integers = integers && in_range && static_cast<S>(count) == s;
+      const bool counts = math::is_spike_count(s);
+      const std::int16_t count = counts ? static_cast<std::int16_t>(s) : std::int16_t{0};
+      integers = integers && counts;
       count_[k] = count;
       total_ += count;
     }

@@ -9,12 +9,12 @@ namespace {
 template <class T>
 bool has_refractory(const CoefficientTable<T>& table, const T* initial_state, std::int64_t elements) {
   for (std::int64_t n = 0; n < table.columns; ++n) {
-    if (table.data[math::kRefractorySteps * table.columns + n] > T{0}) {
+    if (table.data[math::kRefractorySteps * table.columns + n] != T{0}) {
       return true;
     }
   }
   for (std::int64_t e = 0; initial_state != nullptr && e < elements; ++e) {
-    if (initial_state[math::kStateRefractory * elements + e] > T{0}) {
+    if (initial_state[math::kStateRefractory * elements + e] != T{0}) {
       return true;
     }
   }
@@ -120,20 +120,8 @@ void li_forward_tile(const LiForwardArgs<T>& args, std::int64_t begin, std::int6
 template <class T>
 void lif_coefficients(const CpuExec& exec, const LifCoefficientsArgs<T>& args) {
   (void)exec;
-  const NeuronParameters<T>& p = args.parameters;
-  const std::int64_t columns = args.columns;
-  for (std::int64_t n = 0; n < columns; ++n) {
-    const math::Operand<T> capacitance = p.membrane_capacitance.operand(n);
-    args.coefficients[math::kInputGain * columns + n] = math::input_gain(capacitance, p.dt);
-    args.coefficients[math::kLeakConductance * columns + n] = math::leak_conductance(capacitance, p.tau_mem.operand(n));
-    args.coefficients[math::kCurrentDecay * columns + n] = math::current_decay(p.tau_syn.operand(n), p.dt);
-    args.coefficients[math::kLeak * columns + n] = p.leak.operand(n).rounded();
-    if (args.fires) {
-      args.coefficients[math::kReset * columns + n] = p.reset.operand(n).rounded();
-      args.coefficients[math::kThreshold * columns + n] = p.threshold.operand(n).rounded();
-      args.coefficients[math::kRefractorySteps * columns + n] =
-          math::refractory_steps(p.refractory_time.operand(n), p.dt);
-    }
+  for (std::int64_t n = 0; n < args.columns; ++n) {
+    write_coefficients(args, n);
   }
 }
 

@@ -227,27 +227,9 @@ void li_backward(const CpuExec& exec, const LiBackwardArgs<T>& args) {
 
 template <class T>
 void parameter_gradients(const CpuExec& exec, const ParameterGradientsArgs<T>& args) {
-  const NeuronParameters<T>& p = args.parameters;
-  const std::int64_t elements = args.batch * args.neuron;
   exec.for_each_range(args.neuron, 64, [&](std::int64_t begin, std::int64_t end) {
     for (std::int64_t n = begin; n < end; ++n) {
-      double sums[math::kNumCoefficientGradients] = {};
-      for (std::int64_t b = 0; b < args.batch; ++b) {
-        for (std::int64_t row = 0; row < math::kNumCoefficientGradients; ++row) {
-          sums[row] += static_cast<double>(args.grad_coefficients[row * elements + b * args.neuron + n]);
-        }
-      }
-      const math::TimeConstantGradients g =
-          math::time_constant_gradients(sums[0], sums[1], sums[2], static_cast<double>(p.tau_mem.operand(n).rounded()),
-                                        static_cast<double>(p.tau_syn.operand(n).rounded()),
-                                        static_cast<double>(p.membrane_capacitance.operand(n).rounded()), p.dt);
-      double* out = args.grad_parameters + n;
-      out[math::kGradLeak * args.neuron] = sums[3];
-      out[math::kGradReset * args.neuron] = sums[4];
-      out[math::kGradThreshold * args.neuron] = sums[5];
-      out[math::kGradTauMem * args.neuron] = g.tau_mem;
-      out[math::kGradTauSyn * args.neuron] = g.tau_syn;
-      out[math::kGradCapacitance * args.neuron] = g.capacitance;
+      write_parameter_gradients(args, n);
     }
   });
 }

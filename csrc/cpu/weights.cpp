@@ -4,7 +4,6 @@
 #include <atomic>
 
 #include "csrc/cpu/isa_local.h"
-#include "csrc/math/hash.h"
 
 namespace gradspike::kernels::GRADSPIKE_CPU_ISA {
 namespace {
@@ -40,56 +39,21 @@ void hardware_weights(const CpuExec& exec, const HardwareWeightsArgs<T, Q>& args
   });
 }
 
-namespace {
-
-/// Order-independent sums over a range of weights.
-template <class T>
-struct WeightSums {
-  std::int64_t clipped_low = 0;
-  std::int64_t clipped_high = 0;
-  std::int64_t to_zero = 0;
-  std::int64_t nan = 0;
-  std::int64_t squared_error = 0;
-  std::uint64_t hash = 0;
-  T largest = T{0};
-
-  void add(std::int64_t index, T weight, const math::WeightTransform& transform) {
-    const T x = math::scaled_weight(weight, transform);
-    const std::int16_t q = math::hardware_weight<std::int16_t>(weight, transform);
-    hash += math::hash_element(index, q);
-    if (math::is_nan(x)) {
-      ++nan;
-      return;
-    }
-    clipped_low += x < static_cast<T>(transform.min_weight) ? 1 : 0;
-    clipped_high += x > static_cast<T>(transform.max_weight) ? 1 : 0;
-    to_zero += weight != T{0} && q == 0 ? 1 : 0;
-    squared_error += math::squared_rounding_error(math::clip_weight(x, transform), transform.rounding);
-    const T magnitude = math::absolute(x);
-    largest = magnitude > largest ? magnitude : largest;
-  }
-};
-
-}  // namespace
-
 template <class T>
 void weight_statistics(const CpuExec& exec, const WeightStatisticsArgs<T>& args) {
   (void)exec;  // one pass over at most a chip's weights: shorter than starting threads
-  const std::int64_t total = args.out_features * args.in_features;
-  WeightSums<T> sums;
-  for (std::int64_t i = 0; i < total; ++i) {
-    sums.add(i, args.weight[i], args.transform);
+  WeightTotals totals;
+  for (std::int64_t i = 0; i < args.out_features * args.in_features; ++i) {
+    const math::WeightContribution c = math::weight_contribution(args.weight[i], args.transform);
+    totals.sum.clipped_low += c.clipped_low;
+    totals.sum.clipped_high += c.clipped_high;
+    totals.sum.to_zero += c.to_zero;
+    totals.sum.nan += c.nan;
+    totals.sum.squared_error += c.squared_error;
+    totals.sum.magnitude = c.magnitude > totals.sum.magnitude ? c.magnitude : totals.sum.magnitude;
+    totals.hash += weight_hash(i, args.weight[i], args.transform);
   }
-  args.counts[kCountTotal] = total;
-  args.counts[kCountClippedLow] = sums.clipped_low;
-  args.counts[kCountClippedHigh] = sums.clipped_high;
-  args.counts[kCountToZero] = sums.to_zero;
-  args.counts[kCountNan] = sums.nan;
-  args.measures[kMeasureLargest] = static_cast<double>(sums.largest);
-  args.measures[kMeasureRoundingError] = math::rms_rounding_error(sums.squared_error, total - sums.nan);
-  args.hash[0] = static_cast<std::int64_t>(math::finish_hash(sums.hash, args.out_features, args.in_features,
-                                                             static_cast<std::int64_t>(args.transform.min_weight),
-                                                             static_cast<std::int64_t>(args.transform.max_weight)));
+  write_statistics(args, totals);
 }
 
 template <class T>

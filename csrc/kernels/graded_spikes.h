@@ -9,8 +9,7 @@
 
 namespace gradspike::kernels {
 
-/// Largest spike count of the integer path. Rows with any other value take the float path.
-constexpr std::int64_t kMaxSpikeCount = 127;
+using math::kMaxSpikeCount;
 
 /// out[row, post] = factor * sum over pre of q[post, pre] * spikes[row, pre]
 ///

@@ -43,6 +43,23 @@ struct LifCoefficientsArgs {
   bool fires;  // true: LIF; false: LI, which has the first four rows only
 };
 
+/// Writes column n of the table.
+template <class T>
+GRADSPIKE_HD void write_coefficients(const LifCoefficientsArgs<T>& args, std::int64_t n) {
+  const NeuronParameters<T>& p = args.parameters;
+  const math::Operand<T> capacitance = p.membrane_capacitance.operand(n);
+  T* const column = args.coefficients + n;
+  column[math::kInputGain * args.columns] = math::input_gain(capacitance, p.dt);
+  column[math::kLeakConductance * args.columns] = math::leak_conductance(capacitance, p.tau_mem.operand(n));
+  column[math::kCurrentDecay * args.columns] = math::current_decay(p.tau_syn.operand(n), p.dt);
+  column[math::kLeak * args.columns] = p.leak.operand(n).rounded();
+  if (args.fires) {
+    column[math::kReset * args.columns] = p.reset.operand(n).rounded();
+    column[math::kThreshold * args.columns] = p.threshold.operand(n).rounded();
+    column[math::kRefractorySteps * args.columns] = math::refractory_steps(p.refractory_time.operand(n), p.dt);
+  }
+}
+
 /// A coefficient table as the neuron kernels read it.
 template <class T>
 struct CoefficientTable {
@@ -152,6 +169,33 @@ struct ParameterGradientsArgs {
   std::int64_t batch;
   std::int64_t neuron;
 };
+
+/// Sum over the batch, in order and in double, of one row of the coefficient gradients.
+template <class T>
+GRADSPIKE_HD double batch_sum(const ParameterGradientsArgs<T>& args, std::int64_t row, std::int64_t n) {
+  double sum = 0.0;
+  for (std::int64_t b = 0; b < args.batch; ++b) {
+    sum = math::add(sum, static_cast<double>(args.grad_coefficients[(row * args.batch + b) * args.neuron + n]));
+  }
+  return sum;
+}
+
+/// Writes the gradients of neuron n.
+template <class T>
+GRADSPIKE_HD void write_parameter_gradients(const ParameterGradientsArgs<T>& args, std::int64_t n) {
+  const NeuronParameters<T>& p = args.parameters;
+  const math::TimeConstantGradients g = math::time_constant_gradients(
+      batch_sum(args, 0, n), batch_sum(args, 1, n), batch_sum(args, 2, n),
+      static_cast<double>(p.tau_mem.operand(n).rounded()), static_cast<double>(p.tau_syn.operand(n).rounded()),
+      static_cast<double>(p.membrane_capacitance.operand(n).rounded()), p.dt);
+  double* const out = args.grad_parameters + n;
+  out[math::kGradLeak * args.neuron] = batch_sum(args, 3, n);
+  out[math::kGradReset * args.neuron] = batch_sum(args, 4, n);
+  out[math::kGradThreshold * args.neuron] = batch_sum(args, 5, n);
+  out[math::kGradTauMem * args.neuron] = g.tau_mem;
+  out[math::kGradTauSyn * args.neuron] = g.tau_syn;
+  out[math::kGradCapacitance * args.neuron] = g.capacitance;
+}
 
 #define GRADSPIKE_LIF_KERNELS(Exec)                                            \
   template <class T>                                                           \

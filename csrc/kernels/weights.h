@@ -5,6 +5,7 @@
 #include <cstdint>
 
 #include "csrc/core/execution.h"
+#include "csrc/math/hash.h"
 #include "csrc/math/weight.h"
 
 namespace gradspike::kernels {
@@ -65,6 +66,34 @@ struct WeightStatisticsArgs {
   double* measures;      // [kNumWeightMeasures]
   std::int64_t* hash;    // [1], the bits of math::finish_hash
 };
+
+/// Sums over all weights of math::weight_contribution and math::hash_element.
+struct WeightTotals {
+  math::WeightContribution sum{};  // magnitude is the largest
+  std::uint64_t hash = 0;
+};
+
+/// Writes the results from the totals.
+template <class T>
+GRADSPIKE_HD void write_statistics(const WeightStatisticsArgs<T>& args, const WeightTotals& totals) {
+  const std::int64_t count = args.out_features * args.in_features;
+  args.counts[kCountTotal] = count;
+  args.counts[kCountClippedLow] = totals.sum.clipped_low;
+  args.counts[kCountClippedHigh] = totals.sum.clipped_high;
+  args.counts[kCountToZero] = totals.sum.to_zero;
+  args.counts[kCountNan] = totals.sum.nan;
+  args.measures[kMeasureLargest] = totals.sum.magnitude;
+  args.measures[kMeasureRoundingError] = math::rms_rounding_error(totals.sum.squared_error, count - totals.sum.nan);
+  args.hash[0] = static_cast<std::int64_t>(math::finish_hash(totals.hash, args.out_features, args.in_features,
+                                                             static_cast<std::int64_t>(args.transform.min_weight),
+                                                             static_cast<std::int64_t>(args.transform.max_weight)));
+}
+
+/// The share of one weight in the hash: NaN counts as the lowest int16 whatever the integers are stored as.
+template <class T>
+GRADSPIKE_HD std::uint64_t weight_hash(std::int64_t index, T weight, const math::WeightTransform& transform) {
+  return math::hash_element(index, math::hardware_weight<std::int16_t>(weight, transform));
+}
 
 /// out[k] = (pre, post, weight) with post outer and pre inner, zeros included: k = post * in_features + pre.
 /// `nan_count`, where not null, receives the number of NaN weights (their entry holds nan_weight<int16_t>()).

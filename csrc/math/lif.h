@@ -77,7 +77,7 @@ GRADSPIKE_HD T refractory_steps(const Operand<T>& refractory_time, double dt) {
   const double seconds =
       refractory_time.is_number ? refractory_time.number : static_cast<double>(refractory_time.value);
   const double steps = div(seconds, dt);
-  return static_cast<T>(ceil(mul(steps, 1.0 - 1e-6)));
+  return steps > 0.0 ? static_cast<T>(ceil(mul(steps, 1.0 - 1e-6))) : T{0};  // also for NaN
 }
 
 template <class T>
@@ -107,8 +107,8 @@ struct LifStep {
   T saved;  // membrane before the reset, or refractory_mark: all that the backward needs
 };
 
-/// The NaN with this payload marks refractory steps in the saved trace. Arithmetic gives NaNs of payload zero, so a
-/// diverged membrane is never taken for it.
+/// The NaN with this payload marks refractory steps in the saved trace. NaNs that arithmetic makes have other payloads,
+/// so a diverged membrane is not taken for it; an input NaN that carries this very payload would be.
 GRADSPIKE_HD float refractory_mark(float) {
   const std::uint32_t bits = 0x7FC5A5A5U;
   float mark;

@@ -100,10 +100,49 @@ GRADSPIKE_HD std::int64_t squared_rounding_error(T clipped, Rounding rounding) {
   return static_cast<std::int64_t>(rint(div(mul(error, error), kSquaredErrorUnit)));
 }
 
+/// What one weight adds to the statistics of its matrix. All but `magnitude` are summed, so any order gives the same.
+struct WeightContribution {
+  std::int64_t clipped_low;
+  std::int64_t clipped_high;
+  std::int64_t to_zero;  // the weight is not 0, its integer is
+  std::int64_t nan;
+  std::int64_t squared_error;  // in units of kSquaredErrorUnit; 0 for NaN
+  double magnitude;            // |scale * w|; 0 for NaN
+};
+
+template <class T>
+GRADSPIKE_HD WeightContribution weight_contribution(T weight, const WeightTransform& transform) {
+  const T x = scaled_weight(weight, transform);
+  if (is_nan(x)) {
+    return {0, 0, 0, 1, 0, 0.0};
+  }
+  const T clipped = clip_weight(x, transform);
+  return {x < static_cast<T>(transform.min_weight) ? 1 : 0,
+          x > static_cast<T>(transform.max_weight) ? 1 : 0,
+          weight != T{0} && round_weight(clipped, transform.rounding) == T{0} ? 1 : 0,
+          0,
+          squared_rounding_error(clipped, transform.rounding),
+          static_cast<double>(absolute(x))};
+}
+
 /// Root mean square in LSB of `count` rounding errors whose squares were summed in units of kSquaredErrorUnit.
 GRADSPIKE_HD double rms_rounding_error(std::int64_t squared_errors, std::int64_t count) {
   return count > 0 ? sqrt(div(mul(static_cast<double>(squared_errors), kSquaredErrorUnit), static_cast<double>(count)))
                    : 0.0;
+}
+
+/// Largest spike count that integer sums take.
+constexpr std::int64_t kMaxSpikeCount = 127;
+
+/// Whether a spike is a whole number in 0..kMaxSpikeCount.
+template <class S>
+GRADSPIKE_HD bool is_spike_count(S spike) {
+  if constexpr (sizeof(S) == 1) {
+    return spike <= kMaxSpikeCount;
+  } else {
+    return spike >= S{0} && spike <= static_cast<S>(kMaxSpikeCount) &&
+           static_cast<S>(static_cast<std::int32_t>(spike)) == spike;
+  }
 }
 
 }  // namespace gradspike::math
