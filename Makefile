@@ -13,7 +13,7 @@ BIN := $(abspath $(VENV))/bin
 STAMP := $(VENV)/.gradspike-requirements
 CMAKE_ARGS ?=
 
-.PHONY: all demo test test-slow bench format lint wheel clean system venv configure build build-all
+.PHONY: all demo test sanitized test-slow bench format lint wheel clean system venv configure build build-all
 
 all: build
 
@@ -40,9 +40,14 @@ build-all: configure
 demo: build
 	$(BIN)/python -m gradspike demo
 
-test: build-all lint
-	cd $(BUILD) && ctest --output-on-failure --no-tests=error -LE slow
+test: build-all lint sanitized
+	cd $(BUILD) && ctest --output-on-failure --no-tests=error
 	$(BIN)/python -m pytest -q -m "not slow"
+
+# The CUDA kernels run on the CPU under AddressSanitizer and UndefinedBehaviorSanitizer, where there is a toolkit.
+sanitized: configure
+	@test -f $(BUILD)-asan/build.ninja || cmake -S . -B $(BUILD)-asan -G Ninja -DGRADSPIKE_TORCH=OFF -DGRADSPIKE_SANITIZE=address
+	@! grep -q "^build test_kernels_on_host:" $(BUILD)-asan/build.ninja || { cmake --build $(BUILD)-asan -j $(JOBS) --target test_executor test_kernels_on_host && cd $(BUILD)-asan && ctest --output-on-failure --no-tests=error -R "test_executor|test_kernels_on_host"; }
 
 test-slow: build-all
 	tools/slow-tests $(BIN) $(BUILD)

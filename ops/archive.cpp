@@ -162,9 +162,9 @@ class ArchiveModel final : public deploy::Model {
       GRADSPIKE_REQUIRE(inputs[k].size == expected[k].size, "input '", expected[k].name, "' has ", expected[k].size,
                         " neurons, got ", inputs[k].size);
       GRADSPIKE_REQUIRE(inputs[k].steps == inputs[0].steps && inputs[k].batch == inputs[0].batch, "input '",
-                        expected[k].name, "' must be [", inputs[0].steps, ", ", inputs[0].batch, ", ",
-                        expected[k].size, "] as the first input, got [", inputs[k].steps, ", ", inputs[k].batch, ", ",
-                        inputs[k].size, "]");
+                        expected[k].name, "' must be [", inputs[0].steps, ", ", inputs[0].batch, ", ", expected[k].size,
+                        "] as the first input, got [", inputs[k].steps, ", ", inputs[k].batch, ", ", inputs[k].size,
+                        "]");
     }
   }
 
@@ -228,8 +228,7 @@ OpenedNetwork open_stored(const torch::jit::Module& module, const StoredNetwork&
   const auto accept = [&](const ModelGraph& graph, const ReadNetwork& read) {
     opened.warnings = compare(stored, graph, read);
   };
-  opened.graph =
-      std::make_unique<GraphNetwork>(module, options_of(chip::network_from_json(stored.network)), accept);
+  opened.graph = std::make_unique<GraphNetwork>(module, options_of(chip::network_from_json(stored.network)), accept);
   if (!stored.mapping.empty()) {
     opened.graph->deployment().set_mapping(chip::mapping_from_json(stored.mapping));
   }

@@ -32,9 +32,8 @@ std::tuple<at::Tensor, at::Tensor> graded_spikes_backward_meta(const at::Tensor&
                                                                double min_weight, double max_weight,
                                                                std::string_view rounding, std::string_view gradient,
                                                                std::string_view units, std::array<bool, 2> grad_mask) {
-  (void)grad;
-  (void)hardware_weights;
-  plan_graded_spikes(spikes, weight, scale, min_weight, max_weight, rounding, gradient, units);
+  plan_graded_spikes_backward(grad, spikes, weight, hardware_weights, scale, min_weight, max_weight, rounding, gradient,
+                              units);
   return {grad_mask[0] ? at::empty_symint(spikes.sym_sizes(), spikes.options()) : at::Tensor(),
           grad_mask[1] ? at::empty_symint(weight.sym_sizes(), weight.options()) : at::Tensor()};
 }

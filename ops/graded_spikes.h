@@ -180,6 +180,32 @@ inline at::Tensor spike_gradient(const GradedSpikesPlan& plan, const at::Tensor&
   return product.view(spikes.sizes()).to(spikes.scalar_type());
 }
 
+/// The operator is internal, but a wrong size must not read beyond a tensor.
+inline GradedSpikesPlan plan_graded_spikes_backward(const at::Tensor& grad, const at::Tensor& spikes,
+                                                    const at::Tensor& weight, const at::Tensor& hardware_weights,
+                                                    double scale, double min_weight, double max_weight,
+                                                    std::string_view rounding, std::string_view gradient,
+                                                    std::string_view units) {
+  constexpr const char* kOp = "_graded_spikes_backward";
+  const GradedSpikesPlan plan =
+      plan_graded_spikes(spikes, weight, scale, min_weight, max_weight, rounding, gradient, units);
+  TORCH_CHECK(grad.dim() == spikes.dim(), kOp, ": grad must have the dimensions of spikes, ", spikes.dim(), ", got ",
+              grad.dim());
+  for (std::int64_t d = 0; d < grad.dim(); ++d) {
+    const c10::SymInt size = d + 1 == grad.dim() ? weight.sym_size(0) : spikes.sym_size(d);
+    TORCH_SYM_CHECK(grad.sym_size(d).sym_eq(size), kOp, ": grad must have size ", size, " in dimension ", d, ", got ",
+                    grad.sym_size(d));
+  }
+  TORCH_CHECK(!plan.rounds() || (hardware_weights.scalar_type() == plan.integer_type && hardware_weights.dim() == 2),
+              kOp, ": hardware_weights must be the matrix of ", plan.integer_type, " that the forward gave, got ",
+              hardware_weights.scalar_type());
+  for (std::int64_t d = 0; plan.rounds() && d < 2; ++d) {
+    TORCH_SYM_CHECK(hardware_weights.sym_size(d).sym_eq(weight.sym_size(d)), kOp,
+                    ": hardware_weights must have the shape of weight, got ", hardware_weights.sym_sizes());
+  }
+  return plan;
+}
+
 template <class Exec>
 std::tuple<at::Tensor, at::Tensor> graded_spikes_backward_impl(const at::Tensor& grad, const at::Tensor& spikes,
                                                                const at::Tensor& weight,
@@ -187,8 +213,8 @@ std::tuple<at::Tensor, at::Tensor> graded_spikes_backward_impl(const at::Tensor&
                                                                double min_weight, double max_weight,
                                                                std::string_view rounding, std::string_view gradient,
                                                                std::string_view units, std::array<bool, 2> grad_mask) {
-  const GradedSpikesPlan plan =
-      plan_graded_spikes(spikes, weight, scale, min_weight, max_weight, rounding, gradient, units);
+  const GradedSpikesPlan plan = plan_graded_spikes_backward(grad, spikes, weight, hardware_weights, scale, min_weight,
+                                                            max_weight, rounding, gradient, units);
   const Scope<Exec> scope(spikes);
   const at::Tensor rows = spike_rows(spikes);
   const at::Tensor g = grad.to(plan.result_type).contiguous().view({rows.size(0), weight.size(0)});

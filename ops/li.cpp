@@ -33,12 +33,16 @@ std::tuple<at::Tensor, at::Tensor, at::Tensor> li_meta(const at::Tensor& input, 
   return {membrane, current, final_state};
 }
 
-LiBackward li_backward_meta(const std::optional<at::Tensor>&, const std::optional<at::Tensor>&,
-                            const std::optional<at::Tensor>&, const std::optional<at::Tensor>&,
-                            const std::optional<at::Tensor>&, const at::Tensor& coefficients, const at::Tensor& leak,
-                            const at::Tensor& tau_mem, const at::Tensor& tau_syn,
-                            const at::Tensor& membrane_capacitance, const std::optional<at::Tensor>&, double,
-                            c10::SymIntArrayRef sizes, std::array<bool, 6> mask) {
+LiBackward li_backward_meta(const std::optional<at::Tensor>& grad_membrane,
+                            const std::optional<at::Tensor>& grad_current,
+                            const std::optional<at::Tensor>& grad_final_state,
+                            const std::optional<at::Tensor>& membrane, const std::optional<at::Tensor>& current,
+                            const at::Tensor& coefficients, const at::Tensor& leak, const at::Tensor& tau_mem,
+                            const at::Tensor& tau_syn, const at::Tensor& membrane_capacitance,
+                            const std::optional<at::Tensor>& initial_state, double dt, c10::SymIntArrayRef sizes,
+                            std::array<bool, 6> mask) {
+  plan_li_backward({grad_membrane, grad_current, grad_final_state, membrane, current, coefficients, initial_state},
+                   {leak, tau_mem, tau_syn, membrane_capacitance}, dt, sizes, mask);
   const auto like = [](bool asked, const at::Tensor& tensor) {
     return asked ? at::empty_symint(tensor.sym_sizes(), tensor.options()) : at::Tensor();
   };

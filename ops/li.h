@@ -117,6 +117,47 @@ using LiBackward = std::tuple<at::Tensor, at::Tensor, at::Tensor, at::Tensor, at
 /// Which entry of the mask of _li_backward belongs to what.
 enum LiMask : std::size_t { kLiMaskInput = 0, kLiMaskFirstParameter = 1, kLiMaskInitialState = 5 };
 
+/// The tensors of _li_backward beside its parameters.
+struct LiBackwardTensors {
+  const std::optional<at::Tensor>& grad_membrane;
+  const std::optional<at::Tensor>& grad_current;
+  const std::optional<at::Tensor>& grad_final_state;
+  const std::optional<at::Tensor>& membrane;
+  const std::optional<at::Tensor>& current;
+  const at::Tensor& coefficients;
+  const std::optional<at::Tensor>& initial_state;
+};
+
+inline bool wants_parameters(const std::array<bool, 6>& mask) {
+  return std::any_of(mask.begin() + kLiMaskFirstParameter, mask.begin() + kLiMaskInitialState,
+                     [](bool wanted) { return wanted; });
+}
+
+/// The operator is internal, but a wrong size must not read beyond a tensor.
+inline void plan_li_backward(const LiBackwardTensors& t, const LiParameters& p, double dt, c10::SymIntArrayRef sizes,
+                             const std::array<bool, 6>& mask) {
+  constexpr const char* kOp = "_li_backward";
+  constexpr const char* kTrace = "[time, batch, neuron]";
+  TORCH_CHECK(std::isfinite(dt) && dt > 0.0, kOp, ": dt must be finite and > 0, got ", dt);
+  for (std::size_t d = 0; d < sizes.size(); ++d) {
+    TORCH_SYM_CHECK(sizes[d].sym_ge(0), kOp, ": sizes must be >= 0, got ", sizes[d]);
+  }
+  for (const NamedParameter& parameter : std::initializer_list<NamedParameter> GRADSPIKE_LI_NAMED(p)) {
+    check_parameter(kOp, parameter, t.coefficients, sizes[2]);
+  }
+  check_coefficients(kOp, t.coefficients, t.coefficients, sizes[2], math::kNumLiCoefficients);
+  check_like(kOp, "grad_membrane", t.grad_membrane, t.coefficients, sizes, kTrace);
+  check_like(kOp, "grad_current", t.grad_current, t.coefficients, sizes, kTrace);
+  check_like(kOp, "membrane", t.membrane, t.coefficients, sizes, kTrace);
+  check_like(kOp, "current", t.current, t.coefficients, sizes, kTrace);
+  const std::vector<c10::SymInt> state = {math::kNumLiStates, sizes[1], sizes[2]};
+  check_like(kOp, "grad_final_state", t.grad_final_state, t.coefficients, state, "[2, batch, neuron]");
+  check_like(kOp, "initial_state", t.initial_state, t.coefficients, state, "[2, batch, neuron]");
+  const auto given = [](const std::optional<at::Tensor>& tensor) { return tensor.has_value() && tensor->defined(); };
+  TORCH_CHECK(!wants_parameters(mask) || (given(t.membrane) && given(t.current)), kOp,
+              ": membrane and current must be given for gradients to parameters");
+}
+
 /// `sizes` is the shape of the input: time, batch, neuron.
 template <class Exec>
 LiBackward li_backward_impl(const std::optional<at::Tensor>& grad_membrane,
@@ -127,14 +168,16 @@ LiBackward li_backward_impl(const std::optional<at::Tensor>& grad_membrane,
                             const at::Tensor& tau_syn, const at::Tensor& membrane_capacitance,
                             const std::optional<at::Tensor>& initial_state, double dt, at::IntArrayRef sizes,
                             std::array<bool, 6> mask) {
+  const LiParameters p{leak, tau_mem, tau_syn, membrane_capacitance};
+  plan_li_backward({grad_membrane, grad_current, grad_final_state, membrane, current, coefficients, initial_state}, p,
+                   dt, c10::fromIntArrayRefSlow(sizes), mask);
   const Scope<Exec> scope(coefficients);
   const at::TensorOptions options = coefficients.options();
   const at::ScalarType type = coefficients.scalar_type();
   const at::Tensor gv = optional_to(grad_membrane, type), gi = optional_to(grad_current, type);
   const at::Tensor gs = optional_to(grad_final_state, type), initial = optional_to(initial_state, type);
   const at::Tensor v = optional_to(membrane, type), i = optional_to(current, type);
-  const bool parameters = std::any_of(mask.begin() + kLiMaskFirstParameter, mask.begin() + kLiMaskInitialState,
-                                      [](bool wanted) { return wanted; });
+  const bool parameters = wants_parameters(mask);
   const std::int64_t batch = sizes[1], neurons = sizes[2];
   at::Tensor grad_input = mask[kLiMaskInput] ? empty_result(sizes, options) : at::Tensor();
   at::Tensor grad_initial =
@@ -159,7 +202,7 @@ LiBackward li_backward_impl(const std::optional<at::Tensor>& grad_membrane,
                                                     batch,
                                                     neurons});
     if (parameters) {
-      const LiOperands<T> operands({leak, tau_mem, tau_syn, membrane_capacitance}, coefficients, dt);
+      const LiOperands<T> operands(p, coefficients, dt);
       kernels::parameter_gradients(
           scope.exec(), kernels::ParameterGradientsArgs<T>{sums.const_data_ptr<T>(), operands.parameters,
                                                            totals.mutable_data_ptr<double>(), batch, neurons});

@@ -46,15 +46,19 @@ at::Tensor like_meta(bool asked, const at::Tensor& tensor) {
   return asked ? at::empty_symint(tensor.sym_sizes(), tensor.options()) : at::Tensor();
 }
 
-LifBackward lif_backward_meta(const std::optional<at::Tensor>&, const std::optional<at::Tensor>&,
-                              const std::optional<at::Tensor>&, const std::optional<at::Tensor>&,
-                              const at::Tensor& saved, const std::optional<at::Tensor>&, const at::Tensor&,
-                              const at::Tensor& leak, const at::Tensor& reset, const at::Tensor& threshold,
-                              const at::Tensor& tau_mem, const at::Tensor& tau_syn,
-                              const at::Tensor& membrane_capacitance, const std::optional<at::Tensor>&,
-                              const std::optional<at::Tensor>&, const std::optional<at::Tensor>&, double,
-                              std::string_view surrogate, double, std::array<bool, 8> mask) {
-  parse_surrogate("lif", surrogate);
+LifBackward lif_backward_meta(
+    const std::optional<at::Tensor>& grad_spikes, const std::optional<at::Tensor>& grad_membrane,
+    const std::optional<at::Tensor>& grad_current, const std::optional<at::Tensor>& grad_final_state,
+    const at::Tensor& saved, const std::optional<at::Tensor>& current, const at::Tensor& coefficients,
+    const at::Tensor& leak, const at::Tensor& reset, const at::Tensor& threshold, const at::Tensor& tau_mem,
+    const at::Tensor& tau_syn, const at::Tensor& membrane_capacitance, const std::optional<at::Tensor>& initial_state,
+    const std::optional<at::Tensor>& measured_spikes, const std::optional<at::Tensor>& measured_membrane, double dt,
+    std::string_view surrogate, double alpha, std::array<bool, 8> mask) {
+  (void)alpha;
+  plan_lif_backward({grad_spikes, grad_membrane, grad_current, grad_final_state, saved, current, coefficients,
+                     initial_state, measured_spikes, measured_membrane},
+                    {leak, reset, threshold, tau_mem, tau_syn, membrane_capacitance, membrane_capacitance}, dt,
+                    surrogate, mask);
   return {like_meta(mask[0], saved),
           like_meta(mask[1], leak),
           like_meta(mask[2], reset),

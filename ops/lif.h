@@ -145,6 +145,47 @@ using LifBackward =
 /// Which entry of the mask of _lif_backward belongs to what.
 enum LifMask : std::size_t { kMaskInput = 0, kMaskFirstParameter = 1, kMaskInitialState = 7 };
 
+/// The tensors of _lif_backward beside its parameters.
+struct LifBackwardTensors {
+  const std::optional<at::Tensor>& grad_spikes;
+  const std::optional<at::Tensor>& grad_membrane;
+  const std::optional<at::Tensor>& grad_current;
+  const std::optional<at::Tensor>& grad_final_state;
+  const at::Tensor& saved;
+  const std::optional<at::Tensor>& current;
+  const at::Tensor& coefficients;
+  const std::optional<at::Tensor>& initial_state;
+  const std::optional<at::Tensor>& measured_spikes;
+  const std::optional<at::Tensor>& measured_membrane;
+};
+
+inline bool wants_parameters(const std::array<bool, 8>& mask) {
+  return std::any_of(mask.begin() + kMaskFirstParameter, mask.begin() + kMaskInitialState,
+                     [](bool wanted) { return wanted; });
+}
+
+/// The operator is internal, but a wrong size must not read beyond a tensor.
+inline void plan_lif_backward(const LifBackwardTensors& t, const LifParameters& p, double dt,
+                              std::string_view surrogate, const std::array<bool, 8>& mask) {
+  constexpr const char* kOp = "_lif_backward";
+  constexpr const char* kTrace = "[time, batch, neuron]";
+  check_neuron_input(kOp, t.saved, dt, GRADSPIKE_LIF_NAMED(p));
+  parse_surrogate(kOp, surrogate);
+  const std::vector<c10::SymInt> trace = t.saved.sym_sizes().vec();
+  check_like(kOp, "grad_spikes", t.grad_spikes, t.saved, trace, kTrace);
+  check_like(kOp, "grad_membrane", t.grad_membrane, t.saved, trace, kTrace);
+  check_like(kOp, "grad_current", t.grad_current, t.saved, trace, kTrace);
+  check_like(kOp, "current", t.current, t.saved, trace, kTrace);
+  check_like(kOp, "measured_spikes", t.measured_spikes, t.saved, trace, kTrace);
+  check_like(kOp, "measured_membrane", t.measured_membrane, t.saved, trace, kTrace);
+  const std::vector<c10::SymInt> state = {math::kNumLifStates, trace[1], trace[2]};
+  check_like(kOp, "grad_final_state", t.grad_final_state, t.saved, state, "[3, batch, neuron]");
+  check_like(kOp, "initial_state", t.initial_state, t.saved, state, "[3, batch, neuron]");
+  check_coefficients(kOp, t.coefficients, t.saved, trace[2], math::kNumLifCoefficients);
+  TORCH_CHECK(!wants_parameters(mask) || (t.current.has_value() && t.current->defined()), kOp,
+              ": current must be given for gradients to parameters, got none");
+}
+
 template <class Exec>
 LifBackward lif_backward_impl(
     const std::optional<at::Tensor>& grad_spikes, const std::optional<at::Tensor>& grad_membrane,
@@ -154,15 +195,19 @@ LifBackward lif_backward_impl(
     const at::Tensor& tau_syn, const at::Tensor& membrane_capacitance, const std::optional<at::Tensor>& initial_state,
     const std::optional<at::Tensor>& measured_spikes, const std::optional<at::Tensor>& measured_membrane, double dt,
     std::string_view surrogate, double alpha, std::array<bool, 8> mask) {
-  const math::Surrogate kind = parse_surrogate("lif", surrogate);
+  const at::Tensor refractory_time = at::zeros({}, at::kDouble);  // has no gradient and plays no part in it
+  const LifParameters p{leak, reset, threshold, tau_mem, tau_syn, membrane_capacitance, refractory_time};
+  plan_lif_backward({grad_spikes, grad_membrane, grad_current, grad_final_state, saved, current, coefficients,
+                     initial_state, measured_spikes, measured_membrane},
+                    p, dt, surrogate, mask);
+  const math::Surrogate kind = parse_surrogate("_lif_backward", surrogate);
   const Scope<Exec> scope(saved);
   const at::ScalarType type = saved.scalar_type();
   const at::Tensor gz = optional_to(grad_spikes, type), gv = optional_to(grad_membrane, type);
   const at::Tensor gi = optional_to(grad_current, type), gs = optional_to(grad_final_state, type);
   const at::Tensor i = optional_to(current, type), initial = optional_to(initial_state, type);
   const at::Tensor z_measured = optional_to(measured_spikes, type), v_measured = optional_to(measured_membrane, type);
-  const bool parameters = std::any_of(mask.begin() + kMaskFirstParameter, mask.begin() + kMaskInitialState,
-                                      [](bool wanted) { return wanted; });
+  const bool parameters = wants_parameters(mask);
   const std::int64_t batch = saved.size(1), neurons = saved.size(2);
   at::Tensor grad_input = mask[kMaskInput] ? empty_result(saved.sizes(), saved.options()) : at::Tensor();
   at::Tensor grad_initial =
@@ -194,8 +239,7 @@ LifBackward lif_backward_impl(
                                                       batch,
                                                       neurons});
     if (parameters) {
-      const at::Tensor zero = at::zeros({}, at::kDouble);
-      const LifOperands<T> operands({leak, reset, threshold, tau_mem, tau_syn, membrane_capacitance, zero}, saved, dt);
+      const LifOperands<T> operands(p, saved, dt);
       kernels::parameter_gradients(
           scope.exec(), kernels::ParameterGradientsArgs<T>{sums.const_data_ptr<T>(), operands.parameters,
                                                            totals.mutable_data_ptr<double>(), batch, neurons});

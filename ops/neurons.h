@@ -23,6 +23,21 @@ struct NamedParameter {
   const at::Tensor& tensor;
 };
 
+/// Checks of one parameter of `neurons` neurons on the device of `like`.
+inline void check_parameter(const char* op, const NamedParameter& p, const at::Tensor& like,
+                            const c10::SymInt& neurons) {
+  TORCH_CHECK(is_float(p.tensor.scalar_type()), op, ": ", p.name, " must be floating point, got ",
+              p.tensor.scalar_type());
+  TORCH_CHECK(p.tensor.dim() <= 1, op, ": ", p.name, " must be a number or have 1 dimension [neuron], got ",
+              p.tensor.dim(), " dimensions");
+  TORCH_CHECK(p.tensor.dim() == 0 || p.tensor.device() == like.device(), op, ": ", p.name,
+              " must be on the device of input, ", like.device(), ", got ", p.tensor.device());
+  if (p.tensor.dim() == 1) {
+    TORCH_SYM_CHECK(p.tensor.sym_size(0).sym_eq(neurons), op, ": ", p.name, " must have one value per neuron, ",
+                    neurons, ", got ", p.tensor.sym_size(0));
+  }
+}
+
 /// Checks of an input [time, batch, neuron] and the parameters of its neurons.
 inline void check_neuron_input(const char* op, const at::Tensor& input, double dt,
                                std::initializer_list<NamedParameter> parameters) {
@@ -30,17 +45,8 @@ inline void check_neuron_input(const char* op, const at::Tensor& input, double d
               input.scalar_type());
   TORCH_CHECK(input.dim() == 3, op, ": input must have 3 dimensions [time, batch, neuron], got ", input.dim());
   TORCH_CHECK(std::isfinite(dt) && dt > 0.0, op, ": dt must be finite and > 0, got ", dt);
-  for (const NamedParameter& p : parameters) {
-    TORCH_CHECK(is_float(p.tensor.scalar_type()), op, ": ", p.name, " must be floating point, got ",
-                p.tensor.scalar_type());
-    TORCH_CHECK(p.tensor.dim() <= 1, op, ": ", p.name, " must be a number or have 1 dimension [neuron], got ",
-                p.tensor.dim(), " dimensions");
-    TORCH_CHECK(p.tensor.dim() == 0 || p.tensor.device() == input.device(), op, ": ", p.name,
-                " must be on the device of input, ", input.device(), ", got ", p.tensor.device());
-    if (p.tensor.dim() == 1) {
-      TORCH_SYM_CHECK(p.tensor.sym_size(0).sym_eq(input.sym_size(2)), op, ": ", p.name,
-                      " must have one value per neuron, ", input.sym_size(2), ", got ", p.tensor.sym_size(0));
-    }
+  for (const NamedParameter& parameter : parameters) {
+    check_parameter(op, parameter, input, input.sym_size(2));
   }
 }
 
@@ -59,6 +65,17 @@ inline void check_like(const char* op, const char* name, const std::optional<at:
     TORCH_SYM_CHECK(tensor->sym_size(static_cast<std::int64_t>(d)).sym_eq(sizes[d]), op, ": ", name,
                     " must have shape ", shape, " ", sizes, ", got ", tensor->sym_sizes());
   }
+}
+
+/// Checks of a coefficient table [rows, 1 or neuron] in the arithmetic of `input` [time, batch, neuron].
+inline void check_coefficients(const char* op, const at::Tensor& coefficients, const at::Tensor& input,
+                               c10::SymInt neurons, std::int64_t rows) {
+  TORCH_CHECK(coefficients.dim() == 2 && coefficients.scalar_type() == arithmetic_type(input.scalar_type()) &&
+                  coefficients.device() == input.device() && coefficients.sym_size(0) == rows,
+              op, ": coefficients must have shape [", rows, ", 1 or neuron] and dtype and device of the trace, got ",
+              coefficients.sym_sizes(), " ", coefficients.scalar_type());
+  TORCH_SYM_CHECK(coefficients.sym_size(1).sym_eq(1).sym_or(coefficients.sym_size(1).sym_eq(neurons)), op,
+                  ": coefficients must have 1 or ", neurons, " columns, got ", coefficients.sym_size(1));
 }
 
 /// Number of columns of the coefficient table: 1 where every parameter is the same for all neurons.

@@ -14,7 +14,7 @@ at::Tensor linear_saturating_meta(const at::Tensor& weight, double scale, double
 
 at::Tensor linear_saturating_backward_meta(const at::Tensor& grad, const at::Tensor& weight, double scale,
                                            double min_weight, double max_weight, std::string_view gradient) {
-  (void)grad;
+  check_same_shape(grad, weight);
   return linear_saturating_meta(weight, scale, min_weight, max_weight, gradient);
 }
 

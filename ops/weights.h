@@ -59,6 +59,18 @@ inline WeightPlan plan_integers(const char* op, const at::Tensor& weight, double
   return plan;
 }
 
+/// The operator is internal, but a wrong size must not read beyond a tensor.
+inline void check_same_shape(const at::Tensor& grad, const at::Tensor& weight) {
+  TORCH_CHECK(grad.dim() == weight.dim() && grad.device() == weight.device(),
+              "_linear_saturating_backward: grad must have the shape and device of weight, ", weight.sym_sizes(),
+              ", got ", grad.sym_sizes());
+  for (std::int64_t d = 0; d < grad.dim(); ++d) {
+    TORCH_SYM_CHECK(grad.sym_size(d).sym_eq(weight.sym_size(d)),
+                    "_linear_saturating_backward: grad must have the shape of weight, ", weight.sym_sizes(), ", got ",
+                    grad.sym_sizes());
+  }
+}
+
 template <class Exec>
 at::Tensor linear_saturating_impl(const at::Tensor& weight, double scale, double min_weight, double max_weight,
                                   std::string_view gradient) {
@@ -81,6 +93,7 @@ at::Tensor linear_saturating_backward_impl(const at::Tensor& grad, const at::Ten
                                            double min_weight, double max_weight, std::string_view gradient) {
   const WeightPlan plan = plan_linear_saturating(weight, scale, min_weight, max_weight);
   const math::StraightThrough rule = parse_gradient("linear_saturating", gradient);
+  check_same_shape(grad, weight);
   const Scope<Exec> scope(weight);
   const at::Tensor w = widened(weight);
   const at::Tensor g = grad.to(w.scalar_type()).contiguous();

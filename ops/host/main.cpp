@@ -1,8 +1,9 @@
 // gradspike-run: loads a saved network, runs spikes through it, writes spikes. No Python.
 #include <CLI/CLI.hpp>
 
-#include <cstdio>
+#include <algorithm>
 #include <iostream>
+#include <new>
 
 #include "csrc/core/error.h"
 #include "gradspike/deploy.h"
@@ -21,6 +22,7 @@ struct Arguments {
   std::string preset = "ideal";
   std::uint64_t seed = 0;
   std::int64_t steps = 0;
+  std::int64_t batch = 0;
   bool list = false;
   bool json = false;
   bool check = false;
@@ -41,12 +43,30 @@ std::vector<gradspike::host::DenseSpikes> read_inputs(const Arguments& arguments
   GRADSPIKE_REQUIRE(arguments.spikes.size() == network.inputs.size(),
                     "--spikes must be given once per input of the network, ", network.inputs.size(), " times, got ",
                     arguments.spikes.size());
-  std::vector<gradspike::host::DenseSpikes> inputs;
-  const std::int64_t steps = arguments.steps > 0 ? arguments.steps : network.model_card.steps;
+  std::vector<gradspike::host::SpikeLines> read;
+  std::int64_t steps = 0;
+  std::int64_t batch = 0;
   for (std::size_t k = 0; k < arguments.spikes.size(); ++k) {
-    inputs.push_back(gradspike::host::read_spikes(arguments.spikes[k], network.inputs[k].size, steps));
+    read.push_back(gradspike::host::read_spikes(arguments.spikes[k], network.inputs[k].size));
+    steps = std::max(steps, read.back().steps());
+    batch = std::max(batch, read.back().batch());
+  }
+  const std::int64_t of_card = network.model_card.steps;
+  steps = arguments.steps > 0 ? arguments.steps : (of_card > 0 ? of_card : steps);
+  batch = arguments.batch > 0 ? arguments.batch : batch;
+  std::vector<gradspike::host::DenseSpikes> inputs;
+  inputs.reserve(read.size());
+  for (const gradspike::host::SpikeLines& lines : read) {
+    inputs.emplace_back(lines, steps, batch);
   }
   return inputs;
+}
+
+/// Only what fires has spikes to write.
+void require_fires(const gradspike::chip::Network& network, const std::string& name) {
+  const auto index = static_cast<std::size_t>(network.population(name));
+  GRADSPIKE_REQUIRE(network.populations[index].kind == gradspike::chip::NeuronKind::kLif, "population '", name,
+                    "' is a leaky integrator and sends no spikes: use --membrane");
 }
 
 int run(const Arguments& arguments) {
@@ -54,7 +74,7 @@ int run(const Arguments& arguments) {
   for (const std::string& warning : model->warnings()) {
     std::cerr << "warning: " << warning << '\n';
   }
-  if (arguments.list || arguments.json) {
+  if (arguments.list || (arguments.json && !arguments.check)) {
     std::cout << (arguments.json ? gradspike::host::listing_json(*model) : gradspike::host::listing_text(*model));
   }
   if (arguments.check) {
@@ -65,6 +85,9 @@ int run(const Arguments& arguments) {
   if (arguments.spikes.empty()) {
     GRADSPIKE_REQUIRE(arguments.list || arguments.json, "nothing to do: give --spikes, --list, --json or --check");
     return 0;
+  }
+  if (!arguments.population.empty()) {
+    require_fires(model->network(), arguments.population);
   }
   const std::vector<gradspike::host::DenseSpikes> inputs = read_inputs(arguments, model->network());
   std::vector<gradspike::chip::SpikeTensor> tensors;
@@ -102,15 +125,20 @@ int main(int argc, char** argv) {
   app.add_option("--preset", arguments.preset, "preset of the backend");
   app.add_option("--seed", arguments.seed, "seed of the backend");
   app.add_option("--steps", arguments.steps, "time steps; default: those of the model card, else of the input");
+  app.add_option("--batch", arguments.batch, "batch entries; default: up to the last one with a spike");
   app.add_flag("--list", arguments.list, "print projections and model card as a table");
   app.add_flag("--json", arguments.json, "print them, or the report of --check, as JSON");
   app.add_flag("--check", arguments.check,
                "print whether the network fits the chip; exit code 0 fits, 1 with losses, 2 not");
-  CLI11_PARSE(app, argc, argv);
   try {
+    app.parse(argc, argv);
     return run(arguments);
+  } catch (const CLI::CallForHelp& help) {
+    return app.exit(help);
+  } catch (const std::bad_alloc&) {
+    std::cerr << "gradspike-run: there is not enough memory for these spikes\n";
   } catch (const std::exception& error) {
     std::cerr << "gradspike-run: " << error.what() << '\n';
-    return 3;
   }
+  return 3;
 }

@@ -11,14 +11,8 @@
 namespace gradspike::host {
 namespace {
 
-constexpr std::int64_t kMaxElements = std::int64_t{1} << 33;
-
-struct Line {
-  std::int64_t step;
-  std::int64_t batch;
-  std::int64_t neuron;
-  std::int64_t count;
-};
+/// Dense counts of one input; the operators take four times as many bytes.
+constexpr std::int64_t kMaxElements = std::int64_t{1} << 30;
 
 std::string trimmed(std::string text) {
   while (!text.empty() && (text.back() == '\r' || text.back() == ' ')) {
@@ -29,28 +23,32 @@ std::string trimmed(std::string text) {
 
 std::vector<std::int64_t> numbers(const std::string& text, const std::string& place) {
   std::vector<std::int64_t> result;
-  std::istringstream fields(text);
-  for (std::string field; std::getline(fields, field, ',');) {
+  for (std::size_t start = 0; start <= text.size();) {  // a comma at the end leaves an empty field
+    const std::size_t comma = std::min(text.find(',', start), text.size());
+    const std::string field = text.substr(start, comma - start);
+    start = comma + 1;
     std::int64_t value = 0;
     const char* end = field.data() + field.size();
     const auto [stop, error] = std::from_chars(field.data(), end, value);
     GRADSPIKE_REQUIRE(error == std::errc() && stop == end && value >= 0, place, ": '", field,
-                      "' must be a whole number >= 0");
+                      "' must be a whole number from 0");
+    GRADSPIKE_REQUIRE(value <= kMaxElements, place, ": ", value, " is too large");
     result.push_back(value);
   }
   return result;
 }
 
-std::vector<Line> read_lines(const std::string& path, std::int64_t size) {
+std::vector<SpikeLine> read_lines(const std::string& path, std::int64_t size) {
   std::ifstream file(path);
   GRADSPIKE_REQUIRE(file.good(), "cannot open '", path, "'");
   std::string text;
   std::getline(file, text);
+  GRADSPIKE_REQUIRE(!file.bad(), "cannot read '", path, "'");  // a directory
   const std::string header = trimmed(text);
   GRADSPIKE_REQUIRE(header == "step,batch,neuron" || header == "step,batch,neuron,count", "'", path,
                     "': the header must be step,batch,neuron[,count], got '", header.substr(0, 80), "'");
   const std::size_t columns = header == "step,batch,neuron" ? 3 : 4;
-  std::vector<Line> lines;
+  std::vector<SpikeLine> lines;
   for (std::int64_t number = 2; std::getline(file, text); ++number) {
     text = trimmed(text);
     if (text.empty()) {
@@ -89,6 +87,24 @@ class Output {
 
 }  // namespace
 
+SpikeLines read_spikes(const std::string& path, std::int64_t size) { return {path, size, read_lines(path, size)}; }
+
+std::int64_t SpikeLines::steps() const {
+  std::int64_t result = 0;
+  for (const SpikeLine& line : lines) {
+    result = std::max(result, line.step + 1);
+  }
+  return result;
+}
+
+std::int64_t SpikeLines::batch() const {
+  std::int64_t result = 0;
+  for (const SpikeLine& line : lines) {
+    result = std::max(result, line.batch + 1);
+  }
+  return result;
+}
+
 chip::SpikeTensor DenseSpikes::tensor() const {
   chip::SpikeTensor result;
   result.type = chip::SpikeTensor::Type::kUint8;
@@ -99,15 +115,16 @@ chip::SpikeTensor DenseSpikes::tensor() const {
   return result;
 }
 
-DenseSpikes read_spikes(const std::string& path, std::int64_t size, std::int64_t steps) {
-  const std::vector<Line> lines = read_lines(path, size);
-  DenseSpikes spikes;
-  spikes.size = size;
-  spikes.steps = steps;
-  for (const Line& line : lines) {
-    GRADSPIKE_REQUIRE(steps == 0 || line.step < steps, "'", path, "': step must be below ", steps, ", got ", line.step);
-    spikes.steps = std::max(spikes.steps, line.step + 1);
-    spikes.batch = std::max(spikes.batch, line.batch + 1);
+DenseSpikes::DenseSpikes(const SpikeLines& read, std::int64_t num_steps, std::int64_t num_batch) {
+  const std::string& path = read.path;
+  const std::vector<SpikeLine>& lines = read.lines;
+  DenseSpikes& spikes = *this;
+  size = read.size;
+  steps = num_steps;
+  batch = num_batch;
+  for (const SpikeLine& line : lines) {
+    GRADSPIKE_REQUIRE(line.step < steps, "'", path, "': step must be below ", steps, ", got ", line.step);
+    GRADSPIKE_REQUIRE(line.batch < batch, "'", path, "': batch must be below ", batch, ", got ", line.batch);
   }
   GRADSPIKE_REQUIRE(
       spikes.steps < kMaxElements && spikes.batch < kMaxElements &&
@@ -115,14 +132,13 @@ DenseSpikes read_spikes(const std::string& path, std::int64_t size, std::int64_t
               static_cast<double>(kMaxElements),
       "'", path, "': ", spikes.steps, " steps of ", spikes.batch, " entries are too many");
   spikes.counts.assign(static_cast<std::size_t>(spikes.steps * spikes.batch * size), 0);
-  for (const Line& line : lines) {
+  for (const SpikeLine& line : lines) {
     std::uint8_t& count =
         spikes.counts[static_cast<std::size_t>((line.step * spikes.batch + line.batch) * size + line.neuron)];
     GRADSPIKE_REQUIRE(count + line.count <= chip::kMaxSpikeCount, "'", path, "': step ", line.step, ", batch ",
                       line.batch, ", neuron ", line.neuron, " has more than ", chip::kMaxSpikeCount, " spikes");
     count = static_cast<std::uint8_t>(count + line.count);
   }
-  return spikes;
 }
 
 std::int64_t write_spikes(const std::string& path, const chip::Observables& observed, const std::string& population) {

@@ -59,9 +59,9 @@ std::vector<std::int64_t> range(std::int64_t first, std::int64_t count, std::int
 
 bool SignalResolver::is_connection(const Node* node) const {
   return is_identity(node) || is_split(node) || is_concatenation(node) ||
-         is_one_of(node, {"aten::add", "aten::slice", "aten::narrow", "aten::index_select", "aten::index",
-                          "aten::repeat", "aten::tile", "aten::repeat_interleave", "prim::ListUnpack",
-                          "aten::__getitem__"});
+         is_one_of(node,
+                   {"aten::add", "aten::slice", "aten::narrow", "aten::index_select", "aten::index", "aten::repeat",
+                    "aten::tile", "aten::repeat_interleave", "prim::ListUnpack", "aten::__getitem__"});
 }
 
 /// Whether an operation before the first keyed operator only moves neurons: then the chip wires what it reads, so that
@@ -125,8 +125,9 @@ std::int64_t SignalResolver::dimension(const Node* node, std::size_t argument) c
 }
 
 /// A tensor that is changed in place is several signals, and which of them is read depends on the order of the program.
+/// Host code may build the spikes that it gives to the network in place, before they are read.
 void SignalResolver::require_unchanged(const Value* value) const {
-  const Node* writer = graph_.later_writer(value, reader_);
+  const Node* writer = graph_.writer(value, depends_on_keyed(value) ? nullptr : reader_);
   GRADSPIKE_REQUIRE(writer == nullptr, ModelGraph::place(writer),
                     " changes in place what a projection or population reads: write it as an operation with a result");
 }

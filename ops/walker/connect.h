@@ -23,6 +23,9 @@ class SignalResolver {
   /// The signal of an output of a keyed operator.
   void define(const torch::jit::Value* value, Signal signal) { known_[value] = std::move(signal); }
 
+  /// Whether a value is computed from an output of a keyed operator.
+  bool depends_on_keyed(const torch::jit::Value* value) const;
+
   /// Throws Error naming operation and source line where `value` is made in a way that the chip has no wiring for.
   /// `expected` is the number of neurons that the reader of the value needs (-1: unknown).
   Signal resolve(const torch::jit::Value* value, std::int64_t expected);
@@ -30,7 +33,6 @@ class SignalResolver {
  private:
   bool is_connection(const torch::jit::Node* node) const;
   bool is_host_wiring(const torch::jit::Node* node) const;
-  bool depends_on_keyed(const torch::jit::Value* value) const;
   void require_unchanged(const torch::jit::Value* value) const;
   Signal apply(const torch::jit::Value* value, std::int64_t expected);
   Signal wire(const torch::jit::Value* value, std::int64_t expected);

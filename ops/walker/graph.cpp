@@ -1,6 +1,7 @@
 #include "ops/walker/graph.h"
 
 #include <ATen/core/grad_mode.h>
+#include <torch/csrc/jit/ir/constants.h>
 #include <torch/csrc/jit/passes/constant_propagation.h>
 #include <torch/csrc/jit/passes/dead_code_elimination.h>
 #include <torch/csrc/jit/passes/inliner.h>
@@ -8,6 +9,7 @@
 #include <torch/csrc/jit/passes/remove_mutation.h>
 #include <torch/csrc/jit/runtime/interpreter.h>
 
+#include <algorithm>
 #include <set>
 #include <sstream>
 #include <string_view>
@@ -23,26 +25,41 @@ using torch::jit::Graph;
 using torch::jit::Node;
 using torch::jit::Value;
 
-/// Names of attributes that the model assigns to while it runs.
-void collect_assigned(const Block* block, std::set<std::string>& names) {
-  for (const Node* node : block->nodes()) {
+void collect_attributes(Block* block, std::set<std::string>& read, std::vector<Node*>& assignments) {
+  for (Node* node : block->nodes()) {
     if (node->kind() == c10::prim::SetAttr) {
-      names.insert(node->s(c10::attr::name));
+      assignments.push_back(node);
+    } else if (node->kind() == c10::prim::GetAttr) {
+      read.insert(node->s(c10::attr::name));
     }
-    for (const Block* inner : node->blocks()) {
-      collect_assigned(inner, names);
+    for (Block* inner : node->blocks()) {
+      collect_attributes(inner, read, assignments);
     }
   }
 }
 
+/// A model may keep results in attributes, which a run of the graph leaves out. State that it reads again is refused:
+/// running, evaluating and reading would each see another value.
+void remove_assignments(Graph& graph) {
+  std::set<std::string> read;
+  std::vector<Node*> assignments;
+  collect_attributes(graph.block(), read, assignments);
+  for (Node* node : assignments) {
+    const std::string& name = node->s(c10::attr::name);
+    GRADSPIKE_REQUIRE(read.count(name) == 0, "the model reads and assigns its attribute '", name,
+                      "' while it runs: a network that is read has no state from one run to the next");
+    node->destroy();
+  }
+}
+
 /// Attributes that are no tensors, modules or objects become constants, so that `if self.training` can be resolved.
-void fold_attributes(Block* block, const torch::jit::Module& module, const std::set<std::string>& assigned) {
+void fold_attributes(Block* block, const torch::jit::Module& module) {
   std::vector<Node*> nodes(block->nodes().begin(), block->nodes().end());
   for (Node* node : nodes) {
     for (Block* inner : node->blocks()) {
-      fold_attributes(inner, module, assigned);
+      fold_attributes(inner, module);
     }
-    if (node->kind() != c10::prim::GetAttr || assigned.count(node->s(c10::attr::name)) != 0) {
+    if (node->kind() != c10::prim::GetAttr) {
       continue;
     }
     std::vector<std::string> path = {node->s(c10::attr::name)};
@@ -103,6 +120,23 @@ void ask_for_all_traces(Graph& graph) {
   }
 }
 
+/// Place and key of every keyed operator, for messages.
+std::vector<std::string> keyed_places(const Graph& graph) {
+  std::vector<std::string> places;
+  for (const Node* node : graph.nodes()) {
+    const std::string_view kind = node->kind().toQualString();
+    if (kind != "gradspike::lif" && kind != "gradspike::li" && kind != "gradspike::graded_spikes") {
+      continue;
+    }
+    const auto argument =
+        node->schema().argumentIndexWithName(kind == "gradspike::graded_spikes" ? "projection" : "population");
+    const auto key = torch::jit::toIValue(node->input(static_cast<std::size_t>(argument.value())));
+    places.push_back(ModelGraph::place(node) +
+                     (key.has_value() && key->isString() ? " ('" + key->toStringRef() + "')" : ""));
+  }
+  return places;
+}
+
 /// A copy in evaluation mode that shares the parameters; the module itself where it is in evaluation mode already.
 torch::jit::Module evaluation_copy(const torch::jit::Module& module) {
   for (const torch::jit::Module& part : module.modules()) {
@@ -125,14 +159,15 @@ bool is_library(const std::string& line) {
   return false;
 }
 
-/// "file:line" of a place in the source of a model; "" where it lies in PyTorch or in the modules of this package.
+/// "file:line" of a place in the source of a model.
 std::string line_of(const torch::jit::SourceRange& range) {
   const auto at = range.file_line_col();
   if (!at.has_value()) {
     return "";
   }
-  if (!is_library(std::get<0>(*at))) {
-    return std::get<0>(*at) + ":" + std::to_string(std::get<1>(*at));
+  const std::string found = std::get<0>(*at) + ":" + std::to_string(std::get<1>(*at));
+  if (!is_library(found)) {
+    return found;
   }
   // A traced node lies in PyTorch's own code; its source text is the Python stack, lines of "file(line): function".
   std::istringstream stack(range.source()->text_str().str());
@@ -143,7 +178,7 @@ std::string line_of(const torch::jit::SourceRange& range) {
       return line.substr(0, open) + ":" + line.substr(open + 1, close - open - 1);
     }
   }
-  return "";
+  return found;
 }
 
 /// The sentence in what the interpreter throws: it wraps the message of an operator in a trace of several lines.
@@ -152,7 +187,9 @@ std::string sentence_of(const std::string& text) {
     const std::size_t found = text.find(mark);
     if (found != std::string::npos) {
       const std::size_t start = found + mark.size();
-      return text.substr(start, text.find('\n', start) - start);
+      std::string sentence = text.substr(start, text.find('\n', start) - start);
+      sentence.erase(sentence.find_last_not_of(": ") + 1);
+      return sentence;  // of `assert` the kind of the exception alone
     }
   }
   return text.substr(0, text.find('\n'));
@@ -165,14 +202,22 @@ ModelGraph::ModelGraph(const torch::jit::Module& module) : module_(evaluation_co
   GRADSPIKE_REQUIRE(method.has_value(), "the model has no forward method");
   graph_ = method->graph()->copy();
   torch::jit::Inline(*graph_);
-  std::set<std::string> assigned;
-  collect_assigned(graph_->block(), assigned);
-  fold_attributes(graph_->block(), module_, assigned);
+  remove_assignments(*graph_);
+  fold_attributes(graph_->block(), module_);
+  std::vector<std::string> keyed = keyed_places(*graph_);
   torch::jit::ConstantPropagationImmutableTypes(graph_);
   torch::jit::LowerSimpleTuples(graph_);
   torch::jit::RemoveTensorMutation(graph_);  // `a += b` is wiring like `a + b`
   outputs_.assign(graph_->outputs().begin(), graph_->outputs().end());
   aliases_ = std::make_unique<torch::jit::AliasDb>(graph_);
+  // The passes above remove what no output needs; the user is told which keyed operators that were.
+  for (const std::string& kept : keyed_places(*graph_)) {
+    const auto found = std::find(keyed.begin(), keyed.end(), kept);
+    if (found != keyed.end()) {
+      keyed.erase(found);
+    }
+  }
+  removed_ = std::move(keyed);
 }
 
 void ModelGraph::add_operands(const Node* node, std::vector<const Value*>& operands) {
@@ -185,13 +230,13 @@ void ModelGraph::add_operands(const Node* node, std::vector<const Value*>& opera
   }
 }
 
-const Node* ModelGraph::later_writer(const Value* value, const Node* reader) const {
+const Node* ModelGraph::writer(const Value* value, const Node* reader) const {
   if (!aliases_->hasWriters(value)) {
     return nullptr;
   }
   for (Node* node : graph_->nodes()) {
     const torch::jit::ValueSet written = {value};
-    if (aliases_->writesToAlias(node, written) && !node->isBefore(reader)) {
+    if (aliases_->writesToAlias(node, written) && (reader == nullptr || !node->isBefore(reader))) {
       return node;
     }
   }
@@ -207,6 +252,11 @@ std::vector<c10::IValue> ModelGraph::complete_inputs(std::vector<c10::IValue> in
   }
   GRADSPIKE_REQUIRE(inputs.size() == expected, "the model takes ", expected, expected == 1 ? " input" : " inputs",
                     ", got ", given);
+  for (std::size_t k = 0; k < inputs.size(); ++k) {
+    const c10::TypePtr& type = arguments.at(k + 1).type();
+    GRADSPIKE_REQUIRE(inputs[k].type()->isSubtypeOf(*type), "input ", k, " of the model must be ",
+                      type->annotation_str(), ", got ", inputs[k].type()->annotation_str());
+  }
   for (std::size_t k = 0; k < inputs.size(); ++k) {  // a run evaluates host code twice: the caller's tensors stay
     if (inputs[k].isTensor() && aliases_->hasWriters(graph_->inputs().at(k + 1))) {
       inputs[k] = inputs[k].toTensor().clone();
@@ -292,10 +342,10 @@ c10::IValue ModelGraph::evaluate_constant(const Value* value) const { return eva
 std::string ModelGraph::place(const Node* node) {
   const std::string kind = node->kind().toQualString();
   std::string line = line_of(node->sourceRange());
-  if (const auto calls = node->callstack(); line.empty() && calls.has_value()) {
+  if (const auto calls = node->callstack(); is_library(line) && calls.has_value()) {
     for (const torch::jit::InlinedCallStackEntry& call : (*calls)->vec()) {  // the outermost call first
       const std::string found = line_of(std::get<1>(call));
-      line = found.empty() ? line : found;
+      line = found.empty() || is_library(found) ? line : found;
     }
   }
   return line.empty() ? kind : kind + " in " + line;

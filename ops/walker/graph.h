@@ -26,11 +26,13 @@ class ModelGraph {
 
   const torch::jit::Graph& graph() const { return *graph_; }
 
+  /// Keyed operators that reach no output of the model, with place and key.
+  const std::vector<std::string>& removed() const { return removed_; }
   /// Whether `value` depends on an input of the model.
   bool depends_on_input(const torch::jit::Value* value) const;
-  /// The first node that changes `value` in place and does not come before `reader`, or null. Wiring and injection take
-  /// a value to be one tensor for the whole run.
-  const torch::jit::Node* later_writer(const torch::jit::Value* value, const torch::jit::Node* reader) const;
+  /// The first node that changes `value` in place, or null. Wiring and injection take a value to be one tensor for the
+  /// whole run. With `reader`, nodes that come before it do not count.
+  const torch::jit::Node* writer(const torch::jit::Value* value, const torch::jit::Node* reader = nullptr) const;
   /// Inputs of the model, those that were left out with their defaults. Throws where their number is wrong.
   std::vector<c10::IValue> complete_inputs(std::vector<c10::IValue> inputs) const;
   /// Values that depend on inputs are evaluated on `inputs`, all of them; pass none to evaluate values that depend on
@@ -54,6 +56,7 @@ class ModelGraph {
   std::shared_ptr<torch::jit::Graph> graph_;
   std::vector<const torch::jit::Value*> outputs_;
   std::unique_ptr<torch::jit::AliasDb> aliases_;
+  std::vector<std::string> removed_;
   mutable std::mutex mutex_;  // copying makes values of interest outputs of the graph for a moment
 };
 

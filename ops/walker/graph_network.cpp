@@ -83,8 +83,7 @@ chip::Observables GraphNetwork::observed(const std::vector<c10::IValue>& results
   chip::Observables observed;
   observed.target = "cpu";
   for (std::size_t k = 0; k < read_.populations.size(); ++k) {
-    const at::Tensor spikes =
-        read_.populations[k].spikes == nullptr ? at::Tensor() : results[first + 3 * k].toTensor();
+    const at::Tensor spikes = read_.populations[k].spikes == nullptr ? at::Tensor() : results[first + 3 * k].toTensor();
     const at::Tensor membrane = results[first + 3 * k + 1].toTensor();
     observed.steps = membrane.size(0);
     observed.batch = membrane.size(1);
@@ -163,14 +162,16 @@ GraphRun GraphNetwork::run_backend(const std::vector<c10::IValue>& inputs, chip:
   GraphRun run;
   run.observables = deployment_.run(spikes, options);
   const std::vector<const torch::jit::Value*>& outputs = graph_.outputs();
-  run.outputs = single(graph_.evaluate(outputs, graph_.complete_inputs(inputs), injections(run.observables)),
-                       outputs.size());
+  run.outputs =
+      single(graph_.evaluate(outputs, graph_.complete_inputs(inputs), injections(run.observables)), outputs.size());
   return run;
 }
 
 chip::SpikeTensor spike_tensor(const std::string& name, at::Tensor& tensor) {
   GRADSPIKE_REQUIRE(tensor.dim() == 3, "input '", name, "' must have 3 dimensions [time, batch, neuron], got ",
                     tensor.dim());
+  GRADSPIKE_REQUIRE(tensor.layout() == at::kStrided && !tensor.is_meta() && !tensor.is_complex(), "input '", name,
+                    "' must be a dense tensor of real numbers, got ", tensor.toString());
   const bool bytes = tensor.scalar_type() == at::kByte || tensor.scalar_type() == at::kBool;
   tensor = tensor.to(at::kCPU, bytes ? at::kByte : at::kFloat).contiguous();
   chip::SpikeTensor result;

@@ -94,7 +94,11 @@ bool is_keyed(const Node* node) {
 }
 
 std::string key_of(const ModelGraph& graph, const Node* node) {
-  return constant(graph, node, is_graded_spikes(node) ? "projection" : "population").toStringRef();
+  const char* what = is_graded_spikes(node) ? "projection" : "population";
+  const std::string name = constant(graph, node, what).toStringRef();
+  GRADSPIKE_REQUIRE(name.find('/') == std::string::npos, ModelGraph::place(node), ": ", what, " '", name,
+                    "' must have a name without '/', which separates the network from it");
+  return name;
 }
 
 /// Tensors of the model that a value is computed from.
@@ -188,6 +192,8 @@ std::map<std::string, at::Tensor> float_weights(const ModelGraph& graph, const R
   std::map<std::string, at::Tensor> result;
   const std::vector<c10::IValue> values = graph.evaluate(read.weights);
   for (std::size_t k = 0; k < read.weights.size(); ++k) {
+    GRADSPIKE_REQUIRE(!values[k].toTensor().is_meta(), "projection '", read.network.projections[k].name,
+                      "': the weight is on the meta device and has no values");
     result[read.network.projections[k].name] = values[k].toTensor().detach().to(at::kCPU).contiguous();
   }
   return result;

@@ -16,6 +16,8 @@ using torch::jit::Block;
 using torch::jit::Node;
 using torch::jit::Value;
 
+constexpr const char* kUnused = " reaches no output of the model and is left out";
+
 struct Origin {
   enum class Kind { kInput, kSpikes, kMembrane, kProjection };
   Kind kind;
@@ -89,14 +91,16 @@ class Reader {
   std::vector<const Node*> keyed_nodes() {
     std::unordered_set<const Node*> needed;
     collect_needed(graph_.graph().block()->return_node(), needed);
+    for (const std::string& place : graph_.removed()) {
+      read_.warnings.push_back(place + kUnused);
+    }
     std::vector<const Node*> result;
     for (const Node* node : graph_.graph().nodes()) {
       if (is_keyed(node)) {
         if (needed.count(node) != 0) {
           result.push_back(node);
         } else {
-          read_.warnings.push_back(ModelGraph::place(node) + " (" + key_of(graph_, node) +
-                                   ") reaches no output of the model and is left out");
+          read_.warnings.push_back(ModelGraph::place(node) + " ('" + key_of(graph_, node) + "')" + kUnused);
         }
       }
       refuse_inner(node);
@@ -221,9 +225,12 @@ class Reader {
   // ---- populations -------------------------------------------------------------------------------------------------
 
   void add_population(const Node* node) {
+    std::string name = key_of(graph_, node);
+    GRADSPIKE_REQUIRE(resolver_.depends_on_keyed(node->input(0)), ModelGraph::place(node), ": population '", name,
+                      "' is driven by an input without a projection between them: neurons on the chip are driven by "
+                      "synapses");
     resolver_.read_by(node);
     const Signal input = resolver_.resolve(node->input(0), -1);
-    std::string name = key_of(graph_, node);
     std::set<std::int32_t> seen;
     const std::size_t index = read_.network.populations.size();
     for (std::size_t position = 0; position < input.terms.size(); ++position) {
