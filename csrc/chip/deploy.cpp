@@ -81,8 +81,9 @@ std::shared_ptr<Model> load(const std::string& path) {
         "reads network files (.json)");
     return loader(path);
   }
-  GRADSPIKE_REQUIRE(text.find_first_not_of(" \t\r\n") != std::string::npos && text[text.find_first_not_of(" \t\r\n")] == '{',
-                    "'", path, "' is neither a TorchScript archive nor a network file");
+  GRADSPIKE_REQUIRE(
+      text.find_first_not_of(" \t\r\n") != std::string::npos && text[text.find_first_not_of(" \t\r\n")] == '{', "'",
+      path, "' is neither a TorchScript archive nor a network file");
   chip::Network network;
   chip::Weights weights;
   try {

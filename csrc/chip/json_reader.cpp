@@ -39,7 +39,11 @@ Json parse_json(const std::string& text, const std::string& what) {
   try {
     return Json::parse(text, std::ref(check));
   } catch (const Json::exception& error) {
-    GRADSPIKE_FAIL(what, " is no JSON: ", error.what());
+    std::string message = error.what();  // quotes what it read, which may be anything
+    for (char& letter : message) {
+      letter = letter >= ' ' && letter <= '~' ? letter : '?';
+    }
+    GRADSPIKE_FAIL(what, " is no JSON: ", message);
   }
 }
 

@@ -18,7 +18,7 @@ class RowSummer {
   RowSummer(const GradedSpikesArgs<S, Q, T>& args, const PackedWeights<Q>& weights)
       : args_(args),
         weights_(weights),
-        index_(args.in_features),
+        index_(args.in_features + kFindSlack),
         count_(args.in_features),
         sums_(weights.padded),
         bytes_(PackedWeights<Q>::kHasDense ? weights.dense_in : 0) {}

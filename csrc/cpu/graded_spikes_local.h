@@ -4,28 +4,13 @@
 #include <limits>
 #include <type_traits>
 
-#if defined(__AVX512VNNI__)
-#include <immintrin.h>
-#endif
-
-#include "csrc/cpu/isa_local.h"
+#include "csrc/cpu/find_spikes.h"
 #include "csrc/kernels/graded_spikes.h"
 
 namespace gradspike::kernels::GRADSPIKE_CPU_ISA {
 
 constexpr std::int64_t kPostBlock = 64;     // outputs summed at once, in registers
 constexpr std::int64_t kDenseFraction = 4;  // rows with more than one spike in four inputs take the dense product
-
-/// Indices of the non-zero entries of a row; without a branch per entry.
-template <class S>
-inline std::int64_t find_spikes(const S* spikes, std::int64_t in_features, std::int32_t* index) {
-  std::int64_t found = 0;
-  for (std::int64_t k = 0; k < in_features; ++k) {
-    index[found] = static_cast<std::int32_t>(k);
-    found += spikes[k] != S{0} ? 1 : 0;
-  }
-  return found;
-}
 
 /// Weights as [pre][post], rows padded with zeros to a multiple of kPostBlock. For the dense product also as groups of
 /// four inputs per output, the operand order of a dot product of bytes. NaN weights become 0 and are listed.

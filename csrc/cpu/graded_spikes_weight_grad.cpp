@@ -2,7 +2,7 @@
 //
 // Rows are taken in blocks of a fixed size. Within a block the rows that spiked are listed per input; each list is
 // summed in registers over a block of outputs, in the order of the rows, and added to the total.
-#include "csrc/cpu/isa_local.h"
+#include "csrc/cpu/find_spikes.h"
 #include "csrc/kernels/graded_spikes.h"
 
 namespace gradspike::kernels::GRADSPIKE_CPU_ISA {
@@ -28,7 +28,8 @@ class GradientTile {
         post_begin_(post_begin),
         num_post_(post_end - post_begin),
         total_(num_pre_ * num_post_),
-        list_(num_pre_ * (kRowBlock + 1)),
+        list_(num_pre_ * kRowBlock),
+        index_(num_pre_ + kFindSlack),
         length_(num_pre_) {}
 
   void compute() {
@@ -50,10 +51,10 @@ class GradientTile {
       length_[k] = 0;
     }
     for (std::int64_t r = first; r < last; ++r) {
-      const S* spikes = args_.spikes + r * args_.in_features + pre_begin_;
-      for (std::int64_t k = 0; k < num_pre_; ++k) {
-        list_[k * (kRowBlock + 1) + length_[k]] = static_cast<std::int16_t>(r - first);
-        length_[k] += spikes[k] != S{0} ? 1 : 0;
+      const std::int64_t found = find_spikes(args_.spikes + r * args_.in_features + pre_begin_, num_pre_, index_.get());
+      for (std::int64_t i = 0; i < found; ++i) {
+        const std::int64_t k = index_[i];
+        list_[k * kRowBlock + length_[k]++] = static_cast<std::int16_t>(r - first);
       }
     }
   }
@@ -73,7 +74,7 @@ class GradientTile {
     for (; post < num_post_; ++post) {
       T sum{0};
       for (std::int64_t i = 0; i < length_[k]; ++i) {
-        const std::int64_t r = list_[k * (kRowBlock + 1) + i];
+        const std::int64_t r = list_[k * kRowBlock + i];
         sum = math::add(sum,
                         math::mul(static_cast<T>(spikes[r * args_.in_features]), grad[r * args_.out_features + post]));
       }
@@ -85,7 +86,7 @@ class GradientTile {
   void add_vectors(const T* grad, const S* spikes, std::int64_t k, T* total) {
     Vector<T> sums[kVectors] = {};
     for (std::int64_t i = 0; i < length_[k]; ++i) {
-      const std::int64_t r = list_[k * (kRowBlock + 1) + i];
+      const std::int64_t r = list_[k * kRowBlock + i];
       const T s = static_cast<T>(spikes[r * args_.in_features]);
       for (int v = 0; v < kVectors; ++v) {
         Vector<T> g;
@@ -119,7 +120,8 @@ class GradientTile {
   std::int64_t post_begin_;
   std::int64_t num_post_;
   Buffer<T> total_;            // [pre][post]
-  Buffer<std::int16_t> list_;  // [pre][kRowBlock + 1]: one slot more, written but never counted
+  Buffer<std::int16_t> list_;  // [pre][kRowBlock]
+  Buffer<std::int32_t> index_;
   Buffer<std::int32_t> length_;
 };
 
