@@ -1,12 +1,13 @@
 """Archives: TorchScript files that carry the description, the integers and the mapping of their network."""
 
+import io
 import json
 import os
 import tempfile
 import warnings
 import zipfile
 from pathlib import Path
-from typing import Any, Dict, Optional, Union
+from typing import Any, Dict, List, Optional, Tuple, Union
 
 import torch
 
@@ -64,6 +65,8 @@ def save(
     if path is None and network is None:
         raise ValueError("save: path or network must be given")
     stored = _reading.stored_options(model)
+    if isinstance(model, chip.Network):
+        raise TypeError("save: model must be the module or function itself, got a Network")
     if isinstance(model, torch.nn.Module):
         model = _reading.unwrapped(model)
         _reading.refuse_hooks(model)
@@ -71,8 +74,7 @@ def save(
     options = {**stored, **{key: value for key, value in (("projections", projections), ("card", card)) if value}}
     stem = Path(path if path is not None else network).stem  # type: ignore[arg-type]
     options["name"] = name or stored.get("name") or stem
-    handle = torch.classes.gradspike.Network.read(scripted, _reading.example_list(example), json.dumps(options))
-    result = chip.Network(handle)
+    result = chip.Network(_reading.read_handle(scripted, example, options))
     _write(scripted, result, path, network)
     return result
 
@@ -86,23 +88,24 @@ def _write(
     if network.check().fits:
         entries[_MAPPING] = network._handle.map()
     if path is not None:
+        content = io.BytesIO()  # a file would put its temporary name into the archive
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", category=DeprecationWarning, module=r"torch\.jit")
-            _replace(path, lambda temporary: torch.jit.save(scripted, temporary, _extra_files=entries))
+            torch.jit.save(scripted, content, _extra_files=entries)
+        _replace(path, content.getvalue())
     if network_path is not None:
-        text = network.network_file()
-        _replace(network_path, lambda temporary: Path(temporary).write_text(text, encoding="utf-8"))
+        _replace(network_path, network.network_file().encode())
 
 
-def _replace(path: PathLike, write: Any) -> None:
-    """Writes beside the file and renames, so that a failure leaves the old file."""
+def _replace(path: PathLike, content: bytes) -> None:
+    """Writes beside the file and renames, so that a failure leaves the old file and readers never see half of one."""
     target = Path(path)
     target.parent.mkdir(parents=True, exist_ok=True)
     handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.", suffix=target.suffix)
-    os.close(handle)
     try:
-        write(temporary)
-        os.chmod(temporary, 0o644)
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+        os.chmod(temporary, target.stat().st_mode & 0o777 if target.is_file() else 0o644)
         os.replace(temporary, target)
     except BaseException:
         Path(temporary).unlink(missing_ok=True)
@@ -128,29 +131,17 @@ def load(
         FileNotFoundError: there is no such file.
         ValueError: the file is damaged, is no TorchScript file, or holds no network; one sentence says which.
     """
-    file = Path(path)
-    if not file.is_file():
-        raise FileNotFoundError(f"load: there is no file '{file}'")
-    names = _entry_names(file)
-    entries: Dict[str, Any] = dict.fromkeys(names, "")
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", category=DeprecationWarning, module=r"torch\.jit")
-        try:
-            model: torch.jit.ScriptModule = torch.jit.load(str(file), map_location=map_location, _extra_files=entries)
-        except Exception as error:
-            raise ValueError(f"load: '{file}' is damaged or no TorchScript file: {_reading.sentence(error)}") from None
-    if _NETWORK not in entries:
-        return _read_plain(model, file, name, example)
-    _compare(model, file, entries)
-    return model
+    return _open(Path(path), name, example, map_location)[0]
 
 
 def open_network(path: PathLike) -> chip.Network:
     """Opens an archive or a network file as a `gradspike.chip.Network`."""
     if not Path(path).is_file():
         raise FileNotFoundError(f"there is no file '{path}'")
-    if zipfile.is_zipfile(path):
-        return chip.read(load(path))
+    with open(path, "rb") as file:
+        is_archive = file.read(2) == b"PK"  # as the C++ library tells them apart
+    if is_archive:
+        return _open(Path(path), None, None, "cpu")[1]
     return chip.load_network(Path(path))
 
 
@@ -160,7 +151,9 @@ def inspect(path: PathLike, *, json: bool = False) -> str:
     description = network.description
     integers = network.integers()
     if json:
-        summary = {name: {"nonzero": int((q != 0).sum()), "largest": int(q.abs().max())} for name, q in integers.items()}
+        summary = {
+            name: {"nonzero": int((q != 0).sum()), "largest": int(q.abs().max())} for name, q in integers.items()
+        }
         return _dumps({"network": description, "integers": summary})
     populations = description["populations"]
     lines = [f"network {network.name}"]
@@ -168,28 +161,51 @@ def inspect(path: PathLike, *, json: bool = False) -> str:
     lines += [f"  population  {p['name']}: {p['size']} {p['kind'].upper()}" for p in populations]
     for p in description["projections"]:
         q = integers[p["name"]]
+        where = f"{p['in_features']} -> {populations[p['target']]['name']} ({p['out_features']})"
+        zeros = f"{int((q == 0).sum())} of {q.numel()} weights are 0"
         lines.append(
-            f"  projection  {p['name']}: {p['in_features']} -> {populations[p['target']]['name']} ({p['out_features']}), "
-            f"{p['receptor']} {p['min_weight']}..{p['max_weight']}, {int((q == 0).sum())} of {q.numel()} weights are 0"
+            f"  projection  {p['name']}: {where}, {p['receptor']} {p['min_weight']}..{p['max_weight']}, {zeros}"
         )
     card = description["model_card"]
     lines += [f"  {key:<11} {value}" for key, value in card.items() if value]
     return "\n".join(lines)
 
 
-def _entry_names(file: Path) -> "list[str]":
-    """Names of the entries that gradspike wrote."""
+def _open(
+    file: Path, name: Optional[str], example: chip.Example, map_location: Any
+) -> Tuple[torch.jit.ScriptModule, chip.Network]:
+    if not file.is_file():
+        raise FileNotFoundError(f"load: there is no file '{file}'")
+    entries: Dict[str, Any] = dict.fromkeys(_entry_names(file), "")
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", category=DeprecationWarning, module=r"torch\.jit")
+        try:
+            model: torch.jit.ScriptModule = torch.jit.load(str(file), map_location=map_location, _extra_files=entries)
+        except Exception as error:
+            raise ValueError(f"load: '{file}' is damaged or no TorchScript file: {_reading.sentence(error)}") from None
+    if _NETWORK in entries:
+        return model, _stored_network(model, file, entries)
+    return model, _read_plain(model, file, name, example)
+
+
+def _entry_names(file: Path) -> List[str]:
+    """Names of the entries that gradspike wrote. Compares the check sums of all entries, which PyTorch does not."""
     try:
         with zipfile.ZipFile(file) as archive:
             members = archive.namelist()
-    except zipfile.BadZipFile:
-        raise ValueError(f"load: '{file}' is damaged or no TorchScript file: it is no zip archive") from None
+            damaged = archive.testzip()
+    except zipfile.BadZipFile as error:
+        raise ValueError(f"load: '{file}' is damaged or no TorchScript file: {_reading.sentence(error)}") from None
+    except Exception as error:  # headers that make no sense: unknown compression, encryption, offsets, text
+        raise ValueError(f"load: '{file}' is damaged: {_reading.sentence(error) or type(error).__name__}") from None
+    if damaged is not None:
+        raise ValueError(f"load: '{file}' is damaged: entry {damaged!r} does not match its check sum")
+    if not any(member.endswith("/constants.pkl") for member in members):
+        raise ValueError(f"load: '{file}' is a zip archive, but no TorchScript file")
     return [member.split("/extra/", 1)[1] for member in members if "/extra/gradspike/" in member]
 
 
-def _read_plain(
-    model: torch.jit.ScriptModule, file: Path, name: Optional[str], example: chip.Example
-) -> torch.jit.ScriptModule:
+def _read_plain(model: torch.jit.ScriptModule, file: Path, name: Optional[str], example: chip.Example) -> chip.Network:
     try:
         network = chip.read(model, example, name or file.stem)
     except RuntimeError as error:
@@ -197,47 +213,31 @@ def _read_plain(
             f"load: '{file}' was saved without a network description, and reading it again failed: "
             f"{_reading.sentence(error)}"
         ) from None
-    _reading.remember(model, {"name": network.name})
-    return model
+    _remember(model, network)
+    return network
 
 
-def _compare(model: torch.jit.ScriptModule, file: Path, entries: Dict[str, bytes]) -> None:
-    """Reads the graph again and compares it with what the archive says."""
-    try:
-        stored = json.loads(entries[_NETWORK])
-        options = _options_of(stored)
-        scripted = _reading.scripted(model)
-        handle = torch.classes.gradspike.Network.read(scripted, [], json.dumps(options))
-        network = chip.Network(handle)
-        if handle.description() != bytes(entries[_NETWORK]).decode():
-            raise RuntimeError("gradspike/network.json does not describe the model that stands beside it")
-        if _MAPPING in entries:
-            handle.set_mapping(bytes(entries[_MAPPING]).decode())
-        records = network.records()
-        missing = [projection for projection in records if _INTEGERS.format(projection) not in entries]
-        if missing:
-            raise RuntimeError(f"the integers of projection '{missing[0]}' are missing")
-    except (RuntimeError, ValueError, KeyError, TypeError) as error:
-        raise ValueError(f"load: '{file}' is damaged: {_reading.sentence(error)}") from None
-    for projection, record in records.items():
-        if bytes(entries[_INTEGERS.format(projection)]) != record:
-            warnings.warn(
-                f"'{file}': the stored integers of projection '{projection}' are not those of its parameters, which "
-                "changed since the file was written; the parameters count",
-                stacklevel=3,
-            )
-    _reading.remember(model, options)
-
-
-def _options_of(stored: Dict[str, Any]) -> Dict[str, Any]:
-    """What reading the graph again needs to know: name, wishes, card, sizes of the inputs."""
-    wishes = {}
-    for projection in stored["projections"]:
-        wish = {key: projection.get(key) for key in ("chip_coordinate", "execution_instance", "plasticity_rule")}
-        wishes[projection["name"]] = {key: value for key, value in wish.items() if value}
-    return {
-        "name": stored["name"],
-        "projections": {key: value for key, value in wishes.items() if value},
-        "card": stored["model_card"],
-        "input_sizes": [entry["size"] for entry in stored["inputs"]],
+def _stored_network(model: torch.jit.ScriptModule, file: Path, entries: Dict[str, Any]) -> chip.Network:
+    """Reads the graph again and compares it with what the archive says; a difference in the integers is a warning."""
+    prefix, suffix = _INTEGERS.split("{}")
+    records = {
+        entry[len(prefix) : -len(suffix)]: torch.frombuffer(bytearray(content), dtype=torch.uint8)
+        for entry, content in entries.items()
+        if entry.startswith(prefix) and content
     }
+    try:
+        description = bytes(entries[_NETWORK]).decode()
+        mapping = bytes(entries.get(_MAPPING) or b"").decode()
+        handle = _reading.call(torch.classes.gradspike.Network.open, model, description, mapping, records)
+    except (RuntimeError, UnicodeDecodeError) as error:
+        raise ValueError(f"load: '{file}' is damaged: {_reading.sentence(error)}") from None
+    network = chip.Network(handle)
+    for warning in network.warnings:
+        warnings.warn(f"'{file}': {warning}", stacklevel=4)
+    _remember(model, network)
+    return network
+
+
+def _remember(model: torch.jit.ScriptModule, network: chip.Network) -> None:
+    options: Dict[str, Any] = json.loads(network._handle.options())
+    _reading.remember(model, options)

@@ -2,13 +2,17 @@
 
 import copy
 import inspect
+import io
+import json
 import warnings
 import weakref
 from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple, Union
 
 import torch
 from torch import Tensor
+from torch.nn.utils.parametrize import is_parametrized
 from torch.overrides import TorchFunctionMode
+from torch.utils._pytree import tree_leaves
 
 from gradspike.nn import LI, LIF, Synapse
 
@@ -25,20 +29,59 @@ def remember(module: torch.nn.Module, options: Dict[str, Any]) -> None:
 
 def stored_options(model: Any) -> Dict[str, Any]:
     """What an archive said about a model; empty for any other."""
-    return dict(_stored.get(model, {})) if isinstance(model, torch.nn.Module) else {}
+    return dict(_stored.get(unwrapped(model), {})) if isinstance(model, torch.nn.Module) else {}
 
 
 def sentence(error: BaseException) -> str:
-    """The first line of a C++ error, without the traces that PyTorch appends."""
-    return str(error).split("\n", 1)[0]
+    """The first line of an error, without the traces that PyTorch appends."""
+    return str(error).strip().split("\n", 1)[0]
+
+
+# What PyTorch appends to the message of a call that it refuses.
+_NOISE = ("\nDeclaration:", "\nPosition:", "\nException raised from", "\nC++ CapturedTraceback")
+
+
+def call(method: Callable[..., Any], *args: Any) -> Any:
+    """Calls into the library; an error keeps its sentences and loses what PyTorch appends to them."""
+    try:
+        return method(*args)
+    except RuntimeError as error:
+        text = str(error)
+        for mark in _NOISE:
+            text = text.split(mark, 1)[0]
+        raise RuntimeError(text.strip()) from None
+
+
+def require_type(value: Any, kind: type, argument: str) -> None:
+    """The library's own message would name a position and not the argument."""
+    if not isinstance(value, kind):
+        raise TypeError(f"{argument} must be of type {kind.__name__}, got {type(value).__name__}")
+
+
+def tensor_list(tensors: Sequence[Any], what: str) -> List[Tensor]:
+    """Detached tensors; anything else is refused by its place."""
+    for place, tensor in enumerate(tensors):
+        if not isinstance(tensor, Tensor):
+            raise TypeError(f"{what} {place} must be a tensor, got {type(tensor).__name__}")
+    return [tensor.detach() for tensor in tensors]
 
 
 def example_list(example: Example) -> List[Tensor]:
     """The example inputs as a list of detached tensors."""
     if example is None:
         return []
-    tensors = [example] if isinstance(example, Tensor) else list(example)
-    return [tensor.detach() for tensor in tensors]
+    if not isinstance(example, (Tensor, list, tuple)):
+        raise TypeError(f"example must be a tensor or a tuple of tensors, got {type(example).__name__}")
+    return tensor_list([example] if isinstance(example, Tensor) else example, "example input")
+
+
+def read_handle(module: torch.jit.ScriptModule, example: Example, options: Dict[str, Any]) -> Any:
+    """The handle of a scripted module that was read."""
+    try:
+        text = json.dumps(options, allow_nan=False)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"projections and card must hold text and finite numbers: {error}") from None
+    return call(torch.classes.gradspike.Network.read, module, example_list(example), text)
 
 
 def unwrapped(model: torch.nn.Module) -> torch.nn.Module:
@@ -63,25 +106,40 @@ def refuse_hooks(model: torch.nn.Module) -> None:
 
 
 def scripted(model: Any, example: Example = None, *, share_parameters: bool = True) -> torch.jit.ScriptModule:
-    """A scripted evaluation copy; its parameters are those of the model where `share_parameters` says so, else CPU copies."""
+    """A scripted evaluation copy.
+
+    Its parameters are those of the model where `share_parameters` says so, else copies on the CPU.
+    """
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", category=DeprecationWarning, module=r"torch\.jit")
         warnings.filterwarnings("ignore", category=torch.jit.TracerWarning)
+        model = unwrapped(model) if isinstance(model, torch.nn.Module) else model
         if isinstance(model, torch.jit.ScriptModule):  # the reader makes its own evaluation copy
-            return model if share_parameters else copy.deepcopy(model).cpu().eval()
+            return model if share_parameters else _cpu_copy(model).eval()
         if isinstance(model, torch.nn.Module):
-            return _script_or_trace(_named_copy(unwrapped(model), share_parameters), example)
+            return _script_or_trace(_named_copy(model, share_parameters), example)
         if callable(model):
             return _traced_function(model, example, share_parameters)
     raise TypeError(f"a model must be a torch.nn.Module or a function, got {type(model).__name__}")
 
 
+def _cpu_copy(module: torch.jit.ScriptModule) -> torch.jit.ScriptModule:
+    """A copy whose parameters can be trained: those of a deep copy would be results of a computation."""
+    content = io.BytesIO()
+    torch.jit.save(module, content)
+    content.seek(0)
+    result: torch.jit.ScriptModule = torch.jit.load(content, map_location="cpu")
+    return result
+
+
 def _named_copy(model: torch.nn.Module, share_parameters: bool) -> torch.nn.Module:
     """A copy in evaluation mode whose unnamed layers carry their path as key."""
     memo: Dict[int, Any] = {}
+    for module in model.modules():  # results of a run that a module keeps, such as spikes for a regulariser
+        kept = [leaf for leaf in tree_leaves(list(module.__dict__.values())) if isinstance(leaf, Tensor)]
+        memo.update({id(tensor): tensor.detach() for tensor in kept if not tensor.is_leaf})
     if share_parameters:
-        tensors = [*model.parameters(), *model.buffers()]
-        memo = {id(tensor): tensor for tensor in tensors}
+        memo.update({id(tensor): tensor for tensor in [*model.parameters(), *model.buffers()]})
     result = copy.deepcopy(model, memo).eval()
     if not share_parameters:
         result = result.cpu()
@@ -96,6 +154,8 @@ def _named_copy(model: torch.nn.Module, share_parameters: bool) -> torch.nn.Modu
 
 def _script_or_trace(model: torch.nn.Module, example: Example) -> torch.jit.ScriptModule:
     try:
+        if any(is_parametrized(module) for module in model.modules()):  # scripted, they raise when they run
+            raise RuntimeError("it has parametrizations, which can only be traced")
         result: torch.jit.ScriptModule = torch.jit.script(model)
         return result
     except Exception as error:
@@ -103,7 +163,7 @@ def _script_or_trace(model: torch.nn.Module, example: Example) -> torch.jit.Scri
             raise RuntimeError(
                 f"{type(model).__name__} cannot be scripted, and without an example input it cannot be traced: give "
                 f"example=... ({sentence(error) or type(error).__name__})"
-            ) from error
+            ) from None
     with torch.no_grad():
         traced: torch.jit.ScriptModule = torch.jit.trace(model, tuple(example_list(example)), check_trace=False)
     return traced
@@ -119,7 +179,7 @@ class _LeafCollector(TorchFunctionMode):
     def __torch_function__(
         self, func: Callable[..., Any], types: Any, args: Tuple[Any, ...] = (), kwargs: Optional[Dict[str, Any]] = None
     ) -> Any:
-        for argument in (*args, *(kwargs or {}).values()):
+        for argument in tree_leaves((args, kwargs)):  # also in lists, as torch.cat takes them
             if isinstance(argument, Tensor) and argument.requires_grad:
                 if not argument.is_leaf:
                     raise RuntimeError(
@@ -167,4 +227,4 @@ def _traced_function(function: Callable[..., Any], example: Example, share_param
     leaves = {names.get(key, f"parameter{k}"): leaf for k, (key, leaf) in enumerate(collector.leaves.items())}
     with torch.no_grad():
         traced: torch.jit.ScriptModule = torch.jit.trace(_Function(function, leaves), tuple(inputs), check_trace=False)
-    return traced if share_parameters else copy.deepcopy(traced).cpu()
+    return traced if share_parameters else _cpu_copy(traced)

@@ -61,7 +61,7 @@ class Report:
 
     @property
     def verdict(self) -> str:
-        """"fits", "fits with losses" or "does not fit"."""
+        """One of "fits", "fits with losses" and "does not fit"."""
         return str(self.data["verdict"]).replace("_", " ")
 
     @property
@@ -158,36 +158,41 @@ class Network:
 
     def weights(self) -> Dict[str, Tensor]:
         """Present model weights by projection, float, `[out_features, in_features]`."""
-        return dict(self._handle.float_weights())
+        return dict(_reading.call(self._handle.float_weights))
 
     def integers(self) -> Dict[str, Tensor]:
         """Present hardware weights by projection, int16 [LSB]. Raises where a weight is NaN."""
-        return dict(self._handle.integers())
+        return dict(_reading.call(self._handle.integers))
 
     def records(self) -> Dict[str, bytes]:
         """The integers as they are stored: one binary record with its hash per projection."""
-        return {name: bytes(record.tolist()) for name, record in self._handle.records().items()}
+        return {name: bytes(record.tolist()) for name, record in _reading.call(self._handle.records).items()}
 
     def network_file(self) -> str:
         """The chip part alone, as JSON: description and integers."""
-        return str(self._handle.network_file())
+        return str(_reading.call(self._handle.network_file))
 
     def check(self, target: str = _DEFAULT_TARGET) -> Report:
         """Report for one chip; see `gradspike.chip.check`."""
-        return Report(self._handle.report_text(target), json.loads(self._handle.report(target)))
+        text = _reading.call(self._handle.report_text, target)
+        return Report(text, json.loads(_reading.call(self._handle.report, target)))
 
     def map(self) -> Mapping:
         """Placement and routing; made once, independent of the weights. Raises with every misfit where none exists."""
-        return Mapping(self._handle.map_text(), json.loads(self._handle.map()))
+        text = _reading.call(self._handle.map_text)
+        return Mapping(text, json.loads(_reading.call(self._handle.map)))
 
     def deploy(self, target: Optional[str] = None, preset: str = "ideal", seed: int = 0) -> "Deployed":
         """See `gradspike.chip.deploy`."""
-        self._handle.compile(target or "", preset, seed)
+        _reading.require_type(target or "", str, "deploy: target")
+        _reading.require_type(preset, str, "deploy: preset")
+        _reading.require_type(seed, int, "deploy: seed")
+        _reading.call(self._handle.compile, target or "", preset, seed)
         return Deployed(self)
 
     def run_model(self, *inputs: Tensor) -> Result:
         """Runs the operators of the model on the CPU and records every trace of every population."""
-        outputs, seen = self._handle.run_model([tensor.detach() for tensor in inputs])
+        outputs, seen = _reading.call(self._handle.run_model, _reading.tensor_list(inputs, "input"))
         return _result(outputs, seen, "cpu", None)
 
     def __repr__(self) -> str:
@@ -207,7 +212,7 @@ class Deployed:
     @property
     def changed(self) -> bool:
         """Whether the weights differ from those that the backend holds: deploy again to upload them."""
-        return bool(self.network._handle.changed())
+        return bool(_reading.call(self.network._handle.changed))
 
     def __call__(self, *inputs: Tensor, membrane: Sequence[str] = ()) -> Result:
         """Runs the inputs of the model.
@@ -220,7 +225,8 @@ class Deployed:
             RuntimeError: a spike is no whole number in 0..127 (names step, batch entry, neuron and value), or the
                 network was read again since.
         """
-        outputs, seen = self.network._handle.run([tensor.detach() for tensor in inputs], list(membrane))
+        tensors = _reading.tensor_list(inputs, "input")
+        outputs, seen = _reading.call(self.network._handle.run, tensors, list(membrane))
         return _result(outputs, seen, self.target, self.report)
 
     def __repr__(self) -> str:
@@ -275,6 +281,8 @@ def read(
             and its source line.
     """
     if isinstance(model, Network):
+        if network is not None or projections is not None or card is not None:
+            raise ValueError("read: a Network keeps its name, projections and card: give the model to change them")
         return model
     scripted = _reading.scripted(model, example)
     stored = _reading.stored_options(model)
@@ -285,8 +293,7 @@ def read(
         options["projections"] = projections
     if card is not None:
         options["card"] = card
-    handle = torch.classes.gradspike.Network.read(scripted, _reading.example_list(example), json.dumps(options))
-    return Network(handle)
+    return Network(_reading.read_handle(scripted, example, options))
 
 
 def check(model: Model, example: Example = None, *, chips: int = 1, target: str = _DEFAULT_TARGET) -> Report:
@@ -344,12 +351,14 @@ def load_network(path: Union[str, Path]) -> Network:
 
 def projection(key: str) -> Any:
     """Registered projection `<network>/<name>`; raises with the nearest keys where there is none."""
-    return torch.classes.gradspike.Projection(key)
+    _reading.require_type(key, str, "projection: key")
+    return _reading.call(torch.classes.gradspike.Projection, key)
 
 
 def population(key: str) -> Any:
     """Registered population `<network>/<name>`; raises with the nearest keys where there is none."""
-    return torch.classes.gradspike.Population(key)
+    _reading.require_type(key, str, "population: key")
+    return _reading.call(torch.classes.gradspike.Population, key)
 
 
 def registered() -> Dict[str, Any]:

@@ -569,7 +569,9 @@ def _parameter(value: Union[float, Tensor], argument: str) -> Tensor:
 
 def _number(value: float) -> Tensor:
     """A 0-dim float64 tensor on the CPU, whatever the default device is: there it counts as a number."""
-    if not torch.jit.is_scripting() and torch.jit.is_tracing():  # a tracer warns of constants made by torch.tensor
+    if torch.jit.is_scripting():  # there torch.tensor rounds to the default dtype before it widens
+        return torch.full([], value, dtype=torch.float64, device="cpu")
+    if torch.jit.is_tracing():  # a tracer warns of constants made by torch.tensor
         return torch.full((), value, dtype=torch.float64, device="cpu")
     return torch.tensor(value, dtype=torch.float64, device="cpu")
 

@@ -19,6 +19,7 @@ COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#00
 """Okabe and Ito, Color Universal Design, 2008; yellow last, since it is faint on white."""
 
 GREY = "#7F7F7F"
+PALE_GREY = "#F2F2F2"
 CIRCUITS_PER_ROW = 256
 CIRCUIT_ROWS = 2
 SYNAPSE_ROWS = 256
@@ -88,18 +89,19 @@ def membrane_traces(
     if threshold is not None:
         ax.axhline(threshold, color=GREY, linestyle="--", label="threshold")
     if decision and shown:
-        _mark_decision(ax, values, shown, dt)
+        _mark_decision(ax, values, shown, dt, labels)
     _legend_outside(ax)
     return _finish(ax, "time [µs]", "membrane [model units]", title)
 
 
-def _mark_decision(ax: Any, values: Tensor, shown: List[int], dt: float) -> None:
+def _mark_decision(ax: Any, values: Tensor, shown: List[int], dt: float, labels: Optional[Sequence[str]]) -> None:
     index = int(values[:, shown].argmax())
     step, position = divmod(index, len(shown))
     peak = float(values[step, shown[position]])
+    winner = labels[position] if labels is not None else f"neuron {shown[position]}"
     ax.plot(
         [step * dt * 1e6], [peak], marker="o", markersize=9, fillstyle="none", color=_color(position), linestyle="none",
-        label=f"decision: neuron {shown[position]}",
+        label=f"decision: {winner}",
     )  # fmt: skip
 
 
@@ -199,6 +201,7 @@ def chip_map(mapping: Mapping[str, Any], ax: Optional[Any] = None, *, title: Opt
         ValueError: a circuit, hemisphere, row or mode does not exist.
     """
     ax = _axes(ax, size=(9.0, 8.0), dpi=200)  # fine enough to tell neighbouring rows apart
+    _draw_arrays(ax)
     for row in mapping.get("rows", ()):
         _draw_row(ax, row)
     labels = _draw_circuits(ax, mapping.get("populations", ()))
@@ -216,6 +219,17 @@ def chip_map(mapping: Mapping[str, Any], ax: Optional[Any] = None, *, title: Opt
 
 _BAND = 18  # height of a band of neuron circuits, in synapse rows
 _GAP = 6
+
+
+def _draw_arrays(ax: Any) -> None:
+    """All synapses as pale fields, so that the share in use can be seen."""
+    from matplotlib.patches import Rectangle
+
+    inner = _BAND + _GAP
+    for y in (inner, -inner - SYNAPSE_ROWS):
+        ax.add_patch(
+            Rectangle((0, y), CIRCUITS_PER_ROW, SYNAPSE_ROWS, facecolor=PALE_GREY, edgecolor=GREY, linewidth=0.8)
+        )
 
 
 def _draw_circuits(ax: Any, populations: Sequence[Mapping[str, Any]]) -> List[Tuple[str, str]]:

@@ -116,3 +116,13 @@ def test_two_calls_with_different_names_stay_two():
     for _ in range(3):
         assert torch.equal(scripted(x), run(x))
     assert str(torch.jit.last_executed_optimized_graph()).count("gradspike::lif(") == 2
+
+
+@pytest.mark.parametrize("tau", [6e-6, 5.7e-6, 9.7e-6, 1.0 / 3.0])
+def test_scripted_numbers_keep_their_bits(tau):
+    """In TorchScript torch.tensor rounds a number to float32 before it widens, which would shift coefficients."""
+    neurons = nn.LIF(3, leak=0.1, tau_mem=tau, tau_syn=1.1 * tau, membrane_capacitance=0.7 * tau, dt=tau / 7.0)
+    readout = nn.LI(3, leak=0.1, tau_mem=tau, tau_syn=1.1 * tau, membrane_capacitance=0.7 * tau, dt=tau / 7.0)
+    input = torch.randn(50, 2, 3)
+    assert torch.equal(torch.jit.script(neurons).traces(input).membrane, neurons.traces(input).membrane)
+    assert torch.equal(torch.jit.script(readout)(input), readout(input))

@@ -6,12 +6,15 @@ archive, network file, report and figures. Run it with `python -m gradspike.exam
 
 import argparse
 import contextlib
+import os
+import shutil
 import sys
 from pathlib import Path
 from typing import Dict, Iterator, List, Optional, Sequence
 
 import torch
 
+import gradspike
 from gradspike.examples import yinyang_figures as figures
 from gradspike.examples import yinyang_report as report
 from gradspike.examples import yinyang_training as training
@@ -113,15 +116,25 @@ def _draw(
 
 def _closing_text(folder: Path, drawn: List[str]) -> str:
     files = ["yinyang.pt", "net.json", "report.json", "yinyang_in.csv", "yinyang_hidden.csv", *drawn]
+    inspect = "gradspike inspect" if shutil.which("gradspike") else f"{Path(sys.executable).name} -m gradspike inspect"
+    program = _program()
     return "\n".join(
         [
             f"written to {folder}/: {', '.join(files)}",
             "try next:",
-            f"  gradspike inspect {folder}/yinyang.pt",
-            f"  gradspike-run {folder}/yinyang.pt --spikes {folder}/yinyang_in.csv --target cpu",
-            f"  gradspike-run {folder}/net.json --spikes {folder}/yinyang_in.csv --target emulator",
+            f"  {inspect} {folder}/yinyang.pt",
+            f"  {program} {folder}/yinyang.pt --spikes {folder}/yinyang_in.csv --target cpu",
+            f"  {program} {folder}/net.json --spikes {folder}/yinyang_in.csv --target emulator",
         ]
     )
+
+
+def _program() -> str:
+    """The C++ program: found by name, or beside the libraries of a build."""
+    if shutil.which("gradspike-run"):
+        return "gradspike-run"
+    built = Path(gradspike.version_info().library_directory).parent / "bin" / "gradspike-run"
+    return os.path.relpath(built) if built.is_file() else "gradspike-run"
 
 
 @contextlib.contextmanager

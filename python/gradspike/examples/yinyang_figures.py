@@ -77,28 +77,36 @@ def _figure(size: Tuple[float, float]) -> Any:
 
 def _draw_learning(figure: Any, histories: Dict[str, Dict[str, List[float]]]) -> None:
     upper, lower = figure.subplots(2, 1, sharex=True)
+    epochs = max(len(history["loss"]) for history in histories.values())
     accuracies = {name: history["test accuracy"] for name, history in histories.items()}
     losses = {name: history["loss"] for name, history in histories.items()}
     plot.learning_curve(accuracies, upper, ylabel="test accuracy", title="Yin-Yang 5-120-3: learning curve")
     plot.learning_curve(losses, lower, ylabel="training loss")
-    lower.set_yscale("log")
+    lower.set_xlim(0.5, epochs + 0.5)
+    lower.set_ylim(bottom=0.0)
     upper.set_xlabel("")
+    lower.get_legend().remove()
+    for line in [*upper.lines, *lower.lines]:
+        line.set_markersize(3.0)
 
 
 def _draw_rasters(figure: Any, inputs: torch.Tensor, hidden: torch.Tensor) -> None:
     upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=(1, 3))
     plot.spike_raster(inputs, upper, title="input spikes of one test sample")
-    upper.set_yticks(range(5), ["x", "y", "1 − x", "1 − y", "bias"])
+    upper.set_yticks(range(5), ["x", "y", "1 - x", "1 - y", "bias"])
     upper.set_ylabel("channel")
     upper.set_xlabel("")
     active = int((hidden.sum(0) > 0).sum())
-    title = f"hidden spikes: {int(hidden.sum())} of {active} of {hidden.shape[-1]} neurons"
-    plot.spike_raster(hidden, lower, title=title)
+    plot.spike_raster(
+        hidden, lower, title=f"{int(hidden.sum())} spikes of {active} of the {hidden.shape[-1]} hidden neurons"
+    )
+    lower.set_ylabel("hidden neuron")
 
 
 def _draw_readout(figure: Any, membrane: torch.Tensor, label: torch.Tensor) -> None:
     axes = figure.subplots()
-    title = f"readout of one test sample of class {CLASS_NAMES[int(label)]}"
+    decision = CLASS_NAMES[int(membrane.amax((0, 1)).argmax())]
+    title = f"readout of one test sample: class {CLASS_NAMES[int(label)]}, decision {decision}"
     plot.membrane_traces(membrane, axes, decision=True, labels=CLASS_NAMES, title=title)
 
 

@@ -9,10 +9,20 @@ from typing import Any, Dict, List, Tuple
 import torch
 from torch import Tensor
 
-from gradspike import _archive, chip, version_info
+import gradspike
+from gradspike import chip
 from gradspike.examples import yinyang_training as training
 
-__all__ = ["Comparison", "LayerComparison", "Outcome", "compare", "save_network", "table", "write_report", "write_spikes"]
+__all__ = [
+    "Comparison",
+    "LayerComparison",
+    "Outcome",
+    "compare",
+    "save_network",
+    "table",
+    "write_report",
+    "write_spikes",
+]
 
 CARD = {
     "steps": training.NUM_STEPS,
@@ -103,31 +113,38 @@ class Outcome:
 
 def save_network(network: training.YinYangNetwork, folder: Path, example: Tensor) -> chip.Network:
     """Writes yinyang.pt and net.json."""
-    return _archive.save(
+    return gradspike.save(
         network, folder / "yinyang.pt", network=folder / "net.json", name="yinyang", example=example, card=CARD
     )
 
 
 def compare(network: training.YinYangNetwork, archive: Path, data: training.Data) -> Comparison:
-    """Runs the test set through the training operators and, from the saved file, on the ideal emulator."""
-    trained = chip.read(network, network="yinyang").run_model(data.test_spikes)
-    # Read second: the name then belongs to the network of the file.
-    deployed = chip.deploy(_archive.load(archive), target="emulator", preset="ideal")
+    """Runs the test set through the modules that were trained and, from the saved file, on the ideal emulator."""
+    spikes, membranes = training_forward(network, data.test_spikes)
+    deployed = chip.deploy(gradspike.load(archive), target="emulator", preset="ideal")
     emulated = deployed(data.test_spikes, membrane=["*"])
-    layers = [_compare_layer(name, trained, emulated) for name in trained.membrane]
+    layers = [_compare_layer(name, spikes, membranes, emulated) for name in membranes]
     scores = training.accuracy(emulated.outputs, data.test_classes)
     return Comparison(emulated.target, layers, scores, sum(emulated.lost.values()))
 
 
-def _compare_layer(name: str, trained: chip.Result, emulated: chip.Result) -> LayerComparison:
-    membrane = trained.membrane[name]
-    spikes = trained.spikes.get(name)
+def training_forward(network: training.YinYangNetwork, inputs: Tensor) -> Tuple[Dict[str, Tensor], Dict[str, Tensor]]:
+    """Spikes and membranes by population, from the modules themselves and with a graph, as in training."""
+    hidden = network.hidden.traces(network.hidden_synapse(inputs))
+    readout = network.readout(network.readout_synapse(hidden.spikes))
+    return {"hidden": hidden.spikes.detach()}, {"hidden": hidden.membrane.detach(), "readout": readout.detach()}
+
+
+def _compare_layer(
+    name: str, spikes: Dict[str, Tensor], membranes: Dict[str, Tensor], emulated: chip.Result
+) -> LayerComparison:
+    fired = spikes.get(name)
     return LayerComparison(
         name=name,
-        values=membrane.numel(),
-        spikes=-1 if spikes is None else int(spikes.sum()),
-        spikes_differ=0 if spikes is None else _count_different(spikes, emulated.spikes[name]),
-        membranes_differ=_count_different(membrane, emulated.membrane[name]),
+        values=membranes[name].numel(),
+        spikes=-1 if fired is None else int(fired.sum()),
+        spikes_differ=0 if fired is None else _count_different(fired, emulated.spikes[name]),
+        membranes_differ=_count_different(membranes[name], emulated.membrane[name]),
     )
 
 
@@ -210,7 +227,7 @@ def write_report(
     path: Path, outcome: Outcome, settings: training.Settings, histories: Dict[str, Dict[str, List[float]]]
 ) -> None:
     """Writes everything that the table shows, settings, histories and versions as JSON."""
-    version = version_info()
+    version = gradspike.version_info()
     data = {
         "format": "gradspike.example.yinyang",
         "version": 1,
@@ -229,6 +246,7 @@ def write_report(
 
 
 def write_spikes(path: Path, spikes: Tensor) -> None:
-    """Writes spikes `[time, batch, neuron]` as CSV lines `step,batch,neuron`, in the order of gradspike-run."""
-    lines = ["step,batch,neuron", *(",".join(map(str, index)) for index in spikes.nonzero().tolist())]
+    """Writes spikes `[time, batch, neuron]` as CSV lines `step,batch,neuron`, by batch entry, as gradspike-run does."""
+    by_batch = spikes.transpose(0, 1).nonzero().tolist()
+    lines = ["step,batch,neuron", *(f"{step},{batch},{neuron}" for batch, step, neuron in by_batch)]
     path.write_text("\n".join(lines) + "\n", encoding="utf-8")

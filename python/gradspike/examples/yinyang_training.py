@@ -32,7 +32,9 @@ READOUT_SCALE = 32.0
 HIDDEN_INIT = (0.8, 0.5)
 """Mean and standard deviation: the mean lets two or three coincident inputs reach the threshold of 1."""
 
-READOUT_INIT = (0.0, 0.1)
+READOUT_INIT = (0.1, 0.1)
+"""A membrane that never rises above its start gives the maximum 0 and no gradient: with mean 0 a readout neuron can
+fall silent in the first epochs and its class is lost; the positive mean keeps all three above the start."""
 
 SCORE_GAIN = 10.0
 """Scores are the largest membrane times this, so that cross entropy saturates at membranes of order 1."""
@@ -118,9 +120,10 @@ def load_data(train_size: int = 5000, test_size: int = 1000) -> Data:
 
 
 def _encode(dataset: YinYangDataset) -> Tuple[Tensor, Tensor]:
-    coordinates = torch.stack([torch.from_numpy(point) for point, _ in dataset])
+    points, labels = zip(*(dataset[index] for index in range(len(dataset))))
+    coordinates = torch.stack([torch.from_numpy(point) for point in points])
     encoder = CoordinatesToSpikes(NUM_STEPS, T_EARLY, T_LATE, DT, T_BIAS)
-    return encoder(coordinates), torch.tensor([label for _, label in dataset])
+    return encoder(coordinates), torch.tensor(labels)
 
 
 def accuracy(scores: Tensor, classes: Tensor) -> float:
@@ -140,7 +143,7 @@ def training_step(
     scores = recorder(spikes)
     loss = loss_of(scores, classes)
     optimizer.zero_grad()
-    loss.backward()  # type: ignore[no-untyped-call]
+    loss.backward()
     optimizer.step()
     rate = recorder.spikes["hidden"].detach().mean()
     return float(loss.detach()), accuracy(scores.detach(), classes), float(rate)

@@ -1,0 +1,345 @@
+"""The C++ program gradspike-run: the spikes of Python without Python, listings, and one line for every mistake."""
+
+import csv
+import json
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+import gradspike
+from gradspike import _library, chip
+from gradspike.nn import LI, LIF, Synapse
+
+
+@pytest.fixture(scope="module")
+def program() -> Path:
+    """Beside the libraries: lib/ and bin/ of a build or of an installation."""
+    path = _library.find_directory().parent / "bin" / "gradspike-run"
+    if not path.is_file():
+        pytest.skip(f"there is no program {path}")
+    return path
+
+
+def run(program: Path, *arguments, environment=None) -> subprocess.CompletedProcess:
+    command = [str(program), *(str(argument) for argument in arguments)]
+    variables = {key: value for key, value in os.environ.items() if key not in ("PYTHONPATH", "GRADSPIKE_BACKEND")}
+    return subprocess.run(
+        command, capture_output=True, text=True, timeout=120, env={**variables, **(environment or {})}, check=False
+    )
+
+
+def write_csv(path: Path, spikes: Tensor, counts: bool = True) -> None:
+    with open(path, "w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["step", "batch", "neuron"] + (["count"] if counts else []))
+        for t, b, n in spikes.nonzero().tolist():
+            count = int(spikes[t, b, n])
+            writer.writerow([t, b, n] + ([count] if counts else []))
+
+
+def read_csv(path: Path, shape) -> Tensor:
+    result = torch.zeros(shape)
+    with open(path, newline="") as file:
+        rows = list(csv.reader(file))
+    assert rows[0][:3] == ["step", "batch", "neuron"]
+    for row in rows[1:]:
+        result[int(row[0]), int(row[1]), int(row[2])] += int(row[3]) if len(rows[0]) > 3 else 1
+    return result
+
+
+def network_model() -> nn.Sequential:
+    return nn.Sequential(
+        Synapse(5, 8, name="in", scale=16.0),
+        LIF(8, name="hidden", threshold=0.3),
+        Synapse(8, 3, name="out", scale=16.0),
+        LI(3, name="readout"),
+    )
+
+
+@pytest.fixture(scope="module")
+def saved(tmp_path_factory):
+    """Folder with net.pt, net.json and in.csv, and what Python gives."""
+    folder = tmp_path_factory.mktemp("saved")
+    torch.manual_seed(7)
+    spikes = torch.poisson(torch.full((20, 4, 5), 0.3))
+    spikes[-1, -1, 0] = 1  # the last step and batch entry have a spike, so the file tells their number
+    model = network_model()
+    card = {"class_names": ["yin", "yang", "dot"], "encoder": "latency", "decoder": "max over time"}
+    gradspike.save(model, folder / "net.pt", network=folder / "net.json", card=card, example=spikes)
+    write_csv(folder / "in.csv", spikes)
+    result = chip.deploy(model)(spikes)
+    assert result.spikes["hidden"].sum() > 20
+    return folder, spikes, result
+
+
+@pytest.mark.parametrize(
+    ("file", "target"), [("net.pt", "cpu"), ("net.pt", "emulator"), ("net.json", "emulator"), ("net.pt", None)]
+)
+def test_same_spikes_and_membranes_as_python(program, saved, tmp_path, file, target):
+    folder, _, expected = saved
+    arguments = [folder / file, "--spikes", folder / "in.csv", "--output", tmp_path / "out.csv"]
+    arguments += ["--membrane", tmp_path / "membrane.csv", *(["--target", target] if target else [])]
+    done = run(program, *arguments)
+    assert done.returncode == 0, done.stderr
+    assert f"target {'cpu' if target == 'cpu' else 'emulator ideal'}:" in done.stderr
+    assert torch.equal(read_csv(tmp_path / "out.csv", (20, 4, 8)), expected.spikes["hidden"])
+    membrane = torch.full((20, 4, 3), float("nan"))
+    with open(tmp_path / "membrane.csv", newline="") as lines:
+        for row in csv.DictReader(lines):
+            assert row["population"] == "readout"
+            membrane[int(row["step"]), int(row["batch"]), int(row["neuron"])] = float(row["membrane"])
+    assert torch.equal(membrane, expected.membrane["readout"])  # the decimals give the same float32 again
+
+
+def test_spikes_on_standard_output(program, saved):
+    folder, _, expected = saved
+    done = run(program, folder / "net.pt", "--spikes", folder / "in.csv", "--population", "hidden")
+    assert done.stdout.startswith("step,batch,neuron\n")
+    assert len(done.stdout.splitlines()) == 1 + int(expected.spikes["hidden"].sum())
+
+
+def test_output_can_be_an_input(program, tmp_path):
+    """What one network writes the next reads: the same format on both sides."""
+    gradspike.save(network_model(), tmp_path / "net.pt")
+    second = nn.Sequential(Synapse(8, 4, name="a", scale=16.0), LIF(4, name="b", threshold=0.2))
+    gradspike.save(second, tmp_path / "second.pt")
+    write_csv(tmp_path / "in.csv", torch.ones(10, 1, 5))
+    assert (
+        run(program, tmp_path / "net.pt", "--spikes", tmp_path / "in.csv", "--output", tmp_path / "mid.csv").returncode
+        == 0
+    )
+    assert run(program, tmp_path / "second.pt", "--spikes", tmp_path / "mid.csv").returncode == 0
+
+
+def test_model_with_an_encoder_takes_spikes_of_the_network(program, tmp_path):
+    """Host code is not run by the program: its inputs are those that --list shows."""
+
+    class Model(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.a, self.lif = Synapse(5, 6, scale=16.0), LIF(6, threshold=0.3)
+
+        def forward(self, values: Tensor) -> Tensor:
+            spikes = (values.unsqueeze(0).repeat(12, 1, 1) > 0.5).float()
+            return self.lif(self.a(spikes)).sum(0)
+
+    model, values = Model(), torch.rand(3, 5)
+    values[:, 0] = 0.9
+    gradspike.save(model, tmp_path / "net.pt", example=values)
+    write_csv(tmp_path / "in.csv", (values.unsqueeze(0).repeat(12, 1, 1) > 0.5).float())
+    for target in ("cpu", "emulator"):
+        done = run(
+            program,
+            tmp_path / "net.pt",
+            "--spikes",
+            tmp_path / "in.csv",
+            "--target",
+            target,
+            "--output",
+            tmp_path / "out.csv",
+        )
+        assert done.returncode == 0, done.stderr
+        assert torch.equal(read_csv(tmp_path / "out.csv", (12, 3, 6)).sum(0), model(values))
+    assert model(values).sum() > 0
+
+
+def test_two_inputs_in_the_order_of_the_network(program, tmp_path):
+    """The model uses its second argument first, and one file ends earlier than the other."""
+
+    class Model(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.a, self.b, self.lif = Synapse(5, 6, scale=16.0), Synapse(5, 6, scale=16.0), LIF(6, threshold=0.2)
+
+        def forward(self, x: Tensor, y: Tensor) -> Tensor:
+            return self.lif(self.b(y) + self.a(x))
+
+    model = Model()
+    x, y = torch.poisson(torch.full((9, 3, 5), 0.5)), torch.poisson(torch.full((9, 3, 5), 0.5))
+    y[5:], y[:, 2] = 0, 0
+    x[8, 2, 0] = 1
+    gradspike.save(model, tmp_path / "net.pt")
+    write_csv(tmp_path / "x.csv", x)
+    write_csv(tmp_path / "y.csv", y)
+    for target in ("cpu", "emulator"):
+        done = run(
+            program,
+            tmp_path / "net.pt",
+            "--spikes",
+            tmp_path / "y.csv",
+            "--spikes",
+            tmp_path / "x.csv",
+            "--target",
+            target,
+            "--output",
+            tmp_path / "out.csv",
+        )
+        assert done.returncode == 0, done.stderr
+        assert torch.equal(read_csv(tmp_path / "out.csv", (9, 3, 6)), model(x, y))
+
+
+def test_list(program, saved):
+    folder, _, _ = saved
+    for file in ("net.pt", "net.json"):
+        done = run(program, folder / file, "--list")
+        assert done.returncode == 0
+        words = [line.split() for line in done.stdout.splitlines()]
+        assert words[0][:3] == ["projection", "source", "target"]
+        assert words[1][:5] == ["net/in", "input0", "hidden", "5", "8"]
+        assert words[2][:5] == ["net/out", "hidden", "readout", "8", "3"]
+        assert "yin, yang, dot" in done.stdout and "latency" in done.stdout and "max over time" in done.stdout
+        assert "20" in [w[1] for w in words if w and w[0] == "steps"]
+
+
+def test_json(program, saved):
+    folder, _, _ = saved
+    listed = json.loads(run(program, folder / "net.pt", "--json").stdout)
+    network = chip.load_network(folder / "net.json")
+    assert listed["network"] == network.description
+    hashes = {name: record[24:32][::-1].hex() for name, record in network.records().items()}
+    assert listed["hashes"] == hashes
+
+
+def test_check_and_its_exit_code(program, saved, tmp_path):
+    folder, _, _ = saved
+    done = run(program, folder / "net.pt", "--check")
+    assert done.returncode in (0, 1) and "net" in done.stdout
+    gradspike.save(nn.Sequential(Synapse(300, 600, scale=16.0), LIF(600)), tmp_path / "large.pt")
+    done = run(program, tmp_path / "large.pt", "--check")
+    assert done.returncode == 2 and "neuron circuits" in done.stdout
+    done = run(program, tmp_path / "large.pt", "--check", "--json")
+    assert json.loads(done.stdout)["verdict"] == "does not fit"
+
+
+def test_steps_and_batch(program, saved, tmp_path):
+    folder, _, _ = saved
+    (tmp_path / "one.csv").write_text("step,batch,neuron\n0,0,0\n")
+    done = run(
+        program,
+        folder / "net.json",
+        "--spikes",
+        tmp_path / "one.csv",
+        "--steps",
+        "7",
+        "--batch",
+        "3",
+        "--membrane",
+        tmp_path / "m.csv",
+    )
+    assert done.returncode == 0, done.stderr
+    with open(tmp_path / "m.csv", newline="") as lines:
+        rows = list(csv.DictReader(lines))
+    assert len(rows) == 7 * 3 * 3
+
+
+def test_file_without_spikes(program, saved, tmp_path):
+    folder, _, _ = saved
+    (tmp_path / "none.csv").write_text("step,batch,neuron\n")
+    for file in ("net.pt", "net.json"):
+        done = run(program, folder / file, "--spikes", tmp_path / "none.csv")
+        assert done.returncode == 0, done.stderr
+        assert done.stdout == "step,batch,neuron\n"
+
+
+def test_line_ends_of_other_systems_and_empty_lines(program, saved, tmp_path):
+    folder, spikes, expected = saved
+    text = (folder / "in.csv").read_bytes().replace(b"\r\n", b"\n").replace(b"\n", b"\r\n") + b"\r\n"
+    (tmp_path / "dos.csv").write_bytes(text)
+    done = run(program, folder / "net.pt", "--spikes", tmp_path / "dos.csv", "--output", tmp_path / "out.csv")
+    assert done.returncode == 0, done.stderr
+    assert torch.equal(read_csv(tmp_path / "out.csv", (20, 4, 8)), expected.spikes["hidden"])
+    assert spikes.sum() > 0
+
+
+# ---- one line on standard error, exit code 3 -------------------------------------------------------------------------
+
+BAD_CSV = {
+    "header": ("time,batch,neuron\n0,0,0\n", ("header", "step,batch,neuron", "time")),
+    "no header": ("", ("header",)),
+    "negative": ("step,batch,neuron\n0,0,-1\n", ("line 2", "-1", "whole number")),
+    "fraction": ("step,batch,neuron\n0,0.5,1\n", ("line 2", "0.5")),
+    "text": ("step,batch,neuron\n0,0,1\nx,0,1\n", ("line 3", "'x'")),
+    "blank": ("step,batch,neuron\n0, 0,1\n", ("line 2",)),
+    "too few fields": ("step,batch,neuron\n0,0\n", ("line 2", "3 fields", "2")),
+    "too many fields": ("step,batch,neuron\n0,0,1,1\n", ("line 2", "3 fields", "4")),
+    "comma at the end": ("step,batch,neuron\n0,0,1,\n", ("line 2",)),
+    "neuron": ("step,batch,neuron\n0,0,5\n", ("line 2", "neuron", "5")),
+    "step": ("step,batch,neuron\n20,0,1\n", ("step", "20")),
+    "count": ("step,batch,neuron,count\n0,0,1,128\n", ("line 2", "count", "127", "128")),
+    "count in two lines": ("step,batch,neuron,count\n0,0,1,100\n0,0,1,28\n", ("step 0", "neuron 1", "127")),
+    "huge step": (f"step,batch,neuron\n{2**63 - 1},0,1\n", ("line 2", "too large")),
+    "beyond 64 bits": (f"step,batch,neuron\n{2**70},0,1\n", ("line 2",)),
+    "huge batch": ("step,batch,neuron\n0,1000000000,1\n", ("too many",)),
+    "binary": ("\x00\x01\x02", ("header",)),
+}
+
+
+def require_one_line(done: subprocess.CompletedProcess, *words: str) -> None:
+    assert done.returncode == 3, (done.returncode, done.stderr)
+    assert len(done.stderr.splitlines()) == 1, done.stderr
+    assert done.stderr.startswith("gradspike-run: ")
+    for word in words:
+        assert word in done.stderr, done.stderr
+
+
+@pytest.mark.parametrize("name", sorted(BAD_CSV))
+def test_bad_csv(program, saved, tmp_path, name):
+    folder, _, _ = saved
+    text, words = BAD_CSV[name]
+    (tmp_path / "bad.csv").write_text(text)
+    require_one_line(run(program, folder / "net.pt", "--spikes", tmp_path / "bad.csv"), "bad.csv", *words)
+
+
+def test_bad_arguments(program, saved, tmp_path):
+    folder, _, _ = saved
+    spikes = ["--spikes", folder / "in.csv"]
+    cases = [
+        ([], ("network",)),
+        ([folder / "net.pt"], ("nothing to do",)),
+        ([folder / "net.pt", "--nonsense"], ("--nonsense",)),
+        ([folder / "net.pt", *spikes, "--steps", "many"], ("--steps", "many")),
+        ([folder / "net.pt", *spikes, *spikes], ("--spikes", "1 times", "2")),
+        ([folder / "none.pt", *spikes], ("none.pt",)),
+        ([folder, "--list"], ("cannot read",)),
+        ([folder / "net.pt", "--spikes", folder / "none.csv"], ("none.csv",)),
+        ([folder / "net.pt", "--spikes", folder], ("cannot read",)),
+        ([folder / "net.pt", *spikes, "--target", "chip7"], ('"chip7"', "emulator")),
+        ([folder / "net.pt", *spikes, "--preset", "magic"], ('"magic"', "ideal")),
+        ([folder / "net.pt", *spikes, "--population", "hiden"], ('"hiden"', '"hidden"')),
+        ([folder / "net.pt", *spikes, "--population", "readout"], ("'readout'", "--membrane")),
+        ([folder / "net.json", *spikes, "--target", "cpu"], ("'cpu'", "saved model")),
+        ([folder / "net.pt", *spikes, "--output", tmp_path / "no" / "out.csv"], ("cannot write", "out.csv")),
+        ([folder / "net.pt", *spikes, "--output", tmp_path], ("cannot write",)),
+        ([folder / "net.pt", *spikes, "--membrane", tmp_path / "no" / "m.csv", "--output", os.devnull], ("m.csv",)),
+        ([folder / "net.pt", *spikes, "--steps", "3"], ("step", "below 3")),
+        ([folder / "net.pt", *spikes, "--batch", "2"], ("batch", "below 2")),
+    ]
+    for arguments, words in cases:
+        require_one_line(run(program, *arguments), *words)
+
+
+def test_full_disk(program, saved):
+    if not os.path.exists("/dev/full"):
+        pytest.skip("there is no /dev/full")
+    folder, _, _ = saved
+    arguments = [folder / "net.pt", "--spikes", folder / "in.csv", "--output", "/dev/full"]
+    require_one_line(run(program, *arguments), "cannot write")
+
+
+def test_backend_of_the_environment(program, saved):
+    folder, _, _ = saved
+    arguments = [folder / "net.pt", "--spikes", folder / "in.csv"]
+    done = run(program, *arguments, environment={"GRADSPIKE_BACKEND": "chip7"})
+    require_one_line(done, '"chip7"', "GRADSPIKE_BACKEND")  # never a silent emulator
+    assert run(program, *arguments, environment={"GRADSPIKE_BACKEND": "emulator"}).returncode == 0
+
+
+def test_help(program):
+    done = run(program, "--help")
+    assert done.returncode == 0
+    for option in ("--spikes", "--target", "--list", "--json", "--check", "--output", "--membrane"):
+        assert option in done.stdout
