@@ -1,7 +1,7 @@
 """Data sets of the examples, generated rather than downloaded."""
 
 import math
-from typing import Any, Callable, List, Optional, Tuple
+from typing import Any, Callable, ClassVar, List, Optional, Tuple
 
 import torch
 
@@ -34,7 +34,7 @@ class YinYangDataset(torch.utils.data.Dataset):  # type: ignore[type-arg]  # not
         [2, 1, 2]
     """
 
-    class_names = ["yin", "yang", "dot"]
+    class_names: ClassVar[List[str]] = ["yin", "yang", "dot"]
 
     def __init__(
         self,

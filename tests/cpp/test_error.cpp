@@ -29,7 +29,9 @@ TEST(Error, CheckNamesFileAndExpression) {
   EXPECT_NE(message.find("`1 + 1 == 3`"), std::string::npos) << message;
 }
 
-TEST(Error, FailAlwaysThrows) { EXPECT_EQ(message_of([] { GRADSPIKE_FAIL("no ", "way"); }), "no way"); }
+TEST(Error, FailAlwaysThrows) {
+  EXPECT_EQ(message_of([] { GRADSPIKE_FAIL("no ", "way"); }), "no way");
+}
 
 }  // namespace
 }  // namespace gradspike

@@ -85,9 +85,16 @@ TEST_P(IsaTest, WeightGradients) {
   }
   expect_same_bits<float>(weight.size(), [&](float* result) {
     kernels::graded_spikes_weight_grad(
-        exec_, kernels::GradedSpikesWeightGradArgs<float, float, float>{
-                   grad.data(), spikes.data(), weight.data(), result, rows, in, out, 1.0F / 24.0F, {24.0F, -63.0, 63.0},
-                   math::StraightThrough::kClipped});
+        exec_, kernels::GradedSpikesWeightGradArgs<float, float, float>{grad.data(),
+                                                                        spikes.data(),
+                                                                        weight.data(),
+                                                                        result,
+                                                                        rows,
+                                                                        in,
+                                                                        out,
+                                                                        1.0F / 24.0F,
+                                                                        {24.0F, -63.0, 63.0},
+                                                                        math::StraightThrough::kClipped});
   });
 }
 
@@ -106,10 +113,19 @@ TEST_P(IsaTest, NeuronTracesWithAndWithoutRefractoryTime) {
     expect_same_bits<float>(input.size() * 2, [&](float* result) {
       std::vector<float> spikes(input.size());
       std::vector<float> state(3 * elements);
-      kernels::lif_forward(exec_, kernels::LifForwardArgs<float>{input.data(), {coefficients.data(), 1}, nullptr,
-                                                                 nullptr, nullptr, spikes.data(), result,
-                                                                 result + input.size(), nullptr, state.data(), time,
-                                                                 batch, neurons});
+      kernels::lif_forward(exec_, kernels::LifForwardArgs<float>{input.data(),
+                                                                 {coefficients.data(), 1},
+                                                                 nullptr,
+                                                                 nullptr,
+                                                                 nullptr,
+                                                                 spikes.data(),
+                                                                 result,
+                                                                 result + input.size(),
+                                                                 nullptr,
+                                                                 state.data(),
+                                                                 time,
+                                                                 batch,
+                                                                 neurons});
     });
   }
 }

@@ -20,9 +20,7 @@ FORBIDDEN = {
         rf"^\s*(?:@!?%p\d+\s+)?(?:mul|add|sub|mad)(?:\.ftz|\.sat)*\.{NUMBERS}\b"
     ),
     "flush of denormal numbers": re.compile(r"^\s*(?:@!?%p\d+\s+)?\w+[\w.]*\.ftz\b"),
-    "approximate division or square root": re.compile(
-        r"^\s*(?:@!?%p\d+\s+)?(?:div|sqrt|rcp)\.(?:approx|full)\b"
-    ),
+    "approximate division or square root": re.compile(r"^\s*(?:@!?%p\d+\s+)?(?:div|sqrt|rcp)\.(?:approx|full)\b"),
 }
 # Kernels that may contain fused multiply-adds: regular expressions on the mangled name, each with its reason.
 ALLOWED = {}

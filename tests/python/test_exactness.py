@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 import torch
-from reference import eager
 from torch import Tensor
 
 import gradspike
+from reference import eager
 
 INPUTS, NEURONS, READOUTS = 64, 128, 10
 PARAMETERS = ("leak", "reset", "threshold", "tau_mem", "tau_syn", "membrane_capacitance", "refractory_time")
