@@ -92,9 +92,22 @@ def _write(
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", category=DeprecationWarning, module=r"torch\.jit")
             torch.jit.save(scripted, content, _extra_files=entries)
-        _replace(path, content.getvalue())
+        _replace(path, _without_source_ranges(content.getvalue()))
     if network_path is not None:
         _replace(network_path, network.network_file().encode())
+
+
+def _without_source_ranges(archive: bytes) -> bytes:
+    """The archive without the tables that map its code to the files it was scripted from.
+
+    They hold absolute paths of the machine that saved the file, and make two savings of one model differ.
+    """
+    result = io.BytesIO()
+    with zipfile.ZipFile(io.BytesIO(archive)) as source, zipfile.ZipFile(result, "w", zipfile.ZIP_STORED) as target:
+        for entry in source.infolist():
+            if not entry.filename.endswith(".debug_pkl"):
+                target.writestr(zipfile.ZipInfo(entry.filename), source.read(entry))
+    return result.getvalue()
 
 
 def _replace(path: PathLike, content: bytes) -> None:

@@ -6,6 +6,7 @@ import json
 import os
 import stat
 import zipfile
+from pathlib import Path
 
 import pytest
 import torch
@@ -259,3 +260,12 @@ def test_a_copy_in_memory_loads(tmp_path):
     model = torch.jit.load(io.BytesIO(content))
     (tmp_path / "b.pt").write_bytes(content)
     assert torch.equal(gradspike.load(tmp_path / "b.pt")(SPIKES), model(SPIKES))
+
+
+def test_an_archive_holds_no_path_of_the_machine_that_saved_it(tmp_path):
+    path = tmp_path / "net.pt"
+    gradspike.save(torch.nn.Sequential(gradspike.nn.Synapse(5, 12), gradspike.nn.LIF(12)), path)
+    content = path.read_bytes()
+    assert str(Path(gradspike.__file__).parent).encode() not in content
+    assert b".debug_pkl" not in content
+    assert gradspike.load(path)(torch.zeros(3, 1, 5)).shape == (3, 1, 12)
