@@ -20,7 +20,7 @@ all: build
 system:
 	@./tools/system-packages
 
-$(STAMP): tools/requirements.txt
+$(STAMP): tools/requirements.txt | system
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r tools/requirements.txt
 	@echo "$(CURDIR)/python" > "$$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/gradspike-source-tree.pth"
@@ -55,7 +55,7 @@ test-slow: build-all
 bench: build
 	$(BIN)/python tests/benchmarks/run.py
 
-SOURCES = $(shell git ls-files '*.h' '*.cpp' '*.cu' '*.cuh')
+SOURCES = $(shell find csrc cuda include ops tests -name '*.h' -o -name '*.cpp' -o -name '*.cu' -o -name '*.cuh')
 
 format:
 	$(BIN)/clang-format -i $(SOURCES)

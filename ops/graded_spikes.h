@@ -189,6 +189,9 @@ inline GradedSpikesPlan plan_graded_spikes_backward(const at::Tensor& grad, cons
   constexpr const char* kOp = "_graded_spikes_backward";
   const GradedSpikesPlan plan =
       plan_graded_spikes(spikes, weight, scale, min_weight, max_weight, rounding, gradient, units);
+  TORCH_CHECK(grad.device() == spikes.device() && hardware_weights.device() == spikes.device(), kOp,
+              ": grad and hardware_weights must be on the device of spikes, ", spikes.device(), ", got ", grad.device(),
+              " and ", hardware_weights.device());
   TORCH_CHECK(grad.dim() == spikes.dim(), kOp, ": grad must have the dimensions of spikes, ", spikes.dim(), ", got ",
               grad.dim());
   for (std::int64_t d = 0; d < grad.dim(); ++d) {

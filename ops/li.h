@@ -42,7 +42,7 @@ inline LiOutputs plan_li(const at::Tensor& input, const LiParameters& p, double 
 template <class T>
 struct LiOperands {
   LiOperands(const LiParameters& p, const at::Tensor& like, double dt)
-      : leak(read_parameter<T>("li", "leak", p.leak, like)),
+      : leak(read_parameter<T>("li", "leak", p.leak, like, Range::kFinite)),
         tau_mem(read_parameter<T>("li", "tau_mem", p.tau_mem, like, Range::kPositive)),
         tau_syn(read_parameter<T>("li", "tau_syn", p.tau_syn, like, Range::kPositive)),
         capacitance(read_parameter<T>("li", "membrane_capacitance", p.membrane_capacitance, like, Range::kPositive)) {
@@ -145,6 +145,7 @@ inline void plan_li_backward(const LiBackwardTensors& t, const LiParameters& p, 
   for (const NamedParameter& parameter : std::initializer_list<NamedParameter> GRADSPIKE_LI_NAMED(p)) {
     check_parameter(kOp, parameter, t.coefficients, sizes[2]);
   }
+  check_arithmetic(kOp, "coefficients", t.coefficients);
   check_coefficients(kOp, t.coefficients, t.coefficients, sizes[2], math::kNumLiCoefficients);
   check_like(kOp, "grad_membrane", t.grad_membrane, t.coefficients, sizes, kTrace);
   check_like(kOp, "grad_current", t.grad_current, t.coefficients, sizes, kTrace);
@@ -173,6 +174,7 @@ LiBackward li_backward_impl(const std::optional<at::Tensor>& grad_membrane,
                    dt, c10::fromIntArrayRefSlow(sizes), mask);
   const Scope<Exec> scope(coefficients);
   const at::TensorOptions options = coefficients.options();
+  const at::Tensor table = coefficients.contiguous();
   const at::ScalarType type = coefficients.scalar_type();
   const at::Tensor gv = optional_to(grad_membrane, type), gi = optional_to(grad_current, type);
   const at::Tensor gs = optional_to(grad_final_state, type), initial = optional_to(initial_state, type);
@@ -187,20 +189,19 @@ LiBackward li_backward_impl(const std::optional<at::Tensor>& grad_membrane,
       parameters ? at::empty({math::kNumParameterGradients, neurons}, options.dtype(at::kDouble)) : at::Tensor();
   dispatch_real(type, [&](auto real) {
     using T = decltype(real);
-    kernels::li_backward(scope.exec(),
-                         kernels::LiBackwardArgs<T>{data_or_null<T>(gv),
-                                                    data_or_null<T>(gi),
-                                                    data_or_null<T>(gs),
-                                                    data_or_null<T>(v),
-                                                    data_or_null<T>(i),
-                                                    {coefficients.const_data_ptr<T>(), coefficients.size(1)},
-                                                    data_or_null<T>(initial),
-                                                    mutable_or_null<T>(grad_input),
-                                                    mutable_or_null<T>(grad_initial),
-                                                    mutable_or_null<T>(sums),
-                                                    sizes[0],
-                                                    batch,
-                                                    neurons});
+    kernels::li_backward(scope.exec(), kernels::LiBackwardArgs<T>{data_or_null<T>(gv),
+                                                                  data_or_null<T>(gi),
+                                                                  data_or_null<T>(gs),
+                                                                  data_or_null<T>(v),
+                                                                  data_or_null<T>(i),
+                                                                  {table.const_data_ptr<T>(), coefficients.size(1)},
+                                                                  data_or_null<T>(initial),
+                                                                  mutable_or_null<T>(grad_input),
+                                                                  mutable_or_null<T>(grad_initial),
+                                                                  mutable_or_null<T>(sums),
+                                                                  sizes[0],
+                                                                  batch,
+                                                                  neurons});
     if (parameters) {
       const LiOperands<T> operands(p, coefficients, dt);
       kernels::parameter_gradients(

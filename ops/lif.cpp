@@ -54,11 +54,10 @@ LifBackward lif_backward_meta(
     const at::Tensor& tau_syn, const at::Tensor& membrane_capacitance, const std::optional<at::Tensor>& initial_state,
     const std::optional<at::Tensor>& measured_spikes, const std::optional<at::Tensor>& measured_membrane, double dt,
     std::string_view surrogate, double alpha, std::array<bool, 8> mask) {
-  (void)alpha;
   plan_lif_backward({grad_spikes, grad_membrane, grad_current, grad_final_state, saved, current, coefficients,
                      initial_state, measured_spikes, measured_membrane},
                     {leak, reset, threshold, tau_mem, tau_syn, membrane_capacitance, membrane_capacitance}, dt,
-                    surrogate, mask);
+                    surrogate, alpha, mask);
   return {like_meta(mask[0], saved),
           like_meta(mask[1], leak),
           like_meta(mask[2], reset),

@@ -43,8 +43,7 @@ inline LifOutputs plan_lif(const at::Tensor& input, const LifParameters& p, doub
                            const std::optional<at::Tensor>& measured_membrane) {
   constexpr const char* kOp = "lif";
   check_neuron_input(kOp, input, dt, GRADSPIKE_LIF_NAMED(p));
-  parse_surrogate(kOp, surrogate);
-  TORCH_CHECK(std::isfinite(alpha) && alpha >= 0.0, kOp, ": alpha must be finite and >= 0, got ", alpha);
+  check_surrogate(kOp, surrogate, alpha);
   const OutputSet set(kOp, outputs, {"spikes", "membrane", "current"});
   check_like(kOp, "initial_state", initial_state, input, {3, input.sym_size(1), input.sym_size(2)},
              "[3, batch, neuron]");
@@ -57,9 +56,9 @@ inline LifOutputs plan_lif(const at::Tensor& input, const LifParameters& p, doub
 template <class T>
 struct LifOperands {
   LifOperands(const LifParameters& p, const at::Tensor& like, double dt)
-      : leak(read_parameter<T>("lif", "leak", p.leak, like)),
-        reset(read_parameter<T>("lif", "reset", p.reset, like)),
-        threshold(read_parameter<T>("lif", "threshold", p.threshold, like)),
+      : leak(read_parameter<T>("lif", "leak", p.leak, like, Range::kFinite)),
+        reset(read_parameter<T>("lif", "reset", p.reset, like, Range::kFinite)),
+        threshold(read_parameter<T>("lif", "threshold", p.threshold, like, Range::kFinite)),
         tau_mem(read_parameter<T>("lif", "tau_mem", p.tau_mem, like, Range::kPositive)),
         tau_syn(read_parameter<T>("lif", "tau_syn", p.tau_syn, like, Range::kPositive)),
         capacitance(read_parameter<T>("lif", "membrane_capacitance", p.membrane_capacitance, like, Range::kPositive)),
@@ -166,11 +165,12 @@ inline bool wants_parameters(const std::array<bool, 8>& mask) {
 
 /// The operator is internal, but a wrong size must not read beyond a tensor.
 inline void plan_lif_backward(const LifBackwardTensors& t, const LifParameters& p, double dt,
-                              std::string_view surrogate, const std::array<bool, 8>& mask) {
+                              std::string_view surrogate, double alpha, const std::array<bool, 8>& mask) {
   constexpr const char* kOp = "_lif_backward";
   constexpr const char* kTrace = "[time, batch, neuron]";
   check_neuron_input(kOp, t.saved, dt, GRADSPIKE_LIF_NAMED(p));
-  parse_surrogate(kOp, surrogate);
+  check_surrogate(kOp, surrogate, alpha);
+  check_arithmetic(kOp, "saved", t.saved);
   const std::vector<c10::SymInt> trace = t.saved.sym_sizes().vec();
   check_like(kOp, "grad_spikes", t.grad_spikes, t.saved, trace, kTrace);
   check_like(kOp, "grad_membrane", t.grad_membrane, t.saved, trace, kTrace);
@@ -199,10 +199,11 @@ LifBackward lif_backward_impl(
   const LifParameters p{leak, reset, threshold, tau_mem, tau_syn, membrane_capacitance, refractory_time};
   plan_lif_backward({grad_spikes, grad_membrane, grad_current, grad_final_state, saved, current, coefficients,
                      initial_state, measured_spikes, measured_membrane},
-                    p, dt, surrogate, mask);
+                    p, dt, surrogate, alpha, mask);
   const math::Surrogate kind = parse_surrogate("_lif_backward", surrogate);
   const Scope<Exec> scope(saved);
   const at::ScalarType type = saved.scalar_type();
+  const at::Tensor trace = saved.contiguous(), table = coefficients.contiguous();
   const at::Tensor gz = optional_to(grad_spikes, type), gv = optional_to(grad_membrane, type);
   const at::Tensor gi = optional_to(grad_current, type), gs = optional_to(grad_final_state, type);
   const at::Tensor i = optional_to(current, type), initial = optional_to(initial_state, type);
@@ -219,25 +220,24 @@ LifBackward lif_backward_impl(
                           : at::Tensor();
   dispatch_real(type, [&](auto real) {
     using T = decltype(real);
-    kernels::lif_backward(scope.exec(),
-                          kernels::LifBackwardArgs<T>{data_or_null<T>(gz),
-                                                      data_or_null<T>(gv),
-                                                      data_or_null<T>(gi),
-                                                      data_or_null<T>(gs),
-                                                      saved.const_data_ptr<T>(),
-                                                      data_or_null<T>(i),
-                                                      {coefficients.const_data_ptr<T>(), coefficients.size(1)},
-                                                      data_or_null<T>(initial),
-                                                      data_or_null<T>(z_measured),
-                                                      data_or_null<T>(v_measured),
-                                                      kind,
-                                                      alpha,
-                                                      mutable_or_null<T>(grad_input),
-                                                      mutable_or_null<T>(grad_initial),
-                                                      mutable_or_null<T>(sums),
-                                                      saved.size(0),
-                                                      batch,
-                                                      neurons});
+    kernels::lif_backward(scope.exec(), kernels::LifBackwardArgs<T>{data_or_null<T>(gz),
+                                                                    data_or_null<T>(gv),
+                                                                    data_or_null<T>(gi),
+                                                                    data_or_null<T>(gs),
+                                                                    trace.const_data_ptr<T>(),
+                                                                    data_or_null<T>(i),
+                                                                    {table.const_data_ptr<T>(), coefficients.size(1)},
+                                                                    data_or_null<T>(initial),
+                                                                    data_or_null<T>(z_measured),
+                                                                    data_or_null<T>(v_measured),
+                                                                    kind,
+                                                                    alpha,
+                                                                    mutable_or_null<T>(grad_input),
+                                                                    mutable_or_null<T>(grad_initial),
+                                                                    mutable_or_null<T>(sums),
+                                                                    saved.size(0),
+                                                                    batch,
+                                                                    neurons});
     if (parameters) {
       const LifOperands<T> operands(p, saved, dt);
       kernels::parameter_gradients(

@@ -51,7 +51,8 @@ inline math::Surrogate parse_surrogate(const char* op, std::string_view surrogat
 /// A transform whose bounds need only be ordered (linear_saturating).
 inline math::WeightTransform check_transform(const char* op, double scale, double min_weight, double max_weight) {
   const float narrow = static_cast<float>(scale);
-  TORCH_CHECK(std::isfinite(narrow) && narrow > 0.0F, op, ": scale must be finite and > 0 in float32, got ", scale);
+  TORCH_CHECK(std::isfinite(narrow) && narrow > 0.0F && std::isfinite(math::inverse_scale(narrow)), op,
+              ": scale must be finite and > 0 in float32, and so must 1/scale, got ", scale);
   TORCH_CHECK(min_weight <= max_weight, op, ": min_weight must not be greater than max_weight, got ", min_weight,
               " and ", max_weight);
   return {narrow, min_weight, max_weight, math::Rounding::kNone};

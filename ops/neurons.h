@@ -30,8 +30,8 @@ inline void check_parameter(const char* op, const NamedParameter& p, const at::T
               p.tensor.scalar_type());
   TORCH_CHECK(p.tensor.dim() <= 1, op, ": ", p.name, " must be a number or have 1 dimension [neuron], got ",
               p.tensor.dim(), " dimensions");
-  TORCH_CHECK(p.tensor.dim() == 0 || p.tensor.device() == like.device(), op, ": ", p.name,
-              " must be on the device of input, ", like.device(), ", got ", p.tensor.device());
+  TORCH_CHECK(p.tensor.device() == like.device() || (p.tensor.dim() == 0 && p.tensor.is_cpu()), op, ": ", p.name,
+              " must be on the device of input, ", like.device(), ", or a number, got ", p.tensor.device());
   if (p.tensor.dim() == 1) {
     TORCH_SYM_CHECK(p.tensor.sym_size(0).sym_eq(neurons), op, ": ", p.name, " must have one value per neuron, ",
                     neurons, ", got ", p.tensor.sym_size(0));
@@ -67,6 +67,17 @@ inline void check_like(const char* op, const char* name, const std::optional<at:
   }
 }
 
+inline void check_surrogate(const char* op, std::string_view surrogate, double alpha) {
+  parse_surrogate(op, surrogate);
+  TORCH_CHECK(std::isfinite(alpha) && alpha >= 0.0, op, ": alpha must be finite and >= 0, got ", alpha);
+}
+
+/// Tensors that a forward operator made: float32 or float64.
+inline void check_arithmetic(const char* op, const char* name, const at::Tensor& tensor) {
+  TORCH_CHECK(tensor.scalar_type() == arithmetic_type(tensor.scalar_type()), op, ": ", name,
+              " must be float32 or float64, got ", tensor.scalar_type());
+}
+
 /// Checks of a coefficient table [rows, 1 or neuron] in the arithmetic of `input` [time, batch, neuron].
 inline void check_coefficients(const char* op, const at::Tensor& coefficients, const at::Tensor& input,
                                c10::SymInt neurons, std::int64_t rows) {
@@ -95,17 +106,22 @@ struct HeldParameter {
   kernels::Parameter<T> parameter;
 };
 
-enum class Range { kAny, kPositive, kNotNegative };
+enum class Range { kFinite, kPositive, kNotNegative };
+
+/// Numbers are checked; the values of tensors are not read, which on a device would need a synchronisation.
+inline void check_range(const char* op, const char* name, double x, Range range) {
+  const bool holds = range == Range::kFinite || x > 0.0 || (range == Range::kNotNegative && x == 0.0);
+  const char* requirement = range == Range::kFinite ? "" : (range == Range::kPositive ? " and > 0" : " and >= 0");
+  TORCH_CHECK(std::isfinite(x) && holds, op, ": ", name, " must be finite", requirement, ", got ", x);
+}
 
 template <class T>
 HeldParameter<T> read_parameter(const char* op, const char* name, const at::Tensor& tensor, const at::Tensor& like,
-                                Range range = Range::kAny) {
+                                Range range) {
   HeldParameter<T> read;
   if (is_number(tensor)) {
     read.parameter.number = *tensor.const_data_ptr<double>();
-    const double x = read.parameter.number;
-    TORCH_CHECK(range == Range::kAny || (std::isfinite(x) && (x > 0.0 || (range == Range::kNotNegative && x == 0.0))),
-                op, ": ", name, " must be finite and ", range == Range::kPositive ? "> 0" : ">= 0", ", got ", x);
+    check_range(op, name, read.parameter.number, range);
     return read;
   }
   read.held = tensor.to(like.options()).contiguous();

@@ -16,6 +16,7 @@
 
 #include "csrc/math/arithmetic.h"
 #include "csrc/math/surrogate.h"
+#include "csrc/math/weight.h"
 
 namespace gradspike::math {
 
@@ -70,14 +71,19 @@ GRADSPIKE_HD T current_decay(const Operand<T>& tau_syn, double dt) {
                            : sub(T{1}, mul(tau_syn.reciprocal(), static_cast<T>(dt)));
 }
 
-/// Fractions of a step count as a whole one. A time within one part in a million of a whole number of steps is that
-/// number: 3e-6 s in steps of 1e-6 s are 3 steps although neither time is exact in binary.
+/// Fractions of a step count as a whole one. A time that float32 rounding moved off a whole number of steps is that
+/// number: 3e-6 s in steps of 1e-6 s are 3 steps although neither time is exact in binary. Negative and NaN give 0.
 template <class T>
 GRADSPIKE_HD T refractory_steps(const Operand<T>& refractory_time, double dt) {
   const double seconds =
       refractory_time.is_number ? refractory_time.number : static_cast<double>(refractory_time.value);
   const double steps = div(seconds, dt);
-  return steps > 0.0 ? static_cast<T>(ceil(mul(steps, 1.0 - 1e-6))) : T{0};  // also for NaN
+  if (!(steps > 0.0)) {
+    return T{0};
+  }
+  const double whole = round_half_even(steps);
+  const double tolerance = mul(whole, 1.0 / 8388608.0);  // 2^-23, one unit in the last place of float32
+  return static_cast<T>(absolute(sub(steps, whole)) <= (tolerance < 0.5 ? tolerance : 0.0) ? whole : ceil(steps));
 }
 
 template <class T>

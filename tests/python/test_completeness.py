@@ -41,6 +41,12 @@ def test_kernel(operator, key):
     assert has_kernel(operator, key)
 
 
+@pytest.mark.parametrize("key", ["AutocastCPU", "AutocastCUDA"])
+@pytest.mark.parametrize("name", PUBLIC)
+def test_autocast_rule(name, key):
+    assert has_kernel(f"gradspike::{name}", key)
+
+
 @pytest.mark.parametrize("name", PUBLIC)
 def test_function_with_a_docstring(name):
     function = getattr(functional, name)

@@ -64,3 +64,9 @@ def test_errors():
         YinYangDataset(size=-1)
     with pytest.raises(IndexError):
         YinYangDataset(size=2)[2]
+
+
+@pytest.mark.parametrize("r_small", [0.0, -0.1, float("nan")])
+def test_a_dataset_without_dots_is_refused_instead_of_drawing_for_ever(r_small):
+    with pytest.raises(ValueError, match="r_small must be above 0"):
+        YinYangDataset(r_small=r_small, size=5)

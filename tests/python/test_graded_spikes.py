@@ -284,3 +284,8 @@ def test_any_sizes(rows, in_features, out_features, largest, bounds, rounding, s
     weight = torch.randn(out_features, in_features) * 2
     result = graded_spikes(spikes, weight, scale, *bounds, rounding=rounding, units="lsb")
     assert torch.equal(result, exact(spikes, weight, scale, bounds, rounding, "lsb"))
+
+
+def test_a_scale_without_a_finite_inverse_is_refused():
+    with pytest.raises(RuntimeError, match="and so must 1/scale"):
+        torch.ops.gradspike.graded_spikes(torch.ones(1, 3), torch.ones(1, 3), 1e-42)

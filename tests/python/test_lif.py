@@ -510,3 +510,35 @@ def test_neurons_are_independent(seed, order):
     whole = lif(x, threshold=threshold, outputs=ALL)
     permuted = lif(x[..., order], threshold=threshold[order], outputs=ALL)
     assert torch.equal(permuted.membrane, whole.membrane[..., order])
+
+
+@pytest.mark.parametrize(("seconds", "steps"), [(1.0, 1_000_000), (1.5, 1_500_000), (3.0000001e-6, 3), (3.1e-6, 4)])
+def test_refractory_time_is_a_whole_number_of_steps_up_to_float32(seconds, steps):
+    numbers = [torch.tensor(value, dtype=torch.float64) for value in (0.0, 0.0, 1.0, 1e-5, 1e-5, 1e-5, seconds)]
+    outputs = torch.ops.gradspike._lif_forward(
+        torch.zeros(1, 1, 1), *numbers, 1e-6, "superspike", 50.0, "", None, None, None, False
+    )
+    assert outputs[5][6, 0].item() == steps
+
+
+def test_a_parameter_on_another_device_is_refused():
+    with pytest.raises(RuntimeError, match="leak must be on the device of input, cpu, or a number, got meta"):
+        lif(torch.zeros(2, 1, 3), leak=torch.tensor(0.0, device="meta"))
+
+
+def test_numbers_must_be_finite():
+    with pytest.raises(RuntimeError, match="lif: threshold must be finite, got nan"):
+        lif(torch.zeros(2, 1, 3), threshold=float("nan"))
+
+
+def test_backward_takes_traces_of_any_stride():
+    x = torch.randn(5, 2, 3)
+    numbers = [torch.tensor(value, dtype=torch.float64) for value in (0.0, 0.0, 1.0, 1e-5, 1e-5, 1e-5)]
+    saved, table, grad = torch.randn(3, 2, 5).transpose(0, 2), torch.rand(7, 1).expand(7, 3), torch.randn(5, 2, 3)
+
+    def backward(saved, table):
+        rest = (None, None, None, 1e-6, "superspike", 50.0, [True] + [False] * 7)
+        return torch.ops.gradspike._lif_backward(grad, None, None, None, saved, None, table, *numbers, *rest)[0]
+
+    assert torch.equal(backward(saved, table), backward(saved.contiguous(), table.contiguous()))
+    assert backward(saved, table).shape == x.shape

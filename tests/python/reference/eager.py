@@ -55,7 +55,9 @@ def coefficients(p, dt, like):
 
 def refractory_steps(refractory_time, dt, like):
     steps = torch.as_tensor(refractory_time).to(torch.float64) / dt
-    return torch.ceil(steps * (1.0 - 1e-6)).to(like.dtype)
+    whole = steps.round()  # a time that float32 rounding moved off a whole number of steps is that number
+    near = (steps - whole).abs() <= torch.where(whole * 2.0**-23 < 0.5, whole * 2.0**-23, 0.0)
+    return torch.where(near, whole, steps.ceil()).to(like.dtype)
 
 
 def _tensor(value, like):

@@ -21,7 +21,8 @@ def _value(parameter, neuron):
 
 def steps_of(refractory_time, dt):
     """Whole steps that are blocked; a time within one part in a million of a whole number is that number."""
-    return math.ceil(refractory_time / dt * (1 - 1e-6))
+    steps = refractory_time / dt
+    return round(steps) if abs(steps - round(steps)) <= steps * 2.0**-23 else math.ceil(steps)
 
 
 def lif(x, parameters, dt=1e-6, state=None, measured_spikes=None, measured_membrane=None):
