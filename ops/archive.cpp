@@ -146,10 +146,9 @@ class ArchiveModel final : public deploy::Model {
     chip::CompileOptions compile;
     compile.preset = options.preset;
     compile.seed = options.seed;
-    graph_->deployment().compile(options.target, compile, weights_);
     chip::RunOptions run;
     run.record_membrane = {"*"};
-    return graph_->deployment().run(inputs, run);
+    return graph_->deployment().compile(options.target, compile, weights_)->run(inputs, run);
   }
 
  private:

@@ -31,10 +31,9 @@ class NetworkFile final : public Model {
     chip::CompileOptions compile;
     compile.preset = options.preset;
     compile.seed = options.seed;
-    deployment_.compile(options.target, compile, weights_);
     chip::RunOptions run;
     run.record_membrane = {"*"};
-    return deployment_.run(inputs, run);
+    return deployment_.compile(options.target, compile, weights_)->run(inputs, run);
   }
 
  private:

@@ -7,22 +7,42 @@
 
 namespace gradspike::chip {
 
-Deployment::Deployment(Network network) : network_(std::move(network)), generation_(registry().set_network(network_)) {}
+namespace {
 
-bool Deployment::is_stale() const {
-  const std::vector<std::string> keys = registry().population_keys(network_.name);
-  return keys.empty() || registry().population(keys.front())->generation != generation_;
+bool is_newest(const std::string& name, std::uint64_t generation) {
+  const std::vector<std::string> keys = registry().population_keys(name);
+  return !keys.empty() && registry().population(keys.front())->generation == generation;
 }
 
-void Deployment::require_fresh() const {
-  GRADSPIKE_REQUIRE(!is_stale(), "network '", network_.name,
+void require_newest(const std::string& name, std::uint64_t generation) {
+  GRADSPIKE_REQUIRE(is_newest(name, generation), "network '", name,
                     "' was read again or cleared since this handle was made: use the newer handle");
 }
+
+/// What runs on a chip is not quite what was trained, whatever the weights are.
+std::vector<std::string> approximations_of(const Network& network) {
+  std::vector<std::string> result;
+  for (const Projection& p : network.projections) {
+    if (p.rounding == math::Rounding::kNone) {
+      result.push_back(
+          "projection '" + p.name +
+          "': trained with float weights (rounding=\"none\"), deployed with integers rounded half to even");
+    }
+  }
+  return result;
+}
+
+}  // namespace
+
+Deployment::Deployment(Network network) : network_(std::move(network)), generation_(registry().set_network(network_)) {}
+
+bool Deployment::is_stale() const { return !is_newest(network_.name, generation_); }
 
 Report Deployment::check(const std::string& target, const std::map<std::string, WeightLosses>& weights) const {
   ReportInputs inputs;
   inputs.target = target;
   inputs.weights = weights;
+  inputs.approximations = approximations_of(network_);
   const MapResult mapped = try_map(network_);
   inputs.misfits = &mapped.misfits;
   inputs.mapping = mapping_ != nullptr ? mapping_.get() : (mapped.mapping.has_value() ? &*mapped.mapping : nullptr);
@@ -31,7 +51,7 @@ Report Deployment::check(const std::string& target, const std::map<std::string, 
 
 std::shared_ptr<const Mapping> Deployment::mapping() {
   if (mapping_ == nullptr) {
-    require_fresh();
+    require_newest(network_.name, generation_);
     mapping_ = std::make_shared<const Mapping>(map_network(network_));
     registry().set_mapping(network_.name, generation_, mapping_);
   }
@@ -39,7 +59,7 @@ std::shared_ptr<const Mapping> Deployment::mapping() {
 }
 
 void Deployment::set_mapping(Mapping mapping) {
-  require_fresh();
+  require_newest(network_.name, generation_);
   validate(mapping, network_);
   const std::vector<std::string> violations = check_mapping(network_, mapping);
   GRADSPIKE_REQUIRE(violations.empty(), "the stored mapping of network '", network_.name,
@@ -48,32 +68,30 @@ void Deployment::set_mapping(Mapping mapping) {
   registry().set_mapping(network_.name, generation_, mapping_);
 }
 
-void Deployment::compile(const std::string& backend, const CompileOptions& options, const Weights& weights) {
-  require_fresh();
-  const std::shared_ptr<const Backend> chosen = find_backend(backend);
-  program_ = chosen->compile(network_, *mapping(), weights, options);  // where it throws, the old program stays
-  backend_ = chosen;
-  written_.clear();
+std::shared_ptr<const DeployedNetwork> Deployment::compile(const std::string& backend, const CompileOptions& options,
+                                                           const Weights& weights) {
+  require_newest(network_.name, generation_);
+  const std::shared_ptr<DeployedNetwork> deployed(new DeployedNetwork());
+  deployed->name_ = network_.name;
+  deployed->generation_ = generation_;
+  deployed->backend_ = find_backend(backend);
+  deployed->program_ = deployed->backend_->compile(network_, *mapping(), weights, options);
   for (const Projection& p : network_.projections) {
     const std::uint64_t hash = weights.at(p.name).hash;
-    registry().set_written(network_.name + "/" + p.name, generation_, backend_->name(), hash);
-    written_[p.name] = hash;
+    registry().set_written(network_.name + "/" + p.name, generation_, deployed->backend_->name(), hash);
+    deployed->written_[p.name] = hash;
   }
+  return deployed;
 }
 
-Observables Deployment::run(const std::vector<SpikeTensor>& inputs, const RunOptions& options) const {
-  GRADSPIKE_REQUIRE(program_ != nullptr, "network '", network_.name,
-                    "' is not deployed: compile it for a backend first");
-  require_fresh();
+Observables DeployedNetwork::run(const std::vector<SpikeTensor>& inputs, const RunOptions& options) const {
+  require_newest(name_, generation_);
   return backend_->run(*program_, inputs, options);
 }
 
-std::string Deployment::target() const { return program_ == nullptr ? "" : program_->target(); }
-
-bool Deployment::changed(const Weights& weights) const {
-  for (const Projection& p : network_.projections) {
-    const auto written = written_.find(p.name);
-    if (written == written_.end() || written->second != weights.at(p.name).hash) {
+bool DeployedNetwork::changed(const Weights& weights) const {
+  for (const auto& [name, hash] : written_) {
+    if (weights.at(name).hash != hash) {
       return true;
     }
   }

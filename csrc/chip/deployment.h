@@ -14,6 +14,26 @@
 
 namespace gradspike::chip {
 
+/// A network as one backend holds it. Immutable: deploying the network again makes another one.
+class DeployedNetwork {
+ public:
+  /// Throws where the network has been read again since.
+  Observables run(const std::vector<SpikeTensor>& inputs, const RunOptions& options) const;
+  std::string target() const { return program_->target(); }
+  /// Whether these integers differ from those that the backend holds.
+  bool changed(const Weights& weights) const;
+
+ private:
+  friend class Deployment;
+  DeployedNetwork() = default;
+
+  std::string name_;
+  std::uint64_t generation_ = 0;
+  std::shared_ptr<const Backend> backend_;
+  std::shared_ptr<const Program> program_;
+  std::map<std::string, std::uint64_t> written_;  // hashes by projection
+};
+
 class Deployment {
  public:
   /// Registers the network; an earlier network of its name is replaced.
@@ -24,7 +44,7 @@ class Deployment {
   /// True where a network of this name was read after this one.
   bool is_stale() const;
 
-  /// The report on one chip, from the untrained description; `weights` adds the losses of the integers.
+  /// The report on one chip and `target`, from the untrained description; `weights` adds the losses of the integers.
   Report check(const std::string& target, const std::map<std::string, WeightLosses>& weights) const;
 
   /// The mapping, made at the first call. Throws with every misfit where the network does not fit.
@@ -33,23 +53,13 @@ class Deployment {
   void set_mapping(Mapping mapping);
 
   /// Makes a program for `backend` ("" is the default one) with these integers, and notes their hashes as written.
-  void compile(const std::string& backend, const CompileOptions& options, const Weights& weights);
-  /// Runs what was compiled last. Throws where nothing was, or where the network has been read again since.
-  Observables run(const std::vector<SpikeTensor>& inputs, const RunOptions& options) const;
-  /// The target of the compiled program.
-  std::string target() const;
-  /// Whether these integers differ from those that the compiled program holds.
-  bool changed(const Weights& weights) const;
+  std::shared_ptr<const DeployedNetwork> compile(const std::string& backend, const CompileOptions& options,
+                                                 const Weights& weights);
 
  private:
-  void require_fresh() const;
-
   Network network_;
   std::uint64_t generation_ = 0;
   std::shared_ptr<const Mapping> mapping_;
-  std::shared_ptr<const Backend> backend_;
-  std::shared_ptr<const Program> program_;
-  std::map<std::string, std::uint64_t> written_;  // by projection
 };
 
 }  // namespace gradspike::chip

@@ -4,6 +4,7 @@
 #include <torch/library.h>
 
 #include <nlohmann/json.hpp>
+#include <type_traits>
 
 #include "csrc/core/error.h"
 #include "ops/archive.h"
@@ -39,6 +40,9 @@ T field(const nlohmann::json& object, const char* name, T missing) {
   if (!object.contains(name) || object.at(name).is_null()) {
     return missing;
   }
+  // nlohmann::json would cut a fraction off and take true for 1
+  const bool whole = !std::is_same_v<T, std::int64_t> || object.at(name).is_number_integer();
+  GRADSPIKE_REQUIRE(whole, "option '", name, "' must be a whole number, got ", object.at(name).dump());
   try {
     return object.at(name).get<T>();
   } catch (const nlohmann::json::exception&) {
@@ -221,31 +225,23 @@ void NetworkHandle::set_mapping(const std::string& json) {
   deployment().set_mapping(chip::mapping_from_json(json));
 }
 
-void NetworkHandle::compile(const std::string& backend, const std::string& preset, std::int64_t seed) {
+c10::intrusive_ptr<ProgramHandle> NetworkHandle::compile(const std::string& backend, const std::string& preset,
+                                                         std::int64_t seed) {
   const std::lock_guard<std::mutex> lock(mutex_);
   chip::CompileOptions options;
   options.preset = preset;
   options.seed = static_cast<std::uint64_t>(seed);
-  deployment().compile(backend, options, weights());
+  return c10::make_intrusive<ProgramHandle>(c10::intrusive_ptr<NetworkHandle>::reclaim_copy(this),
+                                            deployment().compile(backend, options, weights()));
 }
 
-std::string NetworkHandle::target() const {
+std::tuple<c10::IValue, chip::Observables> NetworkHandle::run(const chip::DeployedNetwork& deployed,
+                                                              const std::vector<at::Tensor>& inputs,
+                                                              chip::RunOptions options) const {
   const std::lock_guard<std::mutex> lock(mutex_);
-  return deployment().target();
-}
-bool NetworkHandle::changed() const {
-  const std::lock_guard<std::mutex> lock(mutex_);
-  return deployment().changed(weights());
-}
-
-std::tuple<c10::IValue, c10::Dict<std::string, at::Tensor>> NetworkHandle::run(
-    const std::vector<at::Tensor>& inputs, const std::vector<std::string>& membrane) const {
-  const std::lock_guard<std::mutex> lock(mutex_);
-  chip::RunOptions options;
-  options.record_membrane = membrane;
   if (graph_ != nullptr) {
-    const GraphRun run = graph_->run_backend(values(inputs), options);
-    return {run.outputs, named_tensors(deployment().network(), run.observables)};
+    GraphRun run = graph_->run_backend(deployed, values(inputs), std::move(options));
+    return {std::move(run.outputs), std::move(run.observables)};
   }
   const std::vector<chip::Input>& described = file_->network().inputs;
   GRADSPIKE_REQUIRE(inputs.size() == described.size(), "the network has ", described.size(), " inputs, got ",
@@ -260,7 +256,20 @@ std::tuple<c10::IValue, c10::Dict<std::string, at::Tensor>> NetworkHandle::run(
       options.record_membrane.push_back(p.name);
     }
   }
-  return {c10::IValue(), named_tensors(file_->network(), file_->run(spikes, options))};
+  return {c10::IValue(), deployed.run(spikes, options)};
+}
+
+bool ProgramHandle::changed() const {
+  const std::lock_guard<std::mutex> lock(network_->mutex_);
+  return deployed_->changed(network_->weights());
+}
+
+std::tuple<c10::IValue, c10::Dict<std::string, at::Tensor>, std::string> ProgramHandle::run(
+    const std::vector<at::Tensor>& inputs, const std::vector<std::string>& membrane) const {
+  chip::RunOptions options;
+  options.record_membrane = membrane;
+  const auto [outputs, observables] = network_->run(*deployed_, inputs, std::move(options));
+  return {outputs, named_tensors(network_->deployment().network(), observables), observables.target};
 }
 
 std::tuple<c10::IValue, c10::Dict<std::string, at::Tensor>> NetworkHandle::run_model(
@@ -271,6 +280,10 @@ std::tuple<c10::IValue, c10::Dict<std::string, at::Tensor>> NetworkHandle::run_m
 }
 
 TORCH_LIBRARY_FRAGMENT(gradspike, m) {
+  m.class_<ProgramHandle>("Program")  // before Network, which gives programs
+      .def("target", &ProgramHandle::target)
+      .def("changed", &ProgramHandle::changed)
+      .def("run", &ProgramHandle::run);
   m.class_<NetworkHandle>("Network")
       .def_static("read", &NetworkHandle::read)
       .def_static("open", &NetworkHandle::open)
@@ -289,9 +302,6 @@ TORCH_LIBRARY_FRAGMENT(gradspike, m) {
       .def("map_text", &NetworkHandle::map_text)
       .def("set_mapping", &NetworkHandle::set_mapping)
       .def("compile", &NetworkHandle::compile)
-      .def("target", &NetworkHandle::target)
-      .def("changed", &NetworkHandle::changed)
-      .def("run", &NetworkHandle::run)
       .def("run_model", &NetworkHandle::run_model);
   m.class_<ProjectionHandle>("Projection")
       .def(torch::init<std::string>())
@@ -327,6 +337,8 @@ TORCH_LIBRARY_FRAGMENT(gradspike, m) {
   m.class_<RegistryHandle>("Registry")
       .def(torch::init<>())
       .def("json", [](const c10::intrusive_ptr<RegistryHandle>&) { return chip::registry().to_json(); })
+      .def("require_backend",
+           [](const c10::intrusive_ptr<RegistryHandle>&, const std::string& name) { chip::find_backend(name); })
       .def("networks", [](const c10::intrusive_ptr<RegistryHandle>&) { return chip::registry().networks(); })
       .def("projections", [](const c10::intrusive_ptr<RegistryHandle>&,
                              const std::string& network) { return chip::registry().projection_keys(network); })

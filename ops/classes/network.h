@@ -1,7 +1,8 @@
 // torch.classes.gradspike.Network: the handle of a network that was read, for Python and TorchScript hosts.
 //
-// Handles are never arguments of operators and never part of a model. Those of projections and populations are
-// torch.classes.gradspike.Projection and .Population: immutable views of registry entries.
+// torch.classes.gradspike.Program is one deployment of it. Handles are never arguments of operators and never part of a
+// model. Those of projections and populations are torch.classes.gradspike.Projection and .Population: immutable views
+// of registry entries.
 #pragma once
 
 #include <memory>
@@ -14,6 +15,8 @@
 #include "ops/walker/graph_network.h"
 
 namespace gradspike::ops {
+
+class ProgramHandle;
 
 class NetworkHandle : public torch::CustomClassHolder {
  public:
@@ -43,17 +46,16 @@ class NetworkHandle : public torch::CustomClassHolder {
   std::string map_text();
   void set_mapping(const std::string& json);
 
-  void compile(const std::string& backend, const std::string& preset, std::int64_t seed);
-  std::string target() const;
-  bool changed() const;
-  /// Outputs of the model, and by "spikes/<population>", "membrane/<population>" and "lost/<what>" what was seen.
-  /// membrane: names of populations, "*" for all.
-  std::tuple<c10::IValue, c10::Dict<std::string, at::Tensor>> run(const std::vector<at::Tensor>& inputs,
-                                                                  const std::vector<std::string>& membrane) const;
-  /// The same on the operators of the model, every population recorded.
+  /// A program of its own for every call: an earlier one stays what it is.
+  c10::intrusive_ptr<ProgramHandle> compile(const std::string& backend, const std::string& preset, std::int64_t seed);
+  /// Outputs of the model, and by "spikes/<population>", "membrane/<population>" and "lost/<what>" what was seen on the
+  /// operators of the model, every population recorded.
   std::tuple<c10::IValue, c10::Dict<std::string, at::Tensor>> run_model(const std::vector<at::Tensor>& inputs) const;
 
  private:
+  friend class ProgramHandle;
+  std::tuple<c10::IValue, chip::Observables> run(const chip::DeployedNetwork& deployed,
+                                                 const std::vector<at::Tensor>& inputs, chip::RunOptions options) const;
   chip::Deployment& deployment() const;
   chip::Weights weights() const;
   std::map<std::string, chip::WeightLosses> losses() const;
@@ -63,6 +65,25 @@ class NetworkHandle : public torch::CustomClassHolder {
   std::vector<std::string> warnings_;
   mutable std::optional<chip::Deployment> file_;
   chip::Weights file_weights_;
+};
+
+/// A network on a backend: what NetworkHandle::compile made.
+class ProgramHandle : public torch::CustomClassHolder {
+ public:
+  ProgramHandle(c10::intrusive_ptr<NetworkHandle> network, std::shared_ptr<const chip::DeployedNetwork> deployed)
+      : network_(std::move(network)), deployed_(std::move(deployed)) {}
+
+  std::string target() const { return deployed_->target(); }
+  /// Whether the present integers differ from those that the backend holds.
+  bool changed() const;
+  /// Outputs of the model, what was seen as NetworkHandle::run_model gives it, and the target that ran.
+  /// membrane: names of populations whose membranes are recorded beside those of leaky integrators, "*" for all.
+  std::tuple<c10::IValue, c10::Dict<std::string, at::Tensor>, std::string> run(
+      const std::vector<at::Tensor>& inputs, const std::vector<std::string>& membrane) const;
+
+ private:
+  c10::intrusive_ptr<NetworkHandle> network_;
+  std::shared_ptr<const chip::DeployedNetwork> deployed_;
 };
 
 class ProjectionHandle : public torch::CustomClassHolder {

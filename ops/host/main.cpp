@@ -28,14 +28,14 @@ struct Arguments {
   bool check = false;
 };
 
-/// The population that is written where none is named: the last that fires.
+/// The population that is written where none is named: the last that fires; "" where none does.
 std::string last_spiking(const gradspike::chip::Network& network) {
   for (auto population = network.populations.rbegin(); population != network.populations.rend(); ++population) {
     if (population->kind == gradspike::chip::NeuronKind::kLif) {
       return population->name;
     }
   }
-  return network.populations.empty() ? "" : network.populations.back().name;
+  return "";
 }
 
 std::vector<gradspike::host::DenseSpikes> read_inputs(const Arguments& arguments,
@@ -69,6 +69,20 @@ void require_fires(const gradspike::chip::Network& network, const std::string& n
                     "' is a leaky integrator and sends no spikes: use --membrane");
 }
 
+void write_observed(const Arguments& arguments, const gradspike::chip::Observables& observed,
+                    const std::string& population) {
+  std::string seen = "membranes";
+  if (!population.empty()) {
+    const std::int64_t written = gradspike::host::write_spikes(arguments.output, observed, population);
+    seen = std::to_string(written) + " spikes of population '" + population + "'";
+  }
+  if (!arguments.membrane.empty()) {
+    gradspike::host::write_membranes(arguments.membrane, observed);
+  }
+  std::cerr << "target " << observed.target << ": " << seen << ", "
+            << observed.counters.spikes_lost + observed.counters.events_dropped << " lost\n";
+}
+
 int run(const Arguments& arguments) {
   const auto model = gradspike::deploy::load(arguments.path);
   for (const std::string& warning : model->warnings()) {
@@ -89,6 +103,9 @@ int run(const Arguments& arguments) {
   if (!arguments.population.empty()) {
     require_fires(model->network(), arguments.population);
   }
+  const std::string population = arguments.population.empty() ? last_spiking(model->network()) : arguments.population;
+  GRADSPIKE_REQUIRE(!population.empty() || !arguments.membrane.empty(), "network '", model->network().name,
+                    "' has no population that fires, only leaky integrators: give --membrane");
   const std::vector<gradspike::host::DenseSpikes> inputs = read_inputs(arguments, model->network());
   std::vector<gradspike::chip::SpikeTensor> tensors;
   for (const gradspike::host::DenseSpikes& input : inputs) {
@@ -99,13 +116,7 @@ int run(const Arguments& arguments) {
   options.preset = arguments.preset;
   options.seed = arguments.seed;
   const gradspike::chip::Observables observed = model->run(tensors, options);
-  const std::string population = arguments.population.empty() ? last_spiking(model->network()) : arguments.population;
-  const std::int64_t written = gradspike::host::write_spikes(arguments.output, observed, population);
-  if (!arguments.membrane.empty()) {
-    gradspike::host::write_membranes(arguments.membrane, observed);
-  }
-  std::cerr << "target " << observed.target << ": " << written << " spikes of population '" << population << "', "
-            << observed.counters.spikes_lost + observed.counters.events_dropped << " lost\n";
+  write_observed(arguments, observed, population);
   return 0;
 }
 

@@ -17,6 +17,7 @@ using torch::jit::Value;
 
 constexpr std::int64_t kNeuronAxis = 2;  // of [time, batch, neuron]
 constexpr std::int64_t kRank = 3;
+constexpr std::int64_t kOpenEnd = std::numeric_limits<std::int64_t>::max();  // of a slice
 
 bool is_one_of(const Node* node, std::initializer_list<std::string_view> names) {
   const std::string_view kind = node->kind().toQualString();
@@ -83,6 +84,9 @@ bool SignalResolver::is_host_wiring(const Node* node) const {
       return false;
     }
   }
+  if (is_full_slice(node)) {  // TorchScript slices every axis that an index expression names
+    return true;
+  }
   if (is_one_of(node, {"aten::slice", "aten::narrow", "aten::index_select"})) {
     return on_neurons(1);
   }
@@ -94,6 +98,24 @@ bool SignalResolver::is_host_wiring(const Node* node) const {
     return repeats.size() == 3 && repeats[0] == 1 && repeats[1] == 1;
   }
   return is_one_of(node, {"aten::index"}) && node->input(1)->node()->inputs().size() == 3;
+}
+
+/// Whether a slice takes all of an axis of [time, batch, neuron].
+bool SignalResolver::is_full_slice(const Node* node) const {
+  if (!is_one_of(node, {"aten::slice"})) {
+    return false;
+  }
+  for (std::size_t k = 1; k < node->inputs().size(); ++k) {
+    if (graph_.depends_on_input(node->input(k))) {
+      return false;
+    }
+  }
+  const auto is_number = [&](std::size_t argument, std::int64_t number) {
+    const c10::IValue value = graph_.evaluate_constant(node->input(argument));
+    return value.isNone() || value.toInt() == number;
+  };
+  const std::int64_t axis = graph_.evaluate_constant(node->input(1)).toInt();
+  return axis >= -kRank && axis < kRank && is_number(2, 0) && is_number(3, kOpenEnd) && is_number(4, 1);
 }
 
 bool SignalResolver::depends_on_keyed(const Value* value) const {
@@ -172,10 +194,8 @@ Signal SignalResolver::wire(const Value* value, std::int64_t expected) {
     if (is_one_of(node, {"aten::dropout", "aten::feature_dropout"})) {
       GRADSPIKE_REQUIRE(!constant(node, 2).toBool(), "is active: read an evaluation copy");
     }
-    for (std::size_t k = 1; is_one_of(node, {"aten::to"}) && k < node->inputs().size(); ++k) {
-      const bool is_type = node->schema().arguments().at(k).name() == "dtype" && !constant(node, k).isNone();
-      GRADSPIKE_REQUIRE(!is_type || constant(node, k).toScalarType() == at::kFloat,
-                        "changes the dtype: between projections and populations it must stay float32");
+    if (is_one_of(node, {"aten::to", "aten::type_as"})) {
+      require_float32(node);
     }
     return resolve(node->input(0), expected);
   }
@@ -197,6 +217,27 @@ Signal SignalResolver::wire(const Value* value, std::int64_t expected) {
   return is_one_of(node, {"aten::index_select", "aten::index"}) ? pick(node) : repeat(node);
 }
 
+/// Every overload of `to` says by a dtype or by another tensor what it converts to, or keeps the dtype.
+void SignalResolver::require_float32(const Node* node) const {
+  for (std::size_t k = 1; k < node->inputs().size(); ++k) {
+    const std::string& name = node->schema().arguments().at(k).name();
+    if (name != "dtype" && name != "other") {
+      continue;
+    }
+    const Value* argument = node->input(k);
+    GRADSPIKE_REQUIRE(!graph_.depends_on_input(argument),
+                      "takes the dtype of a tensor that depends on the input: between projections and populations it "
+                      "must stay float32");
+    const c10::IValue target = graph_.evaluate_constant(argument);
+    if (target.isNone()) {
+      continue;
+    }
+    const at::ScalarType type = target.isTensor() ? target.toTensor().scalar_type() : target.toScalarType();
+    GRADSPIKE_REQUIRE(type == at::kFloat,
+                      "changes the dtype: between projections and populations it must stay float32, got ", type);
+  }
+}
+
 Signal SignalResolver::add(const Node* node, std::int64_t expected) {
   GRADSPIKE_REQUIRE(node->inputs().size() < 3 || constant(node, 2).toScalar().toDouble() == 1.0,
                     "must have alpha 1, got ", constant(node, 2).toScalar().toDouble());
@@ -216,21 +257,19 @@ Signal SignalResolver::concatenate(const Node* node) {
 }
 
 Signal SignalResolver::slice(const Node* node, std::int64_t expected) {
+  if (is_full_slice(node)) {
+    return resolve(node->input(0), expected);
+  }
   const bool narrow = is_one_of(node, {"aten::narrow"});
   const std::int64_t axis = dimension(node, 1);
   const auto bound = [&](std::size_t argument, std::int64_t missing) {
     const c10::IValue value = constant(node, argument);
     return value.isNone() ? missing : value.toInt();
   };
-  constexpr std::int64_t kOpen = std::numeric_limits<std::int64_t>::max();
   std::int64_t start = bound(2, 0);
-  std::int64_t end = narrow ? kOpen : bound(3, kOpen);
+  std::int64_t end = narrow ? kOpenEnd : bound(3, kOpenEnd);
   const std::int64_t step = narrow ? 1 : bound(4, 1);
-  if (axis != kNeuronAxis) {
-    GRADSPIKE_REQUIRE(!narrow && start == 0 && end == kOpen && step == 1,
-                      "cuts time or batch between projections and populations");
-    return resolve(node->input(0), expected);
-  }
+  GRADSPIKE_REQUIRE(axis == kNeuronAxis, "cuts time or batch between projections and populations");
   const Signal whole = resolve(node->input(0), -1);
   const std::int64_t size = whole.size();
   start = std::min(start < 0 ? std::max<std::int64_t>(0, start + size) : start, size);

@@ -33,6 +33,8 @@ class SignalResolver {
  private:
   bool is_connection(const torch::jit::Node* node) const;
   bool is_host_wiring(const torch::jit::Node* node) const;
+  bool is_full_slice(const torch::jit::Node* node) const;
+  void require_float32(const torch::jit::Node* node) const;
   void require_unchanged(const torch::jit::Value* value) const;
   Signal apply(const torch::jit::Value* value, std::int64_t expected);
   Signal wire(const torch::jit::Value* value, std::int64_t expected);

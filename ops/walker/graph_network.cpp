@@ -137,7 +137,8 @@ std::vector<Injection> GraphNetwork::injections(const chip::Observables& observe
   return result;
 }
 
-GraphRun GraphNetwork::run_backend(const std::vector<c10::IValue>& inputs, chip::RunOptions options) const {
+GraphRun GraphNetwork::run_backend(const chip::DeployedNetwork& deployed, const std::vector<c10::IValue>& inputs,
+                                   chip::RunOptions options) const {
   std::vector<at::Tensor> held;
   std::vector<chip::SpikeTensor> spikes;
   for (const c10::IValue& value : graph_.evaluate(read_.sources, graph_.complete_inputs(inputs))) {
@@ -160,7 +161,7 @@ GraphRun GraphNetwork::run_backend(const std::vector<c10::IValue>& inputs, chip:
     }
   }
   GraphRun run;
-  run.observables = deployment_.run(spikes, options);
+  run.observables = deployed.run(spikes, options);
   const std::vector<const torch::jit::Value*>& outputs = graph_.outputs();
   run.outputs =
       single(graph_.evaluate(outputs, graph_.complete_inputs(inputs), injections(run.observables)), outputs.size());
@@ -173,6 +174,9 @@ chip::SpikeTensor spike_tensor(const std::string& name, at::Tensor& tensor) {
   GRADSPIKE_REQUIRE(tensor.layout() == at::kStrided && !tensor.is_meta() && !tensor.is_complex(), "input '", name,
                     "' must be a dense tensor of real numbers, got ", tensor.toString());
   const bool bytes = tensor.scalar_type() == at::kByte || tensor.scalar_type() == at::kBool;
+  GRADSPIKE_REQUIRE(bytes || tensor.is_floating_point(), "input '", name,
+                    "' must be float32, float16, bfloat16, uint8 or bool, as the model takes it, got ",
+                    tensor.scalar_type());
   tensor = tensor.to(at::kCPU, bytes ? at::kByte : at::kFloat).contiguous();
   chip::SpikeTensor result;
   result.type = bytes ? chip::SpikeTensor::Type::kUint8 : chip::SpikeTensor::Type::kFloat32;

@@ -32,9 +32,10 @@ class GraphNetwork {
 
   /// The training operators, every trace of every population recorded.
   GraphRun run_model(const std::vector<c10::IValue>& inputs) const;
-  /// The compiled program: host code before the first projection, the backend, and host code after the last population
-  /// with the measured spikes and membranes in place of the operators' results.
-  GraphRun run_backend(const std::vector<c10::IValue>& inputs, chip::RunOptions options) const;
+  /// A deployed program of this network: host code before the first projection, the backend, and host code after the
+  /// last population with the measured spikes and membranes in place of the operators' results.
+  GraphRun run_backend(const chip::DeployedNetwork& deployed, const std::vector<c10::IValue>& inputs,
+                       chip::RunOptions options) const;
   /// The training operators on spikes of the network's inputs, float32: no host code.
   chip::Observables run_operators(const std::vector<at::Tensor>& spikes) const;
 

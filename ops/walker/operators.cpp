@@ -6,6 +6,7 @@
 #include <ATen/ops/equal.h>
 #include <ATen/ops/logical_or.h>
 
+#include <cmath>
 #include <set>
 #include <string_view>
 
@@ -37,6 +38,34 @@ c10::IValue constant(const ModelGraph& graph, const Node* node, const char* name
   return graph.evaluate_constant(value);
 }
 
+/// Whether training changes a value: one of the model's tensors that it is computed from requires a gradient. The
+/// evaluated value itself does not tell, it is computed without gradients.
+bool is_trained(const ModelGraph& graph, const Value* value) {
+  std::vector<const Value*> open = {value};
+  std::set<const Value*> seen;
+  while (!open.empty()) {
+    const Value* next = open.back();
+    open.pop_back();
+    if (!seen.insert(next).second) {
+      continue;
+    }
+    const auto kind = next->node()->kind();
+    const bool is_module = next->type()->kind() == c10::TypeKind::ClassType;
+    if ((kind == c10::prim::GetAttr || kind == c10::prim::Constant) && !is_module) {
+      bool trained = false;
+      graph.evaluate_constant(next).visit([&](const c10::IValue& part) {  // also tensors in lists
+        trained = trained || (part.isTensor() && part.toTensor().defined() && part.toTensor().requires_grad());
+        return trained;
+      });
+      if (trained) {
+        return true;
+      }
+    }
+    ModelGraph::add_operands(next->node(), open);
+  }
+  return false;
+}
+
 /// The connections that exist, where the weight is a product with a boolean or 0/1 mask that is not trained.
 std::vector<bool> connection_mask(const ModelGraph& graph, const Value* weight, at::IntArrayRef sizes) {
   const Node* node = weight->node();
@@ -45,9 +74,10 @@ std::vector<bool> connection_mask(const ModelGraph& graph, const Value* weight, 
   }
   for (const Value* factor : node->inputs()) {
     at::Tensor tensor = graph.evaluate_constant(factor).toTensor();
-    const bool matrix = (tensor.dim() == 2 || tensor.scalar_type() == at::kBool) && !tensor.requires_grad();
-    if (!matrix || !(tensor.scalar_type() == at::kBool ||
-                     at::all(at::logical_or(at::eq(tensor, 0), at::eq(tensor, 1))).item<bool>())) {
+    const bool matrix = tensor.dim() == 2 || tensor.scalar_type() == at::kBool;
+    if (!matrix || is_trained(graph, factor) ||
+        !(tensor.scalar_type() == at::kBool ||
+          at::all(at::logical_or(at::eq(tensor, 0), at::eq(tensor, 1))).item<bool>())) {
       continue;
     }
     const at::Tensor bits = tensor.to(at::kCPU, at::kBool).expand(sizes).contiguous();
@@ -73,11 +103,33 @@ math::WeightTransform integer_transform(const chip::Projection& p) {
           p.rounding == math::Rounding::kNone ? math::Rounding::kHalfEven : p.rounding};
 }
 
-/// A neuron parameter in float32, numbers kept as numbers.
-at::Tensor parameter(const ModelGraph& graph, const Node* node, const char* name) {
-  const at::Tensor tensor = constant(graph, node, name).toTensor();
-  return is_number(tensor) ? tensor : tensor.to(at::kCPU, at::kFloat);
-}
+/// Neuron parameters of one population.
+struct Parameters {
+  const ModelGraph& graph;
+  const Node* node;
+  const std::string& population;
+
+  /// In float32, numbers kept as numbers. The operators check numbers and read no tensor of a device; here every value
+  /// is on the CPU.
+  at::Tensor get(const char* name, Range range) const {
+    at::Tensor tensor = constant(graph, node, name).toTensor();
+    if (is_number(tensor)) {
+      return tensor;
+    }
+    GRADSPIKE_REQUIRE(!tensor.is_meta(), "population '", population, "': ", name,
+                      " is on the meta device and has no values");
+    tensor = tensor.to(at::kCPU, at::kFloat).contiguous();
+    const float* values = tensor.const_data_ptr<float>();
+    for (std::int64_t n = 0; n < tensor.numel(); ++n) {
+      const bool holds =
+          range == Range::kFinite || values[n] > 0.0F || (range == Range::kNotNegative && values[n] == 0.0F);
+      const char* bound = range == Range::kFinite ? "" : (range == Range::kPositive ? " and > 0" : " and >= 0");
+      GRADSPIKE_REQUIRE(std::isfinite(values[n]) && holds, "population '", population, "': ", name, " of neuron ", n,
+                        " must be finite", bound, ", got ", values[n]);
+    }
+    return tensor;
+  }
+};
 
 void refuse_argument(const ModelGraph& graph, const Node* node, const char* name, const char* reason) {
   const Value* value = argument(node, name);
@@ -169,15 +221,18 @@ chip::Population population_description(const ModelGraph& graph, const Node* nod
   population.kind = fires ? chip::NeuronKind::kLif : chip::NeuronKind::kLi;
   population.size = size;
   dt = constant(graph, node, "dt").toDouble();
-  const at::Tensor leak = parameter(graph, node, "leak"), tau_mem = parameter(graph, node, "tau_mem");
-  const at::Tensor tau_syn = parameter(graph, node, "tau_syn");
-  const at::Tensor capacitance = parameter(graph, node, "membrane_capacitance");
+  const Parameters parameters{graph, node, name};
+  const at::Tensor leak = parameters.get("leak", Range::kFinite);
+  const at::Tensor tau_mem = parameters.get("tau_mem", Range::kPositive);
+  const at::Tensor tau_syn = parameters.get("tau_syn", Range::kPositive);
+  const at::Tensor capacitance = parameters.get("membrane_capacitance", Range::kPositive);
   at::Tensor coefficients;
   if (fires) {
     refuse_argument(graph, node, "measured_spikes", kMeasured);
     coefficients = std::get<5>(lif_forward_impl<CpuExec>(
-        at::empty({0, 1, size}), leak, parameter(graph, node, "reset"), parameter(graph, node, "threshold"), tau_mem,
-        tau_syn, capacitance, parameter(graph, node, "refractory_time"), dt, "superspike", 1.0, "", {}, {}, {}, false));
+        at::empty({0, 1, size}), leak, parameters.get("reset", Range::kFinite),
+        parameters.get("threshold", Range::kFinite), tau_mem, tau_syn, capacitance,
+        parameters.get("refractory_time", Range::kNotNegative), dt, "superspike", 1.0, "", {}, {}, {}, false));
   } else {
     coefficients = std::get<3>(
         li_forward_impl<CpuExec>(at::empty({0, 1, size}), leak, tau_mem, tau_syn, capacitance, dt, "", {}, {}));

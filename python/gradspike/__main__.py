@@ -4,21 +4,26 @@ Exit codes of `check`: 0 fits, 1 fits with losses, 2 does not fit. Bad input is 
 """
 
 import argparse
-import csv
 import sys
 from collections.abc import Sequence
-from pathlib import Path
-from typing import List, Optional
+from typing import Any, Dict, NoReturn, Optional
 
-import torch
-from torch import Tensor
+from gradspike import _spike_csv
 
 BAD_INPUT = 3
 
 
+class _Parser(argparse.ArgumentParser):
+    """Says what is wrong in one line; argparse itself would exit with 2, which means "does not fit"."""
+
+    def error(self, message: str) -> NoReturn:
+        print(f"gradspike: {message}", file=sys.stderr)
+        sys.exit(BAD_INPUT)
+
+
 def main(argv: Optional[Sequence[str]] = None) -> int:
     """Runs one command and returns its exit code."""
-    parser = argparse.ArgumentParser(prog="gradspike", description=__doc__.split("\n", 1)[0] if __doc__ else None)
+    parser = _Parser(prog="gradspike", description=__doc__.split("\n", 1)[0] if __doc__ else None)
     commands = parser.add_subparsers(dest="command", required=True)
     commands.add_parser(
         "demo", help="train Yin-Yang, save it, run it on the emulator (gradspike demo --help)", add_help=False
@@ -30,7 +35,10 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
     run = commands.add_parser("run", help="run spikes through a saved network")
     run.add_argument("file", help="saved network: net.pt or net.json")
     run.add_argument("--spikes", action="append", required=True, help="CSV step,batch,neuron[,count]; once per input")
-    run.add_argument("--steps", type=int, default=0, help="time steps; default: those of the model card")
+    run.add_argument(
+        "--steps", type=_size, default=0, help="time steps; default: those of the model card, else of the input"
+    )
+    run.add_argument("--batch", type=_size, default=0, help="batch entries; default: up to the last one with a spike")
     run.add_argument("--target", default="", help="cpu, or a backend; default: GRADSPIKE_BACKEND or emulator")
     run.add_argument("--population", default="", help="whose spikes to write; default: the last population that fires")
     run.add_argument("--output", default="-", help="where to write spikes, CSV; default: standard output")
@@ -46,6 +54,12 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
     except (OSError, RuntimeError, ValueError) as error:
         print(f"gradspike: {str(error).splitlines()[0]}", file=sys.stderr)
         return BAD_INPUT
+
+
+def _size(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and len(text) < 10):
+        raise argparse.ArgumentTypeError(f"must be a whole number from 0, got '{text}'")
+    return int(text)
 
 
 def _inspect(arguments: argparse.Namespace) -> int:
@@ -68,60 +82,31 @@ def _run(arguments: argparse.Namespace) -> int:
 
     network = gradspike.open_network(arguments.file)
     description = network.description
-    inputs = description["inputs"]
-    if len(arguments.spikes) != len(inputs):
-        raise ValueError(f"--spikes must be given once per input, {len(inputs)} times, got {len(arguments.spikes)}")
+    population = _firing(description, arguments.population)
+    sizes = [entry["size"] for entry in description["inputs"]]
+    if len(arguments.spikes) != len(sizes):
+        raise ValueError(f"--spikes must be given once per input, {len(sizes)} times, got {len(arguments.spikes)}")
     steps = arguments.steps or description["model_card"]["steps"]
-    spikes = [_read_spikes(path, entry["size"], steps) for path, entry in zip(arguments.spikes, inputs, strict=True)]
+    spikes = _spike_csv.read_inputs(arguments.spikes, sizes, steps, arguments.batch)
     if arguments.target == "cpu":
         result = network.run_model(*spikes)
     else:
         result = network.deploy(arguments.target or None)(*spikes)
-    population = arguments.population or list(result.spikes)[-1]
-    if population not in result.spikes:
-        raise ValueError(f"--population must be one of {', '.join(result.spikes)}, got '{population}'")
-    _write_spikes(arguments.output, result.spikes[population])
+    _spike_csv.write_spikes(arguments.output, result.spikes[population])
     print(f"target {result.target}: {int(result.spikes[population].sum())} spikes of '{population}'", file=sys.stderr)
     return 0
 
 
-def _read_spikes(path: str, size: int, steps: int) -> Tensor:
-    with open(path, newline="", encoding="utf-8") as file:
-        rows = list(csv.reader(file))
-    if not rows or rows[0] not in (["step", "batch", "neuron"], ["step", "batch", "neuron", "count"]):
-        raise ValueError(f"'{path}': the header must be step,batch,neuron[,count]")
-    events: List[List[int]] = []
-    for number, row in enumerate(rows[1:], start=2):
-        if not row:
-            continue
-        if len(row) != len(rows[0]) or not all(field.isdigit() for field in row):
-            raise ValueError(
-                f"'{path}' line {number}: must be {len(rows[0])} whole numbers >= 0, got '{','.join(row)}'"
-            )
-        event = [int(field) for field in row]
-        if event[2] >= size:
-            raise ValueError(f"'{path}' line {number}: neuron must be below {size}, got {event[2]}")
-        if steps and event[0] >= steps:
-            raise ValueError(f"'{path}' line {number}: step must be below {steps}, got {event[0]}")
-        events.append(event)
-    length = steps or max((event[0] + 1 for event in events), default=0)
-    spikes = torch.zeros(length, max((event[1] + 1 for event in events), default=0), size)
-    for event in events:
-        spikes[event[0], event[1], event[2]] += event[3] if len(event) == 4 else 1
-    return spikes
-
-
-def _write_spikes(path: str, spikes: Tensor) -> None:
-    counted = bool((spikes > 1).any())
-    lines = ["step,batch,neuron" + (",count" if counted else "")]
-    for batch, step, neuron in spikes.transpose(0, 1).nonzero().tolist():
-        count = f",{int(spikes[step, batch, neuron])}" if counted else ""
-        lines.append(f"{step},{batch},{neuron}{count}")
-    text = "\n".join(lines) + "\n"
-    if path == "-":
-        sys.stdout.write(text)
-    else:
-        Path(path).write_text(text, encoding="utf-8")
+def _firing(description: Dict[str, Any], wanted: str) -> str:
+    """The population whose spikes are written: the one that is wanted, else the last that fires."""
+    firing = [population["name"] for population in description["populations"] if population["kind"] == "lif"]
+    if not firing:
+        raise ValueError(
+            f"network '{description['name']}' has no population that fires, only leaky integrators: it gives no spikes"
+        )
+    if wanted and wanted not in firing:
+        raise ValueError(f"--population must be one of {', '.join(firing)}, got '{wanted}'")
+    return wanted or str(firing[-1])
 
 
 if __name__ == "__main__":

@@ -43,7 +43,7 @@ def save(
         model: A module, also compiled, wrapped by DDP or scripted, or a function (see `gradspike.chip.read`).
         path: Archive to write, "net.pt".
         network: Network file to write, "net.json": description and integers alone, which run without PyTorch.
-        name: Name of the network; default: the stem of the file.
+        name: Name of the network; default: the stored name of a loaded model, else the stem of the file.
         example: Example input or inputs; needed for functions and for models that can only be traced.
         projections: Wishes by projection, see `gradspike.chip.read`.
         card: Model card: "steps", "encoder", "decoder", "class_names".
@@ -71,7 +71,10 @@ def save(
         model = _reading.unwrapped(model)
         _reading.refuse_hooks(model)
     scripted = _reading.scripted(model, example, share_parameters=False)
-    options = {**stored, **{key: value for key, value in (("projections", projections), ("card", card)) if value}}
+    options = {
+        **stored,
+        **{key: value for key, value in (("projections", projections), ("card", card)) if value is not None},
+    }
     stem = Path(path if path is not None else network).stem  # type: ignore[arg-type]
     options["name"] = name or stored.get("name") or stem
     result = chip.Network(_reading.read_handle(scripted, example, options))

@@ -174,6 +174,13 @@ class Network:
 
     def check(self, target: str = _DEFAULT_TARGET) -> Report:
         """Report for one chip; see `gradspike.chip.check`."""
+        _reading.require_type(target, str, "check: target")
+        if not target.strip():
+            raise ValueError(f"check: target must name a backend, such as {_DEFAULT_TARGET!r}, got {target!r}")
+        _reading.call(torch.classes.gradspike.Registry().require_backend, target.split()[0])
+        return self._report(target)
+
+    def _report(self, target: str) -> Report:
         text = _reading.call(self._handle.report_text, target)
         return Report(text, json.loads(_reading.call(self._handle.report, target)))
 
@@ -187,8 +194,9 @@ class Network:
         _reading.require_type(target or "", str, "deploy: target")
         _reading.require_type(preset, str, "deploy: preset")
         _reading.require_type(seed, int, "deploy: seed")
-        _reading.call(self._handle.compile, target or "", preset, seed)
-        return Deployed(self)
+        if not -(2**63) <= seed < 2**63:
+            raise ValueError(f"deploy: seed must have 64 bits, -2**63..2**63 - 1, got {seed}")
+        return Deployed(self, _reading.call(self._handle.compile, target or "", preset, seed))
 
     def run_model(self, *inputs: Tensor) -> Result:
         """Runs the operators of the model on the CPU and records every trace of every population."""
@@ -202,32 +210,38 @@ class Network:
 
 
 class Deployed:
-    """A network on a backend. Call it with the inputs of the model; it gives a `Result`."""
+    """A network on a backend. Call it with the inputs of the model; it gives a `Result`.
 
-    def __init__(self, network: Network) -> None:
+    It stays what it is where the network is deployed again: with other weights, on another backend.
+    """
+
+    def __init__(self, network: Network, program: Any) -> None:
         self.network = network
-        self.target: str = network._handle.target()
-        self.report = network.check(self.target)
+        self._program = program
+        self.target: str = program.target()
+        self.report = network._report(self.target)
 
     @property
     def changed(self) -> bool:
         """Whether the weights differ from those that the backend holds: deploy again to upload them."""
-        return bool(_reading.call(self.network._handle.changed))
+        return bool(_reading.call(self._program.changed))
 
-    def __call__(self, *inputs: Tensor, membrane: Sequence[str] = ()) -> Result:
+    def __call__(self, *inputs: Tensor, membrane: Union[str, Sequence[str]] = ()) -> Result:
         """Runs the inputs of the model.
 
         Args:
             *inputs: What the model takes; spikes `[time, batch, neuron]`, whole numbers in 0..127.
-            membrane: Populations whose membranes are recorded beside those of leaky integrators; "*" for all.
+            membrane: Population, or populations, whose membranes are recorded beside those of leaky integrators; "*"
+                for all.
 
         Raises:
             RuntimeError: a spike is no whole number in 0..127 (names step, batch entry, neuron and value), or the
                 network was read again since.
         """
         tensors = _reading.tensor_list(inputs, "input")
-        outputs, seen = _reading.call(self.network._handle.run, tensors, list(membrane))
-        return _result(outputs, seen, self.target, self.report)
+        names = [membrane] if isinstance(membrane, str) else list(membrane)
+        outputs, seen, target = _reading.call(self._program.run, tensors, names)
+        return _result(outputs, seen, target, self.report)
 
     def __repr__(self) -> str:
         return f"Deployed({self.network!r}, target={self.target!r})"
@@ -300,6 +314,7 @@ def check(model: Model, example: Example = None, *, chips: int = 1, target: str 
     """Whether a network fits the chip: every misfit at once, what it uses, what its weights lose.
 
     Takes milliseconds and needs no training. `chips` other than 1 are refused: networks are mapped to one chip.
+    `target` is a backend that is there, with its preset.
     """
     if chips != 1:
         raise ValueError(f"check: chips must be 1, networks are mapped to one chip, got {chips}")

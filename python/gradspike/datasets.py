@@ -45,7 +45,7 @@ class YinYangDataset(torch.utils.data.Dataset):  # type: ignore[type-arg]  # not
         transform: Optional[Callable[[Any], Any]] = None,
     ) -> None:
         super().__init__()
-        if not 0 < r_small:  # without dots there is no third class to draw; written so that NaN is refused
+        if not r_small > 0:  # without dots there is no third class to draw; written so that NaN is refused
             raise ValueError(f"YinYangDataset: r_small must be above 0, got {r_small}")
         if not 2 * r_small < r_big:
             raise ValueError(f"Argument 'r_small' must not be larger than 'r_big' / 2, got {r_small} and {r_big}")

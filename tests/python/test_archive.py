@@ -108,6 +108,18 @@ def test_name_wishes_and_card_stay_with_a_loaded_model(tmp_path):
     assert chip.read(gradspike.load(tmp_path / "again.pt")).description == first.description
 
 
+def test_empty_wishes_and_card_clear_the_stored_ones(tmp_path):
+    wishes = {"in": {"execution_instance": "left"}}
+    model = network_model()
+    gradspike.save(model, tmp_path / "net.pt", projections=wishes, card={"encoder": "times"})
+    loaded = gradspike.load(tmp_path / "net.pt")
+    kept = gradspike.save(loaded, tmp_path / "other.pt")
+    assert kept.name == "net" and kept.description["model_card"]["encoder"] == "times"
+    cleared = gradspike.save(loaded, tmp_path / "other.pt", projections={}, card={})
+    assert cleared.description["model_card"]["encoder"] == ""
+    assert all(not p["execution_instance"] for p in cleared.description["projections"])
+
+
 def test_compiled_wrapped_and_scripted_models(tmp_path):
     model = network_model().eval()
     torch.distributed.init_process_group("gloo", store=torch.distributed.HashStore(), rank=0, world_size=1)

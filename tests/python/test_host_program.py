@@ -322,6 +322,31 @@ def test_bad_arguments(program, saved, tmp_path):
         require_one_line(run(program, *arguments), *words)
 
 
+def test_network_without_a_population_that_fires(program, saved, tmp_path):
+    folder, _, _ = saved
+    gradspike.save(nn.Sequential(Synapse(5, 3, name="in"), LI(3, name="readout")), tmp_path / "li.pt")
+    arguments = [tmp_path / "li.pt", "--spikes", folder / "in.csv"]
+    require_one_line(run(program, *arguments), "no population that fires", "--membrane")
+    done = run(program, *arguments, "--membrane", tmp_path / "m.csv")
+    assert done.returncode == 0 and done.stdout == "", done.stderr
+    assert (tmp_path / "m.csv").read_text().startswith("population,step,batch,neuron,membrane\nreadout,0,0,0,")
+
+
+def test_slices_of_one_input_are_one_file(program, tmp_path):
+    class Model(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.a, self.b, self.lif = Synapse(3, 4), Synapse(3, 4), LIF(4)
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.lif(self.a(x[:, :, :3]) + self.b(x[:, :, 2:5]))
+
+    gradspike.save(Model(), tmp_path / "net.pt", example=torch.zeros(4, 1, 6))
+    (tmp_path / "in.csv").write_text("step,batch,neuron\n0,0,5\n")
+    done = run(program, tmp_path / "net.pt", "--spikes", tmp_path / "in.csv")
+    assert done.returncode == 0, done.stderr
+
+
 def test_full_disk(program, saved):
     if not os.path.exists("/dev/full"):
         pytest.skip("there is no /dev/full")

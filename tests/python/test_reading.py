@@ -199,6 +199,85 @@ def test_two_branches():
     require_deployed(Model(), SPIKES)
 
 
+def test_slices_of_one_input_share_the_input():
+    class Model(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.a, self.b = Synapse(3, 6, scale=16.0), Synapse(3, 6, scale=16.0)
+            self.lif = LIF(6, threshold=0.05)
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.lif(self.a(x[:, :, :3]) + self.b(x[:, :, 2:5]))
+
+    spikes = torch.cat([SPIKES, SPIKES[:, :, :1]], dim=2)
+    network = chip.read(Model(), spikes)
+    assert network.description["inputs"] == [{"name": "input0", "size": 6}]
+    require_deployed(Model(), spikes)
+
+
+def test_conversions_that_keep_float32_are_wires():
+    class Model(Base):
+        def forward(self, x: Tensor) -> Tensor:
+            spikes = self.lif(self.a(x)).to(self.linear.weight).type_as(self.linear.bias).to(torch.float32)
+            return self.lif2(self.c(spikes.to("cpu")))
+
+    require_deployed(Model(), SPIKES)
+
+
+def test_gate_that_is_trained_is_no_mask():
+    class Gated(nn.Module):
+        def __init__(self, hard: bool, trained: bool) -> None:
+            super().__init__()
+            self.weight = nn.Parameter(torch.rand(6, 5))
+            self.gate = nn.Parameter((torch.rand(6, 5) < 0.5).float(), requires_grad=trained)
+            self.hard, self.lif = hard, LIF(6, threshold=0.05)
+
+        def forward(self, x: Tensor) -> Tensor:
+            gate = (self.gate > 0.5).float() if self.hard else self.gate.clamp(0, 1)
+            return self.lif(F.graded_spikes(x, self.weight * gate, 16.0, projection="a"))
+
+    def synapses(hard: bool, trained: bool) -> int:
+        return len(chip.read(Gated(hard, trained), SPIKES).map().data["synapses"])
+
+    for hard in (False, True):
+        assert synapses(hard, trained=True) > synapses(hard, trained=False)
+
+
+def test_untrained_rounding_is_an_approximation_of_the_report():
+    exact = nn.Sequential(Synapse(5, 6, name="hidden"), LIF(6))
+    floats = nn.Sequential(Synapse(5, 6, name="hidden", rounding="none"), LIF(6))
+    assert chip.check(exact).data["approximations"] == []
+    report = chip.check(floats)
+    assert report.data["approximations"] == [
+        "projection 'hidden': trained with float weights (rounding=\"none\"), "
+        "deployed with integers rounded half to even"
+    ]
+    assert report.data["approximations"][0] in str(report)
+    assert report.verdict == "fits with losses"
+
+
+BAD_NEURONS = [
+    ("tau_mem", 0.0, "> 0"),
+    ("tau_syn", -1e-6, "> 0"),
+    ("membrane_capacitance", float("nan"), "finite"),
+    ("refractory_time", -1e-6, ">= 0"),
+    ("leak", float("inf"), "finite"),
+    ("reset", float("nan"), "finite"),
+    ("threshold", float("-inf"), "finite"),
+]
+
+
+@pytest.mark.parametrize(("name", "value", "words"), BAD_NEURONS)
+def test_neuron_parameters_out_of_range(name, value, words):
+    model = nn.Sequential(Synapse(5, 6), LIF(6, **{name: torch.full((6,), 1e-5)}, name="cells"))
+    chip.read(model)
+    with torch.no_grad():
+        getattr(model[1], name)[4] = value
+    with pytest.raises(RuntimeError, match=rf"population 'cells': {name} of neuron 4 must be finite.*got") as caught:
+        chip.read(model)
+    assert words in one_sentence(caught.value)
+
+
 def test_replicated_inputs_share_the_input():
     class Model(nn.Module):
         def __init__(self) -> None:
@@ -599,6 +678,26 @@ def change_of_dtype(self, x: Tensor) -> Tensor:
     return self.lif2(self.c(self.lif(self.a(x)).to(torch.float64)))
 
 
+@refused("aten::to", "dtype", "float32", "Double")
+def dtype_of_another_tensor(self, x: Tensor) -> Tensor:
+    return self.lif2(self.c(self.lif(self.a(x)).to(torch.zeros(1, dtype=torch.float64))))
+
+
+@refused("aten::type_as", "dtype", "float32", "BFloat16")
+def type_as_another_tensor(self, x: Tensor) -> Tensor:
+    return self.lif2(self.c(self.lif(self.a(x)).type_as(torch.zeros(1, dtype=torch.bfloat16))))
+
+
+@refused("aten::type_as", "dtype", "depends on the input")
+def type_as_the_input(self, x: Tensor) -> Tensor:
+    return self.lif2(self.c(self.lif(self.a(x)).type_as(x)))
+
+
+@refused("aten::to", "dtype", "float32", "Half")
+def dtype_with_a_device(self, x: Tensor) -> Tensor:
+    return self.lif2(self.c(self.lif(self.a(x)).to(torch.device("cpu"), torch.float16)))
+
+
 @refused("no name", "projection=")
 def unnamed_projection(self, x: Tensor) -> Tensor:
     return self.lif(F.graded_spikes(x, self.a.weight))
@@ -721,6 +820,7 @@ OPTIONS = {
     "projections is a list": (dict(projections=["hidden"]), ("projections", "dictionary")),
     "unknown card": (dict(card={"classes": []}), ("card", "'classes'", "class_names")),
     "card of wrong type": (dict(card={"steps": "many"}), ("'steps'", "many")),
+    "card with a fraction": (dict(card={"steps": 3.7}), ("'steps'", "whole number", "3.7")),
     "slash in the network": (dict(network="a/b"), ("'a/b'", "'/'")),
     "example is text": (dict(example="x"), ("example", "str")),
     "example holds a number": (dict(example=[1.0]), ("example", "float")),

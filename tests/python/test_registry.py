@@ -129,6 +129,23 @@ def test_deploying_notes_what_the_backend_holds():
     assert again["a/in"] != written["a/in"] and again["a/out"] == written["a/out"]
 
 
+def test_membrane_of_one_population_by_its_name():
+    deployed = chip.deploy(nn.Sequential(Synapse(5, 8, name="in", scale=16.0), LIF(8, name="hp")))
+    assert list(deployed(SPIKES, membrane="hp").membrane) == ["hp"]
+
+
+def test_deploying_again_leaves_the_earlier_program():
+    model = network_model()
+    first = chip.deploy(model)
+    before = first(SPIKES).outputs
+    with torch.no_grad():
+        model[0].weight.neg_()
+    second = first.network.deploy()
+    assert first.changed and not second.changed
+    assert torch.equal(first(SPIKES).outputs, before)
+    assert torch.equal(second(SPIKES).outputs, model(SPIKES)) and not torch.equal(second(SPIKES).outputs, before)
+
+
 def test_a_failed_deploy_leaves_the_running_program():
     model = network_model()
     deployed = chip.deploy(model)
