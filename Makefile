@@ -23,10 +23,11 @@ system:
 $(STAMP): tools/requirements.txt | system
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r tools/requirements.txt
-	@echo "$(CURDIR)/python" > "$$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/gradspike-source-tree.pth"
 	@touch $@
 
+# The package is used from this source tree, also where several of them share a virtual environment.
 venv: system $(STAMP)
+	@echo "$(CURDIR)/python" > "$$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/gradspike-source-tree.pth"
 
 configure: venv
 	@test -f $(BUILD)/build.ninja || cmake -S . -B $(BUILD) -G Ninja -DPython3_EXECUTABLE=$(BIN)/python $(CMAKE_ARGS)
