@@ -112,3 +112,9 @@ except ImportError as error:
 def test_second_load_does_nothing():
     _library.load()
     assert torch.ops.gradspike.lif is not None
+
+
+def test_operators_run_on_the_threads_of_pytorch():
+    """at::parallel_for is compiled into this library: built without OpenMP it would run serially, and no result tells."""
+    library = Path(gradspike.version_info().library_directory) / "libgradspike.so"
+    assert b"GOMP_parallel" in library.read_bytes()
