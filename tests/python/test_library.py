@@ -115,6 +115,6 @@ def test_second_load_does_nothing():
 
 
 def test_operators_run_on_the_threads_of_pytorch():
-    """at::parallel_for is compiled into this library; without OpenMP it would run serially, and no result would tell."""
+    """at::parallel_for is compiled into this library; without OpenMP it would run serially with the same results."""
     library = Path(gradspike.version_info().library_directory) / "libgradspike.so"
     assert b"GOMP_parallel" in library.read_bytes()
