@@ -42,7 +42,7 @@ demo: build
 	$(BIN)/python -m gradspike demo
 
 test: build-all lint sanitized
-	cd $(BUILD) && ctest --output-on-failure --no-tests=error
+	cd $(BUILD) && ctest --output-on-failure --no-tests=error -LE slow
 	$(BIN)/python -m pytest -q -m "not slow"
 
 # The CUDA kernels run on the CPU under AddressSanitizer and UndefinedBehaviorSanitizer, where there is a toolkit.

@@ -4,9 +4,11 @@ Membranes are compared beside spikes: a contracted multiply-add moves the last b
 element-step, but a spike only once in tens of thousands of neurons.
 """
 
+import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy
 import pytest
 import torch
 from torch import Tensor
@@ -15,6 +17,8 @@ import gradspike
 from reference import eager
 
 INPUTS, NEURONS, READOUTS = 64, 128, 10
+ROOT = Path(__file__).resolve().parents[2]
+PROGRAM = ROOT / "build" / "bin" / "gradspike-run"
 PARAMETERS = ("leak", "reset", "threshold", "tau_mem", "tau_syn", "membrane_capacitance", "refractory_time")
 
 
@@ -95,3 +99,26 @@ def test_a_hundred_million_element_steps(tmp_path: Path) -> None:
     done = total(cases)
     assert done.element_steps >= 100_000_000
     assert 0.005 < done.spikes / done.element_steps < 0.5
+
+
+@pytest.mark.slow
+def test_a_hundred_million_element_steps_in_the_program(tmp_path: Path) -> None:
+    if not PROGRAM.is_file():
+        pytest.skip(f"the program is not built: {PROGRAM.relative_to(ROOT)}")
+    steps, batch = 200, 4000
+    network = Network(1e-6, 5)
+    spikes = (torch.rand((steps, batch, INPUTS), generator=torch.Generator().manual_seed(5)) < 0.05).float()
+    gradspike.save(network, tmp_path / "net.pt", name="program")
+    lines = spikes.nonzero().tolist()
+    text = "\n".join(f"{step},{entry},{neuron}" for step, entry, neuron in lines)
+    (tmp_path / "in.csv").write_text(f"step,batch,neuron\n{text}\n", encoding="utf-8")
+    with torch.no_grad():
+        expected = network.lif(network.hidden(spikes))
+    command = [PROGRAM, tmp_path / "net.pt", "--spikes", tmp_path / "in.csv", "--target", "cpu", "--population", "lif"]
+    subprocess.run([*command, "--steps", str(steps), "--output", tmp_path / "out.csv"], check=True, capture_output=True)
+    fired = (tmp_path / "out.csv").read_text(encoding="utf-8").split("\n", 1)[1].strip().replace("\n", ",")
+    events = torch.from_numpy(numpy.fromstring(fired, sep=",")).long().view(-1, 3)
+    actual = torch.zeros_like(expected)
+    actual[events[:, 0], events[:, 1], events[:, 2]] = 1.0
+    assert expected.numel() >= 100_000_000
+    assert torch.equal(actual, expected)
