@@ -128,11 +128,6 @@ struct LiBackwardTensors {
   const std::optional<at::Tensor>& initial_state;
 };
 
-inline bool wants_parameters(const std::array<bool, 6>& mask) {
-  return std::any_of(mask.begin() + kLiMaskFirstParameter, mask.begin() + kLiMaskInitialState,
-                     [](bool wanted) { return wanted; });
-}
-
 /// The operator is internal, but a wrong size must not read beyond a tensor.
 inline void plan_li_backward(const LiBackwardTensors& t, const LiParameters& p, double dt, c10::SymIntArrayRef sizes,
                              const std::array<bool, 6>& mask) {

@@ -158,11 +158,6 @@ struct LifBackwardTensors {
   const std::optional<at::Tensor>& measured_membrane;
 };
 
-inline bool wants_parameters(const std::array<bool, 8>& mask) {
-  return std::any_of(mask.begin() + kMaskFirstParameter, mask.begin() + kMaskInitialState,
-                     [](bool wanted) { return wanted; });
-}
-
 /// The operator is internal, but a wrong size must not read beyond a tensor.
 inline void plan_lif_backward(const LifBackwardTensors& t, const LifParameters& p, double dt,
                               std::string_view surrogate, double alpha, const std::array<bool, 8>& mask) {

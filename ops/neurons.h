@@ -1,6 +1,8 @@
 // What the neuron operators share: parameters as numbers or tensors, coefficient tables, state and trace checks.
 #pragma once
 
+#include <algorithm>
+#include <array>
 #include <string>
 
 #include <ATen/ops/sum.h>
@@ -136,6 +138,12 @@ inline at::Tensor optional_to(const std::optional<at::Tensor>& tensor, at::Scala
 /// A trace that was asked for, or an empty tensor.
 inline at::Tensor trace(bool asked, const at::Tensor& input) {
   return asked ? empty_result(input.sizes(), input.options()) : at::empty({0}, input.options());
+}
+
+/// Whether a gradient mask asks for a parameter: they stand between the input, first, and the initial state, last.
+template <std::size_t N>
+bool wants_parameters(const std::array<bool, N>& mask) {
+  return std::any_of(mask.begin() + 1, mask.end() - 1, [](bool wanted) { return wanted; });
 }
 
 /// dL/dparameter from the double sums [parameter, neuron], in the shape, dtype and device of the parameter.
