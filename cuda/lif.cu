@@ -39,10 +39,12 @@ __global__ void __launch_bounds__(kThreads) lif_forward_kernel(const LifForwardA
     const auto load = [&](std::int64_t first) {
       input.template load<true>(args.input, first, args.time, chains, chain);
       if constexpr (kMeasuredSpikes) {
-        measured_spikes.template load<true>(args.measured_spikes, first, args.time, chains, chain);
+        measured_spikes.template load<true>(args.measured_spikes.data, first, args.measured_spikes.steps, chains,
+                                            chain);
       }
       if constexpr (kMeasuredMembrane) {
-        measured_membrane.template load<true>(args.measured_membrane, first, args.time, chains, chain);
+        measured_membrane.template load<true>(args.measured_membrane.data, first, args.measured_membrane.steps, chains,
+                                              chain);
       }
     };
 
@@ -57,8 +59,8 @@ __global__ void __launch_bounds__(kThreads) lif_forward_kernel(const LifForwardA
         if (first + i < args.time) {
           math::LifStep<T> step;
           if constexpr (kMeasuredSpikes || kMeasuredMembrane) {
-            const math::Measured<T> measured{kMeasuredSpikes ? &spikes.value[i] : nullptr,
-                                             kMeasuredMembrane ? &membrane.value[i] : nullptr};
+            const math::Measured<T> measured{args.measured_spikes.of_step(first + i, spikes.value[i]),
+                                             args.measured_membrane.of_step(first + i, membrane.value[i])};
             step = math::lif_step_measured(state, x.value[i], c, measured);
           } else {
             step = math::lif_step<true>(state, x.value[i], c);
@@ -91,7 +93,8 @@ __global__ void __launch_bounds__(kThreads) li_forward_kernel(const LiForwardArg
     const auto load = [&](std::int64_t first) {
       input.template load<true>(args.input, first, args.time, chains, chain);
       if constexpr (kMeasuredMembrane) {
-        measured_membrane.template load<true>(args.measured_membrane, first, args.time, chains, chain);
+        measured_membrane.template load<true>(args.measured_membrane.data, first, args.measured_membrane.steps, chains,
+                                              chain);
       }
     };
 
@@ -103,7 +106,7 @@ __global__ void __launch_bounds__(kThreads) li_forward_kernel(const LiForwardArg
 #pragma unroll
       for (std::int32_t i = 0; i < kForwardSteps<T>; ++i) {
         if (first + i < args.time) {
-          math::li_step(state, x.value[i], c, kMeasuredMembrane ? &membrane.value[i] : nullptr);
+          math::li_step(state, x.value[i], c, args.measured_membrane.of_step(first + i, membrane.value[i]));
           const std::int64_t at = (first + i) * chains + chain;
           store(args.membrane, at, state.membrane);
           store(args.current, at, state.current);
@@ -151,10 +154,12 @@ __global__ void __launch_bounds__(kThreads) lif_backward_kernel(const LifBackwar
         ahead.current.template load<false>(args.current, first - 1, args.time, chains, chain);
       }
       if constexpr (kMeasuredSpikes) {
-        ahead.measured_spikes.template load<false>(args.measured_spikes, first, args.time, chains, chain);
+        ahead.measured_spikes.template load<false>(args.measured_spikes.data, first, args.measured_spikes.steps, chains,
+                                                   chain);
       }
       if constexpr (kMeasuredMembrane) {
-        ahead.measured_membrane.template load<false>(args.measured_membrane, first, args.time, chains, chain);
+        ahead.measured_membrane.template load<false>(args.measured_membrane.data, first, args.measured_membrane.steps,
+                                                     chains, chain);
       }
     };
 
@@ -174,8 +179,8 @@ __global__ void __launch_bounds__(kThreads) lif_backward_kernel(const LifBackwar
           }
           math::LifAdjointStep<T> step;
           if constexpr (kMeasuredSpikes || kMeasuredMembrane) {
-            const math::Measured<T> measured{kMeasuredSpikes ? &now.measured_spikes.value[i] : nullptr,
-                                             kMeasuredMembrane ? &now.measured_membrane.value[i] : nullptr};
+            const math::Measured<T> measured{args.measured_spikes.of_step(t, now.measured_spikes.value[i]),
+                                             args.measured_membrane.of_step(t, now.measured_membrane.value[i])};
             step = math::lif_adjoint_step_measured(adjoint, now.saved.value[i], now.grad_spikes.value[i], alpha,
                                                    args.surrogate, c, measured);
           } else {
@@ -188,8 +193,9 @@ __global__ void __launch_bounds__(kThreads) lif_backward_kernel(const LifBackwar
             constexpr std::int32_t kLast = kBackwardSteps<T> - 1;
             const BackwardSteps<T>& earlier = i < kLast ? now : ahead;
             const std::int32_t slot = i < kLast ? i + 1 : 0;
-            const math::Measured<T> measured{kMeasuredSpikes ? &earlier.measured_spikes.value[slot] : nullptr,
-                                             kMeasuredMembrane ? &earlier.measured_membrane.value[slot] : nullptr};
+            const math::Measured<T> measured{
+                args.measured_spikes.of_step(t - 1, earlier.measured_spikes.value[slot]),
+                args.measured_membrane.of_step(t - 1, earlier.measured_membrane.value[slot])};
             const T membrane =
                 t > 0 ? math::membrane_after_reset(earlier.saved.value[slot], c, measured) : initial.membrane;
             const T current = t > 0 ? now.current.value[i] : initial.current;
@@ -272,20 +278,20 @@ device::LaunchShape one_thread_each(std::int64_t count) { return {device::divide
 /// The kernel for what is measured.
 template <class T>
 auto select_lif_forward(const LifForwardArgs<T>& args) {
-  if (args.measured_spikes != nullptr) {
-    return args.measured_membrane != nullptr ? &lif_forward_kernel<T, true, true> : &lif_forward_kernel<T, true, false>;
+  if (args.measured_spikes.steps > 0) {
+    return args.measured_membrane.steps > 0 ? &lif_forward_kernel<T, true, true> : &lif_forward_kernel<T, true, false>;
   }
-  return args.measured_membrane != nullptr ? &lif_forward_kernel<T, false, true> : &lif_forward_kernel<T, false, false>;
+  return args.measured_membrane.steps > 0 ? &lif_forward_kernel<T, false, true> : &lif_forward_kernel<T, false, false>;
 }
 
 template <bool kCoefficients, class T>
 auto select_lif_backward(const LifBackwardArgs<T>& args) {
-  if (args.measured_spikes != nullptr) {
-    return args.measured_membrane != nullptr ? &lif_backward_kernel<T, true, true, kCoefficients>
-                                             : &lif_backward_kernel<T, true, false, kCoefficients>;
+  if (args.measured_spikes.steps > 0) {
+    return args.measured_membrane.steps > 0 ? &lif_backward_kernel<T, true, true, kCoefficients>
+                                            : &lif_backward_kernel<T, true, false, kCoefficients>;
   }
-  return args.measured_membrane != nullptr ? &lif_backward_kernel<T, false, true, kCoefficients>
-                                           : &lif_backward_kernel<T, false, false, kCoefficients>;
+  return args.measured_membrane.steps > 0 ? &lif_backward_kernel<T, false, true, kCoefficients>
+                                          : &lif_backward_kernel<T, false, false, kCoefficients>;
 }
 
 }  // namespace
@@ -310,7 +316,7 @@ void lif_backward(const CudaExec& exec, const LifBackwardArgs<T>& args) {
 template <class T>
 void li_forward(const CudaExec& exec, const LiForwardArgs<T>& args) {
   device::launch("li_forward",
-                 args.measured_membrane != nullptr ? &li_forward_kernel<T, true> : &li_forward_kernel<T, false>,
+                 args.measured_membrane.steps > 0 ? &li_forward_kernel<T, true> : &li_forward_kernel<T, false>,
                  one_thread_each(args.batch * args.neuron), exec, args);
 }
 

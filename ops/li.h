@@ -35,7 +35,7 @@ inline LiOutputs plan_li(const at::Tensor& input, const LiParameters& p, double 
   const OutputSet set(kOp, outputs, {"membrane", "current"});
   check_like(kOp, "initial_state", initial_state, input, {2, input.sym_size(1), input.sym_size(2)},
              "[2, batch, neuron]");
-  check_like(kOp, "measured_membrane", measured_membrane, input, input.sym_sizes(), "[time, batch, neuron]");
+  check_measurement(kOp, "measured_membrane", measured_membrane, input);
   return {set.has("membrane"), set.has("current")};
 }
 
@@ -87,7 +87,7 @@ LiForward li_forward_impl(const at::Tensor& input, const at::Tensor& leak, const
     kernels::li_forward(scope.exec(), kernels::LiForwardArgs<T>{x.const_data_ptr<T>(),
                                                                 {coefficients.const_data_ptr<T>(), columns},
                                                                 data_or_null<T>(initial),
-                                                                data_or_null<T>(measured),
+                                                                measurement<T>(measured),
                                                                 mutable_or_null<T>(membrane),
                                                                 mutable_or_null<T>(current),
                                                                 final_state.mutable_data_ptr<T>(),

@@ -47,8 +47,8 @@ inline LifOutputs plan_lif(const at::Tensor& input, const LifParameters& p, doub
   const OutputSet set(kOp, outputs, {"spikes", "membrane", "current"});
   check_like(kOp, "initial_state", initial_state, input, {3, input.sym_size(1), input.sym_size(2)},
              "[3, batch, neuron]");
-  check_like(kOp, "measured_spikes", measured_spikes, input, input.sym_sizes(), "[time, batch, neuron]");
-  check_like(kOp, "measured_membrane", measured_membrane, input, input.sym_sizes(), "[time, batch, neuron]");
+  check_measurement(kOp, "measured_spikes", measured_spikes, input);
+  check_measurement(kOp, "measured_membrane", measured_membrane, input);
   return {set.has("spikes"), set.has("membrane"), set.has("current")};
 }
 
@@ -110,8 +110,8 @@ LifForward lif_forward_impl(const at::Tensor& input, const at::Tensor& leak, con
     kernels::lif_forward(scope.exec(), kernels::LifForwardArgs<T>{x.const_data_ptr<T>(),
                                                                   {coefficients.const_data_ptr<T>(), columns},
                                                                   data_or_null<T>(initial),
-                                                                  data_or_null<T>(z_measured),
-                                                                  data_or_null<T>(v_measured),
+                                                                  measurement<T>(z_measured),
+                                                                  measurement<T>(v_measured),
                                                                   mutable_or_null<T>(spikes),
                                                                   mutable_or_null<T>(membrane),
                                                                   mutable_or_null<T>(current),
@@ -171,8 +171,8 @@ inline void plan_lif_backward(const LifBackwardTensors& t, const LifParameters& 
   check_like(kOp, "grad_membrane", t.grad_membrane, t.saved, trace, kTrace);
   check_like(kOp, "grad_current", t.grad_current, t.saved, trace, kTrace);
   check_like(kOp, "current", t.current, t.saved, trace, kTrace);
-  check_like(kOp, "measured_spikes", t.measured_spikes, t.saved, trace, kTrace);
-  check_like(kOp, "measured_membrane", t.measured_membrane, t.saved, trace, kTrace);
+  check_measurement(kOp, "measured_spikes", t.measured_spikes, t.saved);
+  check_measurement(kOp, "measured_membrane", t.measured_membrane, t.saved);
   const std::vector<c10::SymInt> state = {math::kNumLifStates, trace[1], trace[2]};
   check_like(kOp, "grad_final_state", t.grad_final_state, t.saved, state, "[3, batch, neuron]");
   check_like(kOp, "initial_state", t.initial_state, t.saved, state, "[3, batch, neuron]");
@@ -223,8 +223,8 @@ LifBackward lif_backward_impl(
                                                                     data_or_null<T>(i),
                                                                     {table.const_data_ptr<T>(), coefficients.size(1)},
                                                                     data_or_null<T>(initial),
-                                                                    data_or_null<T>(z_measured),
-                                                                    data_or_null<T>(v_measured),
+                                                                    measurement<T>(z_measured),
+                                                                    measurement<T>(v_measured),
                                                                     kind,
                                                                     alpha,
                                                                     mutable_or_null<T>(grad_input),

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cmath>
+#include <string>
 #include <string_view>
 
 #include <c10/util/Exception.h>
@@ -44,8 +45,14 @@ inline bool parse_units(const char* op, std::string_view units) {
 }
 
 inline math::Surrogate parse_surrogate(const char* op, std::string_view surrogate) {
-  TORCH_CHECK(surrogate == "superspike", op, ": surrogate must be 'superspike', got '", surrogate, "'");
-  return math::Surrogate::kSuperspike;
+  std::string choices;
+  for (std::int32_t k = 0; k < math::kNumSurrogates; ++k) {
+    if (surrogate == math::kSurrogateNames[k]) {
+      return static_cast<math::Surrogate>(k);
+    }
+    choices += std::string(k == 0 ? "'" : ", '") + math::kSurrogateNames[k] + "'";
+  }
+  TORCH_CHECK(false, op, ": surrogate must be one of ", choices, ", got '", surrogate, "'");
 }
 
 /// A transform whose bounds need only be ordered (linear_saturating).

@@ -69,6 +69,20 @@ inline void check_like(const char* op, const char* name, const std::optional<at:
   }
 }
 
+/// Checks of an optional measurement: [steps, batch, neuron] with at most as many steps as the input has.
+inline void check_measurement(const char* op, const char* name, const std::optional<at::Tensor>& tensor,
+                              const at::Tensor& input) {
+  if (!tensor.has_value() || !tensor->defined()) {
+    return;
+  }
+  TORCH_CHECK(tensor->dim() == 3, op, ": ", name, " must have 3 dimensions [steps, batch, neuron], got ",
+              tensor->dim());
+  check_like(op, name, tensor, input, {tensor->sym_size(0), input.sym_size(1), input.sym_size(2)},
+             "[steps, batch, neuron]");
+  TORCH_SYM_CHECK(tensor->sym_size(0).sym_le(input.sym_size(0)), op, ": ", name,
+                  " must not have more time steps than input, ", input.sym_size(0), ", got ", tensor->sym_size(0));
+}
+
 inline void check_surrogate(const char* op, std::string_view surrogate, double alpha) {
   parse_surrogate(op, surrogate);
   TORCH_CHECK(std::isfinite(alpha) && alpha >= 0.0, op, ": alpha must be finite and >= 0, got ", alpha);
@@ -133,6 +147,13 @@ HeldParameter<T> read_parameter(const char* op, const char* name, const at::Tens
 
 inline at::Tensor optional_to(const std::optional<at::Tensor>& tensor, at::ScalarType type) {
   return tensor.has_value() && tensor->defined() ? tensor->to(type).contiguous() : at::Tensor();
+}
+
+/// A measurement as the kernels take it, from a contiguous tensor or an undefined one.
+template <class T>
+kernels::Measurement<T> measurement(const at::Tensor& tensor) {
+  return tensor.defined() ? kernels::Measurement<T>(tensor.const_data_ptr<T>(), tensor.size(0))
+                          : kernels::Measurement<T>();
 }
 
 /// A trace that was asked for, or an empty tensor.

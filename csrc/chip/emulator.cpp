@@ -119,7 +119,7 @@ class EmulatorRun {
             send(program.neuron_routes[at(population.first_neuron + n)], 1);
           }
         } else {
-          math::li_step<float>(state, input, coefficients, nullptr);
+          math::li_step<float>(state, input, coefficients, {});
         }
         if (!record.membrane.empty()) {
           record.membrane[at(offset + n)] = state.membrane;

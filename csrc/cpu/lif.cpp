@@ -44,7 +44,8 @@ void lif_row_measured(const T* x, const T* measured_spikes, const T* measured_me
                       TileState<T>& tile, const Coefficients& c, std::int64_t count) {
   for (std::int64_t e = 0; e < count; ++e) {
     math::LifState<T> state{tile.current[e], tile.membrane[e], tile.refractory[e]};
-    const math::Measured<T> measured{offset(measured_spikes, e), offset(measured_membrane, e)};
+    const math::Measured<T> measured{math::measured_value(offset(measured_spikes, e)),
+                                     math::measured_value(offset(measured_membrane, e))};
     const math::LifStep<T> step = math::lif_step_measured(state, x[e], c.at(e), measured);
     tile.current[e] = state.current;
     tile.membrane[e] = state.membrane;
@@ -67,9 +68,10 @@ void lif_forward_tile(const LifForwardArgs<T>& args, bool refractory, std::int64
     const std::int64_t at = t * elements + begin;
     T* spikes = args.spikes == nullptr ? unasked_spikes.get() : args.spikes + at;
     T* saved = args.saved == nullptr ? unasked_saved.get() : args.saved + at;
-    if (args.measured_spikes != nullptr || args.measured_membrane != nullptr) {
-      lif_row_measured(args.input + at, offset(args.measured_spikes, at), offset(args.measured_membrane, at), spikes,
-                       saved, tile, c, count);
+    const T* measured_spikes = args.measured_spikes.row(t, elements, begin);
+    const T* measured_membrane = args.measured_membrane.row(t, elements, begin);
+    if (measured_spikes != nullptr || measured_membrane != nullptr) {
+      lif_row_measured(args.input + at, measured_spikes, measured_membrane, spikes, saved, tile, c, count);
     } else if (refractory) {
       lif_row<T, true>(args.input + at, spikes, saved, tile.current.get(), tile.membrane.get(), tile.refractory.get(),
                        c, count);
@@ -98,10 +100,10 @@ void li_forward_tile(const LiForwardArgs<T>& args, std::int64_t begin, std::int6
     const std::int64_t at = t * elements + begin;
     T* __restrict__ current = tile.current.get();
     T* __restrict__ membrane = tile.membrane.get();
-    const T* measured = offset(args.measured_membrane, at);
+    const T* measured = args.measured_membrane.row(t, elements, begin);
     for (std::int64_t e = 0; e < count; ++e) {
       math::LifState<T> state{current[e], membrane[e], T{0}};
-      math::li_step(state, args.input[at + e], c.at(e), offset(measured, e));
+      math::li_step(state, args.input[at + e], c.at(e), math::measured_value(offset(measured, e)));
       current[e] = state.current;
       membrane[e] = state.membrane;
     }

@@ -45,8 +45,8 @@ void add_trace_gradients(TileAdjoint<T>& adjoint, const T* grad_current, const T
   add_row(adjoint.membrane.get(), offset(grad_membrane, at), count);
 }
 
-template <class T, class Coefficients>
-void lif_adjoint_row(const LifBackwardArgs<T>& args, TileAdjoint<T>& adjoint, const Coefficients& c,
+template <class T, class Kind, class Coefficients>
+void lif_adjoint_row(const LifBackwardArgs<T>& args, Kind surrogate, TileAdjoint<T>& adjoint, const Coefficients& c,
                      const T* grad_spikes, T* grad_input, std::int64_t at, std::int64_t count) {
   const T alpha = static_cast<T>(args.alpha);
   const T* __restrict__ saved = args.saved + at;
@@ -56,7 +56,7 @@ void lif_adjoint_row(const LifBackwardArgs<T>& args, TileAdjoint<T>& adjoint, co
   for (std::int64_t e = 0; e < count; ++e) {
     math::LifAdjoint<T> carried{current[e], membrane[e]};
     const math::LifAdjointStep<T> step =
-        math::lif_adjoint_step(carried, saved[e], grad_spikes[e], alpha, args.surrogate, c.at(e));
+        math::lif_adjoint_step(carried, saved[e], grad_spikes[e], alpha, surrogate, c.at(e));
     current[e] = carried.current;
     membrane[e] = carried.membrane;
     grad_input[e] = step.input;
@@ -70,13 +70,14 @@ void lif_adjoint_row_general(const LifBackwardArgs<T>& args, TileAdjoint<T>& adj
                              std::int64_t count) {
   const std::int64_t elements = args.batch * args.neuron;
   const std::int64_t at = t * elements + begin;
-  const bool measures = args.measured_spikes != nullptr || args.measured_membrane != nullptr;
   const T alpha = static_cast<T>(args.alpha);
   for (std::int64_t e = 0; e < count; ++e) {
     const math::LifCoefficients<T> c = coefficients.at(e);
     math::LifAdjoint<T> carried{adjoint.current[e], adjoint.membrane[e]};
     const T grad_current = carried.current;
-    const math::Measured<T> now{offset(args.measured_spikes, at + e), offset(args.measured_membrane, at + e)};
+    const math::Measured<T> now{args.measured_spikes.at(t, elements, begin + e),
+                                args.measured_membrane.at(t, elements, begin + e)};
+    const bool measures = now.spike.given || now.membrane.given;
     const math::LifAdjointStep<T> step =
         measures ? math::lif_adjoint_step_measured(carried, args.saved[at + e], grad_spikes[e], alpha, args.surrogate,
                                                    c, now)
@@ -86,10 +87,11 @@ void lif_adjoint_row_general(const LifBackwardArgs<T>& args, TileAdjoint<T>& adj
       const T* initial = args.initial_state;
       const T i = t > 0 ? args.current[before]
                         : (initial == nullptr ? T{0} : initial[math::kStateCurrent * elements + begin + e]);
-      const T v = t > 0 ? math::membrane_after_reset(args.saved[before], c,
-                                                     math::Measured<T>{offset(args.measured_spikes, before),
-                                                                       offset(args.measured_membrane, before)})
-                        : (initial == nullptr ? c.leak : initial[math::kStateMembrane * elements + begin + e]);
+      const T v =
+          t > 0 ? math::membrane_after_reset(args.saved[before], c,
+                                             math::Measured<T>{args.measured_spikes.at(t - 1, elements, begin + e),
+                                                               args.measured_membrane.at(t - 1, elements, begin + e)})
+                : (initial == nullptr ? c.leak : initial[math::kStateMembrane * elements + begin + e]);
       math::CoefficientGradients<T> sums = adjoint.load(e);
       sums.accumulate(step, i, v, grad_current, c);
       adjoint.save(e, sums);
@@ -129,7 +131,7 @@ void lif_backward_tile(const LifBackwardArgs<T>& args, std::int64_t begin, std::
   const std::int64_t count = end - begin;
   const TileCoefficients<T, true, kUniform> c(args.coefficients, args.neuron, begin, count);
   const bool general =
-      args.grad_coefficients != nullptr || args.measured_spikes != nullptr || args.measured_membrane != nullptr;
+      args.grad_coefficients != nullptr || args.measured_spikes.steps > 0 || args.measured_membrane.steps > 0;
   TileAdjoint<T> adjoint(count, args.grad_coefficients != nullptr);
   Buffer<T> no_gradient(args.grad_spikes == nullptr ? count : 0);
   Buffer<T> unasked(args.grad_input == nullptr ? count : 0);
@@ -145,7 +147,9 @@ void lif_backward_tile(const LifBackwardArgs<T>& args, std::int64_t begin, std::
     if (general) {
       lif_adjoint_row_general(args, adjoint, c, grad_spikes, grad_input, t, begin, count);
     } else {
-      lif_adjoint_row(args, adjoint, c, grad_spikes, grad_input, at, count);
+      math::with_surrogate(args.surrogate, [&](auto surrogate) {
+        lif_adjoint_row(args, surrogate, adjoint, c, grad_spikes, grad_input, at, count);
+      });
     }
   }
   finish_tile(adjoint, args.initial_state, args.grad_initial_state, args.grad_coefficients, elements, begin, count,

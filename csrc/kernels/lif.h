@@ -84,20 +84,41 @@ struct CoefficientTable {
   }
 };
 
-/// Pointers that are null are not read or not written. `measured_*` have the shape of the input.
+/// Values that a chip gave for the first `steps` time steps, [steps, batch, neuron]; the model's own follow. Without
+/// data nothing was measured.
+template <class T>
+struct Measurement {
+  Measurement() = default;
+  Measurement(const T* values, std::int64_t num_steps) : data(values), steps(values == nullptr ? 0 : num_steps) {}
+
+  /// From element `first` out of `elements` at step t, or null where step t was not measured.
+  GRADSPIKE_HD const T* row(std::int64_t t, std::int64_t elements, std::int64_t first) const {
+    return t < steps ? data + t * elements + first : nullptr;
+  }
+  GRADSPIKE_HD math::MeasuredValue<T> at(std::int64_t t, std::int64_t elements, std::int64_t element) const {
+    return math::measured_value(row(t, elements, element));
+  }
+  /// `value`, which was read as that of step t, or nothing where step t was not measured.
+  GRADSPIKE_HD math::MeasuredValue<T> of_step(std::int64_t t, T value) const { return {t < steps, value}; }
+
+  const T* data = nullptr;
+  std::int64_t steps = 0;
+};
+
+/// Pointers that are null are not read or not written.
 /// Without an initial state: current 0, membrane at leak, not refractory.
 template <class T>
 struct LifForwardArgs {
   const T* input;  // [time, batch, neuron]
   CoefficientTable<T> coefficients;
-  const T* initial_state;      // [kNumLifStates, batch, neuron] or null
-  const T* measured_spikes;    // or null
-  const T* measured_membrane;  // or null
-  T* spikes;                   // or null
-  T* membrane;                 // after reset, or null
-  T* current;                  // or null
-  T* saved;                    // membrane before reset or refractory mark, or null
-  T* final_state;              // [kNumLifStates, batch, neuron]
+  const T* initial_state;  // [kNumLifStates, batch, neuron] or null
+  Measurement<T> measured_spikes;
+  Measurement<T> measured_membrane;
+  T* spikes;       // or null
+  T* membrane;     // after reset, or null
+  T* current;      // or null
+  T* saved;        // membrane before reset or refractory mark, or null
+  T* final_state;  // [kNumLifStates, batch, neuron]
   std::int64_t time;
   std::int64_t batch;
   std::int64_t neuron;
@@ -107,11 +128,11 @@ template <class T>
 struct LiForwardArgs {
   const T* input;
   CoefficientTable<T> coefficients;
-  const T* initial_state;      // [kNumLiStates, batch, neuron] or null
-  const T* measured_membrane;  // or null
-  T* membrane;                 // or null
-  T* current;                  // or null
-  T* final_state;              // [kNumLiStates, batch, neuron]
+  const T* initial_state;  // [kNumLiStates, batch, neuron] or null
+  Measurement<T> measured_membrane;
+  T* membrane;     // or null
+  T* current;      // or null
+  T* final_state;  // [kNumLiStates, batch, neuron]
   std::int64_t time;
   std::int64_t batch;
   std::int64_t neuron;
@@ -130,8 +151,8 @@ struct LifBackwardArgs {
   const T* current;
   CoefficientTable<T> coefficients;
   const T* initial_state;
-  const T* measured_spikes;
-  const T* measured_membrane;
+  Measurement<T> measured_spikes;
+  Measurement<T> measured_membrane;
   math::Surrogate surrogate;
   double alpha;
   T* grad_input;          // [time, batch, neuron]

@@ -175,11 +175,23 @@ GRADSPIKE_HD LifStep<T> lif_step(LifState<T>& state, T input, const LifCoefficie
   }
 }
 
-/// Measured data of one step: null pointers where nothing was measured.
+/// A value that a chip gave, or none.
+template <class T>
+struct MeasuredValue {
+  bool given = false;
+  T value = T{0};
+};
+
+template <class T>
+GRADSPIKE_HD MeasuredValue<T> measured_value(const T* data) {
+  return data == nullptr ? MeasuredValue<T>{} : MeasuredValue<T>{true, *data};
+}
+
+/// Measured data of one step.
 template <class T>
 struct Measured {
-  const T* spike;
-  const T* membrane;
+  MeasuredValue<T> spike;
+  MeasuredValue<T> membrane;
 };
 
 /// One step in which measured spikes or membranes replace the model's values in the forward pass (in-the-loop
@@ -188,13 +200,13 @@ template <class T>
 GRADSPIKE_HD LifStep<T> lif_step_measured(LifState<T>& state, T input, const LifCoefficients<T>& c,
                                           const Measured<T>& measured) {
   const T model = integrate_membrane(state.current, state.membrane, c.input_gain, c.leak_conductance, c.leak);
-  const T before = measured.membrane != nullptr ? *measured.membrane : model;
+  const T before = measured.membrane.given ? measured.membrane.value : model;
   state.current = integrate_current(state.current, input, c.current_decay);
   const bool blocked = state.refractory > T{0};
   const T crosses = before > c.threshold ? T{1} : T{0};
-  const T fired = measured.spike != nullptr ? *measured.spike : crosses;
-  const T spike = measured.spike != nullptr ? *measured.spike : (blocked ? T{0} : crosses);
-  if (measured.membrane != nullptr) {
+  const T fired = measured.spike.given ? measured.spike.value : crosses;
+  const T spike = measured.spike.given ? measured.spike.value : (blocked ? T{0} : crosses);
+  if (measured.membrane.given) {
     state.membrane = before;
   } else {
     state.membrane = blocked ? c.reset : blend(fired, before, c.reset);
@@ -204,12 +216,12 @@ GRADSPIKE_HD LifStep<T> lif_step_measured(LifState<T>& state, T input, const Lif
   return {spike, blocked ? refractory_mark(T{}) : before};
 }
 
-/// One step of the leaky integrator; `measured` is null where nothing was measured.
+/// One step of the leaky integrator, with the measured membrane where one is given.
 template <class T>
-GRADSPIKE_HD void li_step(LifState<T>& state, T input, const LifCoefficients<T>& c, const T* measured) {
+GRADSPIKE_HD void li_step(LifState<T>& state, T input, const LifCoefficients<T>& c, const MeasuredValue<T>& measured) {
   const T model = integrate_membrane(state.current, state.membrane, c.input_gain, c.leak_conductance, c.leak);
   state.current = integrate_current(state.current, input, c.current_decay);
-  state.membrane = measured != nullptr ? *measured : model;
+  state.membrane = measured.given ? measured.value : model;
 }
 
 // ---- adjoint -----------------------------------------------------------------------------------------------------
@@ -238,9 +250,10 @@ GRADSPIKE_HD void integrate_adjoint(LifAdjoint<T>& adjoint, T before, const LifC
 }
 
 /// One step back in time; `adjoint` holds the gradients to i[t] and v[t] and is left with those to i[t-1] and v[t-1].
-template <class T>
-GRADSPIKE_HD LifAdjointStep<T> lif_adjoint_step(LifAdjoint<T>& adjoint, T saved, T grad_spike, T alpha,
-                                                Surrogate surrogate, const LifCoefficients<T>& c) {
+/// `Kind` is Surrogate, or a SurrogateTag where it is known at compile time.
+template <class T, class Kind>
+GRADSPIKE_HD LifAdjointStep<T> lif_adjoint_step(LifAdjoint<T>& adjoint, T saved, T grad_spike, T alpha, Kind surrogate,
+                                                const LifCoefficients<T>& c) {
   const bool blocked = is_refractory_mark(saved);
   const bool crosses = saved > c.threshold;
   LifAdjointStep<T> step;
@@ -258,9 +271,9 @@ GRADSPIKE_HD LifAdjointStep<T> lif_adjoint_step_measured(LifAdjoint<T>& adjoint,
                                                          Surrogate surrogate, const LifCoefficients<T>& c,
                                                          const Measured<T>& measured) {
   const bool blocked = is_refractory_mark(saved);
-  const T fired = measured.membrane != nullptr ? T{0}
-                  : measured.spike != nullptr  ? *measured.spike
-                                               : (saved > c.threshold ? T{1} : T{0});
+  const T fired = measured.membrane.given ? T{0}
+                  : measured.spike.given  ? measured.spike.value
+                                          : (saved > c.threshold ? T{1} : T{0});
   LifAdjointStep<T> step;
   step.input = adjoint.current;
   step.surrogate = blocked ? T{0} : surrogate_gradient(grad_spike, sub(saved, c.threshold), alpha, surrogate);
@@ -273,13 +286,13 @@ GRADSPIKE_HD LifAdjointStep<T> lif_adjoint_step_measured(LifAdjoint<T>& adjoint,
 /// v[t] after the reset, from the saved trace.
 template <class T>
 GRADSPIKE_HD T membrane_after_reset(T saved, const LifCoefficients<T>& c, const Measured<T>& measured) {
-  if (measured.membrane != nullptr) {
-    return *measured.membrane;
+  if (measured.membrane.given) {
+    return measured.membrane.value;
   }
   if (is_refractory_mark(saved)) {
     return c.reset;
   }
-  return measured.spike != nullptr ? blend(*measured.spike, saved, c.reset) : (saved > c.threshold ? c.reset : saved);
+  return measured.spike.given ? blend(measured.spike.value, saved, c.reset) : (saved > c.threshold ? c.reset : saved);
 }
 
 /// Sums over time of the gradients to the coefficients of one neuron and batch entry, in the order of LifRow.

@@ -151,7 +151,7 @@ torch::jit::Module evaluation_copy(const torch::jit::Module& module) {
 
 /// Whether a line belongs to PyTorch or to the modules of this package.
 bool is_library(const std::string& line) {
-  for (const char* part : {"/torch/", "/gradspike/nn.py", "/gradspike/functional.py"}) {
+  for (const char* part : {"/torch/", "/gradspike/nn/", "/gradspike/functional/"}) {
     if (line.find(part) != std::string::npos) {
       return true;
     }

@@ -84,7 +84,7 @@ CASES = [
     (ops._lif_backward, lif_arguments, "initial_state", torch.ones(3, 1, N)),
     (ops._lif_backward, lif_arguments, "measured_spikes", torch.ones(T, B, 2)),
     (ops._lif_backward, lif_arguments, "measured_membrane", torch.ones(1, 1, 1)),
-    (ops._lif_backward, lif_arguments, "surrogate", "box"),
+    (ops._lif_backward, lif_arguments, "surrogate", "step"),
     (ops._li_backward, li_arguments, "grad_membrane", torch.ones(1, B, N)),
     (ops._li_backward, li_arguments, "grad_current", torch.ones(T, B, 1)),
     (ops._li_backward, li_arguments, "grad_final_state", torch.ones(3, B, N)),

@@ -86,7 +86,7 @@ OPERATORS = {
     "lif leak none": (lambda: F.lif(X, None), ("lif", "leak", "NoneType")),
     "lif dt 0": (lambda: F.lif(X, dt=0.0), ("lif", "dt", "0")),
     "lif dt nan": (lambda: F.lif(X, dt=NAN), ("lif", "dt", "nan")),
-    "lif surrogate": (lambda: F.lif(X, surrogate="box"), ("lif", "surrogate", "box")),
+    "lif surrogate": (lambda: F.lif(X, surrogate="step"), ("lif", "surrogate", "step")),
     "lif alpha": (lambda: F.lif(X, alpha=-1.0), ("lif", "alpha", "-1")),
     "lif outputs": (lambda: F.lif(X, outputs="spikes+voltage"), ("lif", "outputs", "spikes\\+voltage")),
     "lif outputs comma": (lambda: F.lif(X, outputs="spikes,membrane"), ("lif", "outputs", "spikes,membrane")),
@@ -95,7 +95,8 @@ OPERATORS = {
         lambda: F.lif(X, initial_state=torch.zeros(3, 1, 3)),
         ("lif", "initial_state", "\\[3, 1, 3\\]"),
     ),
-    "lif measured spikes": (lambda: F.lif(X, measured_spikes=X[1:]), ("lif", "measured_spikes", "\\[4, 2, 3\\]")),
+    "lif measured spikes": (lambda: F.lif(X[1:], measured_spikes=X), ("lif", "measured_spikes", "4", "5")),
+    "lif measured 2-dim": (lambda: F.lif(X, measured_spikes=X[0]), ("lif", "measured_spikes", "2")),
     "lif measured membrane": (
         lambda: F.lif(X, measured_membrane=X[:, :1]),
         ("lif", "measured_membrane", "\\[5, 1, 3\\]"),

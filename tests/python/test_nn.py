@@ -8,6 +8,7 @@ import torch
 
 from gradspike import functional as F
 from gradspike import nn
+from gradspike.functional import _arguments
 
 
 def spikes_of(time, batch, channels, rate=0.05):
@@ -58,7 +59,7 @@ class TestSynapse:
         x = torch.zeros(400, 1, 1, dtype=torch.float64)
         x[0] = 1.0
         response = F.li(x).membrane.square().sum().item()
-        assert response == pytest.approx(nn._SQUARED_PSP, rel=0.1)  # the constant is that of continuous time
+        assert response == pytest.approx(nn.synapse._SQUARED_PSP, rel=0.1)  # the constant is that of continuous time
 
     def test_receptor_sets_bounds_and_sign(self):
         excitatory, inhibitory = nn.Synapse(4, 4, receptor="excitatory"), nn.Synapse(4, 4, receptor="inhibitory")
@@ -89,7 +90,7 @@ class TestSynapse:
     def test_default_device_moves_no_number(self):
         neurons = nn.LIF(3)
         with torch.device("meta"):
-            assert F._number(0.5).device.type == "cpu"
+            assert _arguments.number(0.5).device.type == "cpu"
             assert neurons(torch.zeros(2, 1, 3, device="cpu")).device.type == "cpu"
 
     def test_repr_shows_the_scale(self):

@@ -1,4 +1,5 @@
 // lif and li: forward, reverse scan and coefficient gradients give the bits of the CPU kernels.
+#include <algorithm>
 #include <vector>
 
 #include "csrc/kernels/lif.h"
@@ -30,12 +31,17 @@ struct Variant {
   bool measured_membrane = false;
   bool all_outputs = true;
   bool coefficients = true;  // gradients to them
+  math::Surrogate surrogate = math::Surrogate::kSuperspike;
+  std::int64_t unmeasured_steps = 0;  // at the end
+
+  double alpha() const { return surrogate == math::Surrogate::kSuperspike ? 50.0 : 2.0; }
 };
 
 void trace(const Shape& s, const Variant& v, std::ostream& out) {
   out << "[" << s.time << ", " << s.batch << ", " << s.neuron << "] heterogeneous " << v.heterogeneous << " refractory "
       << v.refractory << " initial " << v.initial_state << " measured " << v.measured_spikes << v.measured_membrane
-      << " all outputs " << v.all_outputs << " coefficients " << v.coefficients;
+      << " all outputs " << v.all_outputs << " coefficients " << v.coefficients << " surrogate "
+      << math::kSurrogateNames[static_cast<int>(v.surrogate)] << " unmeasured " << v.unmeasured_steps;
 }
 
 std::vector<Shape> shapes() {
@@ -47,12 +53,25 @@ std::vector<Shape> shapes() {
 
 std::vector<Variant> variants() {
   return {
-      {false, 0, false, false, false, true, true},  {true, 0, true, false, false, true, true},
-      {false, 1, false, false, false, false, true}, {true, 3, true, false, false, true, true},
-      {false, 3, false, true, false, true, true},   {true, 3, true, false, true, true, true},
-      {true, 1, false, true, true, true, true},     {true, 3, false, false, false, false, false},
-      {false, 3, true, true, false, true, false},   {false, 0, false, false, true, true, false},
+      {false, 0, false, false, false, true, true},
+      {true, 0, true, false, false, true, true},
+      {false, 1, false, false, false, false, true},
+      {true, 3, true, false, false, true, true},
+      {false, 3, false, true, false, true, true},
+      {true, 3, true, false, true, true, true},
+      {true, 1, false, true, true, true, true},
+      {true, 3, false, false, false, false, false},
+      {false, 3, true, true, false, true, false},
+      {false, 0, false, false, true, true, false},
       {true, 1, true, true, true, false, false},
+      {false, 1, false, true, false, true, true, math::Surrogate::kSuperspike, 3},
+      {true, 3, true, false, true, true, true, math::Surrogate::kSuperspike, 2},
+      {false, 0, false, false, false, true, true, math::Surrogate::kFastSigmoid},
+      {false, 0, false, false, false, true, true, math::Surrogate::kSigmoid},
+      {true, 1, false, false, false, true, false, math::Surrogate::kArctan},
+      {false, 0, false, false, false, true, false, math::Surrogate::kTriangular},
+      {true, 0, false, true, false, true, true, math::Surrogate::kGaussian},
+      {false, 2, false, false, false, true, true, math::Surrogate::kBox},
   };
 }
 
@@ -67,6 +86,8 @@ struct LifData {
   std::vector<T> initial;
   std::vector<T> measured_spikes;
   std::vector<T> measured_membrane;
+
+  std::int64_t measured_steps() const { return std::max<std::int64_t>(0, shape.time - variant.unmeasured_steps); }
 
   LifData(const Shape& s, const Variant& v) : shape(s), variant(v), columns(v.heterogeneous ? s.neuron : 1) {
     Numbers numbers(17);
@@ -112,20 +133,21 @@ LifTraces<T> cpu_forward(LifData<T>& data) {
   const std::size_t count = data.input.size();
   LifTraces<T> out{std::vector<T>(count), std::vector<T>(count), std::vector<T>(count), std::vector<T>(count),
                    std::vector<T>(static_cast<std::size_t>(kNumLifStates * data.shape.chains()))};
-  kernels::lif_forward(CpuExec{},
-                       kernels::LifForwardArgs<T>{data.input.data(),
-                                                  {data.coefficients.data(), data.columns},
-                                                  data_or_null(data.initial, data.variant.initial_state),
-                                                  data_or_null(data.measured_spikes, data.variant.measured_spikes),
-                                                  data_or_null(data.measured_membrane, data.variant.measured_membrane),
-                                                  out.spikes.data(),
-                                                  out.membrane.data(),
-                                                  out.current.data(),
-                                                  out.saved.data(),
-                                                  out.final_state.data(),
-                                                  data.shape.time,
-                                                  data.shape.batch,
-                                                  data.shape.neuron});
+  kernels::lif_forward(
+      CpuExec{}, kernels::LifForwardArgs<T>{
+                     data.input.data(),
+                     {data.coefficients.data(), data.columns},
+                     data_or_null(data.initial, data.variant.initial_state),
+                     {data_or_null(data.measured_spikes, data.variant.measured_spikes), data.measured_steps()},
+                     {data_or_null(data.measured_membrane, data.variant.measured_membrane), data.measured_steps()},
+                     out.spikes.data(),
+                     out.membrane.data(),
+                     out.current.data(),
+                     out.saved.data(),
+                     out.final_state.data(),
+                     data.shape.time,
+                     data.shape.batch,
+                     data.shape.neuron});
   return out;
 }
 
@@ -148,19 +170,20 @@ void check_lif_forward(const Shape& shape, const Variant& v) {
     DeviceArray<T> saved(shape.elements(), run.fill);
     DeviceArray<T> final_state(kNumLifStates * shape.chains(), run.fill);
     const auto asked = [&](DeviceArray<T>& array) { return v.all_outputs ? array.get() : nullptr; };
-    kernels::lif_forward(run.exec, kernels::LifForwardArgs<T>{input.get(),
-                                                              {coefficients.get(), data.columns},
-                                                              v.initial_state ? initial.get() : nullptr,
-                                                              v.measured_spikes ? measured_spikes.get() : nullptr,
-                                                              v.measured_membrane ? measured_membrane.get() : nullptr,
-                                                              spikes.get(),
-                                                              asked(membrane),
-                                                              asked(current),
-                                                              asked(saved),
-                                                              final_state.get(),
-                                                              shape.time,
-                                                              shape.batch,
-                                                              shape.neuron});
+    kernels::lif_forward(run.exec, kernels::LifForwardArgs<T>{
+                                       input.get(),
+                                       {coefficients.get(), data.columns},
+                                       v.initial_state ? initial.get() : nullptr,
+                                       {v.measured_spikes ? measured_spikes.get() : nullptr, data.measured_steps()},
+                                       {v.measured_membrane ? measured_membrane.get() : nullptr, data.measured_steps()},
+                                       spikes.get(),
+                                       asked(membrane),
+                                       asked(current),
+                                       asked(saved),
+                                       final_state.get(),
+                                       shape.time,
+                                       shape.batch,
+                                       shape.neuron});
     expect_same_bits(spikes.read(), expected.spikes, "spikes");
     expect_same_bits(final_state.read(), expected.final_state, "final_state");
     if (v.all_outputs) {
@@ -211,25 +234,26 @@ void check_lif_backward(const Shape& shape, const Variant& v) {
   LifGradients<T> grad(shape);
   LifResults<T> expected(shape, kNumLifStates);
   const auto optional = [&](std::vector<T>& values) { return data_or_null(values, v.all_outputs); };
-  kernels::lif_backward(CpuExec{},
-                        kernels::LifBackwardArgs<T>{grad.spikes.data(),
-                                                    optional(grad.membrane),
-                                                    optional(grad.current),
-                                                    optional(grad.final_state),
-                                                    forward.saved.data(),
-                                                    forward.current.data(),
-                                                    {data.coefficients.data(), data.columns},
-                                                    data_or_null(data.initial, v.initial_state),
-                                                    data_or_null(data.measured_spikes, v.measured_spikes),
-                                                    data_or_null(data.measured_membrane, v.measured_membrane),
-                                                    math::Surrogate::kSuperspike,
-                                                    50.0,
-                                                    expected.input.data(),
-                                                    optional(expected.initial),
-                                                    data_or_null(expected.coefficients, v.coefficients),
-                                                    shape.time,
-                                                    shape.batch,
-                                                    shape.neuron});
+  kernels::lif_backward(
+      CpuExec{},
+      kernels::LifBackwardArgs<T>{grad.spikes.data(),
+                                  optional(grad.membrane),
+                                  optional(grad.current),
+                                  optional(grad.final_state),
+                                  forward.saved.data(),
+                                  forward.current.data(),
+                                  {data.coefficients.data(), data.columns},
+                                  data_or_null(data.initial, v.initial_state),
+                                  {data_or_null(data.measured_spikes, v.measured_spikes), data.measured_steps()},
+                                  {data_or_null(data.measured_membrane, v.measured_membrane), data.measured_steps()},
+                                  v.surrogate,
+                                  v.alpha(),
+                                  expected.input.data(),
+                                  optional(expected.initial),
+                                  data_or_null(expected.coefficients, v.coefficients),
+                                  shape.time,
+                                  shape.batch,
+                                  shape.neuron});
   for_each_run([&](const KernelRun& run) {
     DeviceArray<T> grad_spikes(grad.spikes);
     DeviceArray<T> grad_membrane(grad.membrane);
@@ -245,24 +269,26 @@ void check_lif_backward(const Shape& shape, const Variant& v) {
     DeviceArray<T> grad_initial(kNumLifStates * shape.chains(), run.fill);
     DeviceArray<T> grad_coefficients(kNumCoefficientGradients * shape.chains(), run.fill);
     const auto asked = [&](DeviceArray<T>& array) { return v.all_outputs ? array.get() : nullptr; };
-    kernels::lif_backward(run.exec, kernels::LifBackwardArgs<T>{grad_spikes.get(),
-                                                                asked(grad_membrane),
-                                                                asked(grad_current),
-                                                                asked(grad_final),
-                                                                saved.get(),
-                                                                current.get(),
-                                                                {coefficients.get(), data.columns},
-                                                                v.initial_state ? initial.get() : nullptr,
-                                                                v.measured_spikes ? measured_spikes.get() : nullptr,
-                                                                v.measured_membrane ? measured_membrane.get() : nullptr,
-                                                                math::Surrogate::kSuperspike,
-                                                                50.0,
-                                                                grad_input.get(),
-                                                                asked(grad_initial),
-                                                                v.coefficients ? grad_coefficients.get() : nullptr,
-                                                                shape.time,
-                                                                shape.batch,
-                                                                shape.neuron});
+    kernels::lif_backward(
+        run.exec,
+        kernels::LifBackwardArgs<T>{grad_spikes.get(),
+                                    asked(grad_membrane),
+                                    asked(grad_current),
+                                    asked(grad_final),
+                                    saved.get(),
+                                    current.get(),
+                                    {coefficients.get(), data.columns},
+                                    v.initial_state ? initial.get() : nullptr,
+                                    {v.measured_spikes ? measured_spikes.get() : nullptr, data.measured_steps()},
+                                    {v.measured_membrane ? measured_membrane.get() : nullptr, data.measured_steps()},
+                                    v.surrogate,
+                                    v.alpha(),
+                                    grad_input.get(),
+                                    asked(grad_initial),
+                                    v.coefficients ? grad_coefficients.get() : nullptr,
+                                    shape.time,
+                                    shape.batch,
+                                    shape.neuron});
     expect_same_bits(grad_input.read(), expected.input, "grad_input");
     if (v.all_outputs) {
       expect_same_bits(grad_initial.read(), expected.initial, "grad_initial_state");
@@ -317,8 +343,8 @@ TYPED_TEST(Lif, StreamingBits) {
       kernels::lif_forward(run.exec, kernels::LifForwardArgs<T>{input.get() + t * shape.chains(),
                                                                 {coefficients.get(), data.columns},
                                                                 state.get(),
-                                                                nullptr,
-                                                                nullptr,
+                                                                {},
+                                                                {},
                                                                 spikes.get() + t * shape.chains(),
                                                                 nullptr,
                                                                 nullptr,
@@ -348,16 +374,17 @@ LiTraces<T> cpu_li_forward(LifData<T>& data) {
   LiTraces<T> out{std::vector<T>(count), std::vector<T>(count),
                   std::vector<T>(static_cast<std::size_t>(kNumLiStates * data.shape.chains()))};
   kernels::li_forward(CpuExec{},
-                      kernels::LiForwardArgs<T>{data.input.data(),
-                                                {data.coefficients.data(), data.columns},
-                                                data_or_null(data.initial, data.variant.initial_state),
-                                                data_or_null(data.measured_membrane, data.variant.measured_membrane),
-                                                out.membrane.data(),
-                                                out.current.data(),
-                                                out.final_state.data(),
-                                                data.shape.time,
-                                                data.shape.batch,
-                                                data.shape.neuron});
+                      kernels::LiForwardArgs<T>{
+                          data.input.data(),
+                          {data.coefficients.data(), data.columns},
+                          data_or_null(data.initial, data.variant.initial_state),
+                          {data_or_null(data.measured_membrane, data.variant.measured_membrane), data.measured_steps()},
+                          out.membrane.data(),
+                          out.current.data(),
+                          out.final_state.data(),
+                          data.shape.time,
+                          data.shape.batch,
+                          data.shape.neuron});
   return out;
 }
 
@@ -392,16 +419,17 @@ void check_li(const Shape& shape, const Variant& v) {
     DeviceArray<T> current(shape.elements(), run.fill);
     DeviceArray<T> final_state(kNumLiStates * shape.chains(), run.fill);
     const auto asked = [&](DeviceArray<T>& array) { return v.all_outputs ? array.get() : nullptr; };
-    kernels::li_forward(run.exec, kernels::LiForwardArgs<T>{input.get(),
-                                                            {coefficients.get(), data.columns},
-                                                            v.initial_state ? initial.get() : nullptr,
-                                                            v.measured_membrane ? measured.get() : nullptr,
-                                                            membrane.get(),
-                                                            asked(current),
-                                                            final_state.get(),
-                                                            shape.time,
-                                                            shape.batch,
-                                                            shape.neuron});
+    kernels::li_forward(
+        run.exec, kernels::LiForwardArgs<T>{input.get(),
+                                            {coefficients.get(), data.columns},
+                                            v.initial_state ? initial.get() : nullptr,
+                                            {v.measured_membrane ? measured.get() : nullptr, data.measured_steps()},
+                                            membrane.get(),
+                                            asked(current),
+                                            final_state.get(),
+                                            shape.time,
+                                            shape.batch,
+                                            shape.neuron});
     expect_same_bits(membrane.read(), forward.membrane, "membrane");
     expect_same_bits(final_state.read(), forward.final_state, "final_state");
     if (v.all_outputs) {

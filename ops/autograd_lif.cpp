@@ -2,12 +2,11 @@
 #include <ATen/ops/empty.h>
 #include <torch/library.h>
 
-#include "ops/autograd.h"
+#include "ops/autograd_neurons.h"
 
 namespace gradspike::ops {
 namespace {
 
-using OptionalTensor = std::optional<at::Tensor>;
 using Tensors4 = std::tuple<at::Tensor, at::Tensor, at::Tensor, at::Tensor>;
 using Tensors6 = std::tuple<at::Tensor, at::Tensor, at::Tensor, at::Tensor, at::Tensor, at::Tensor>;
 using Tensors8 =
@@ -36,58 +35,6 @@ using LiBackward = Tensors6(const OptionalTensor&, const OptionalTensor&, const 
                             const OptionalTensor&, const at::Tensor&, const at::Tensor&, const at::Tensor&,
                             const at::Tensor&, const at::Tensor&, const OptionalTensor&, double, c10::SymIntArrayRef,
                             std::array<bool, 6>);
-
-bool is_given(const OptionalTensor& tensor) { return tensor.has_value() && tensor->defined(); }
-
-/// Undefined tensors, as saved variables come back, are absent arguments.
-OptionalTensor optional(const at::Tensor& tensor) { return tensor.defined() ? OptionalTensor(tensor) : std::nullopt; }
-
-at::Tensor tensor_or_undefined(const OptionalTensor& tensor) { return tensor.value_or(at::Tensor()); }
-
-/// The traces that the backward needs beyond those that the user asked for.
-std::string with_output(std::string_view outputs, std::string_view name) {
-  const std::string text = "+" + std::string(outputs) + "+";
-  if (text.find("+" + std::string(name) + "+") != std::string::npos) {
-    return std::string(outputs);
-  }
-  return outputs.empty() ? std::string(name) : std::string(outputs) + "+" + std::string(name);
-}
-
-bool asks_for(std::string_view outputs, std::string_view name) { return with_output(outputs, name) == outputs; }
-
-/// The differentiable inputs of a neuron operator, in the order of the gradients that its node returns.
-variable_list inputs_of(const at::Tensor& input, const variable_list& parameters, const OptionalTensor& initial_state) {
-  variable_list inputs = {input};
-  inputs.insert(inputs.end(), parameters.begin(), parameters.end());
-  if (is_given(initial_state)) {
-    inputs.push_back(*initial_state);
-  }
-  return inputs;
-}
-
-/// The outputs that a node records: the traces that were asked for, noted in `data`, and the final state.
-variable_list recorded_outputs(ska::flat_hash_map<std::string, c10::IValue>& data, std::string_view outputs,
-                               std::initializer_list<std::pair<const char*, at::Tensor>> traces,
-                               const at::Tensor& final_state) {
-  variable_list recorded;
-  for (const auto& [name, tensor] : traces) {
-    data[name] = asks_for(outputs, name);
-    if (asks_for(outputs, name)) {
-      recorded.push_back(tensor);
-    }
-  }
-  recorded.push_back(final_state);
-  return recorded;
-}
-
-bool none_defined(const variable_list& tensors) {
-  for (const at::Tensor& tensor : tensors) {
-    if (tensor.defined()) {
-      return false;
-    }
-  }
-  return true;
-}
 
 // ---- lif ---------------------------------------------------------------------------------------------------------
 

@@ -1,0 +1,11 @@
+"""Modules: plain tensors in and out, scriptable, picklable, deep-copyable.
+
+Modules hold parameters and numbers only. Nothing is registered when they are constructed, and no state of a run is
+kept in them: `step` takes and gives the state. Axes are `[time, batch, neuron]`.
+"""
+
+from gradspike.nn.neurons import LI, LIF
+from gradspike.nn.recorder import Recorder
+from gradspike.nn.synapse import Synapse, default_scale
+
+__all__ = ["LI", "LIF", "Recorder", "Synapse", "default_scale"]

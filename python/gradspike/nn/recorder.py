@@ -1,0 +1,84 @@
+"""Recording of inner layers."""
+
+from types import TracebackType
+from typing import Any, Callable, Dict, List, Optional, Type
+
+import torch
+from torch import Tensor
+
+from gradspike.nn.neurons import LIF
+
+
+class Recorder:
+    """Records the spikes of the inner LIF layers of a model.
+
+    Called, it runs the model with empty records; as a context manager it records every call inside. Names are those
+    of the populations, or else the path of the module. Several calls of one layer, as when a run is streamed in
+    chunks, are joined along time. The records are part of the graph: regularisers on spike counts can train.
+
+    Args:
+        model: A module with `LIF` layers, not a scripted one.
+
+    Attributes:
+        spikes: Dictionary from name to spikes `[time, batch, neuron]`.
+
+    Raises:
+        ValueError: the model has no `LIF` layer that hooks can see, or two carry the same name.
+
+    Example:
+        >>> recorder = Recorder(torch.nn.Sequential(Synapse(2, 4), LIF(4, name="hidden"), Synapse(4, 3), LI(3)))
+        >>> output = recorder(torch.zeros(5, 1, 2))
+        >>> recorder.spikes["hidden"].shape
+        torch.Size([5, 1, 4])
+    """
+
+    def __init__(self, model: torch.nn.Module) -> None:
+        self.model = model
+        self._records: Dict[str, List[Tensor]] = {}
+        self._hooks: List[torch.utils.hooks.RemovableHandle] = []
+        self._layers = _lif_layers(model)
+
+    @property
+    def spikes(self) -> Dict[str, Tensor]:
+        return {
+            name: records[0] if len(records) == 1 else torch.cat(records) for name, records in self._records.items()
+        }
+
+    def __enter__(self) -> "Recorder":
+        self._records = {}
+        self._hooks = [layer.register_forward_hook(self._hook(name)) for name, layer in self._layers.items()]
+        return self
+
+    def __exit__(
+        self,
+        kind: Optional[Type[BaseException]],
+        error: Optional[BaseException],
+        traceback: Optional[TracebackType],
+    ) -> None:
+        for hook in self._hooks:
+            hook.remove()
+        self._hooks = []
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        with self:
+            return self.model(*args, **kwargs)
+
+    def _hook(self, name: str) -> Callable[[torch.nn.Module, Any, Tensor], None]:
+        def record(module: torch.nn.Module, inputs: Any, output: Tensor) -> None:
+            self._records.setdefault(name, []).append(output)
+
+        return record
+
+
+def _lif_layers(model: torch.nn.Module) -> Dict[str, LIF]:
+    layers: Dict[str, LIF] = {}
+    for path, module in model.named_modules():
+        if not isinstance(module, LIF):
+            continue
+        name = module.population or path
+        if name in layers:
+            raise ValueError(f"Recorder: model must have one LIF layer per name, got two of the name {name!r}")
+        layers[name] = module
+    if not layers:
+        raise ValueError(f"Recorder: model must have LIF layers in eager form, got none in {type(model).__name__}")
+    return layers
