@@ -10,9 +10,9 @@ std::tuple<at::Tensor, at::Tensor> graded_spikes_forward_meta(const at::Tensor& 
                                                               std::string_view rounding, std::string_view gradient,
                                                               std::string_view units) {
   const GradedSpikesPlan plan =
-      plan_graded_spikes(spikes, weight, scale, min_weight, max_weight, rounding, gradient, units);
+      plan_graded_spikes_stack(spikes, weight, scale, min_weight, max_weight, rounding, gradient, units);
   std::vector<c10::SymInt> sizes = spikes.sym_sizes().vec();
-  sizes.back() = weight.sym_size(0);
+  sizes.back() = weight.sym_size(-2);
   const at::TensorOptions integers = weight.options().dtype(plan.integer_type);
   return {at::empty_symint(sizes, weight.options().dtype(plan.result_type)),
           plan.rounds() ? at::empty_symint(weight.sym_sizes(), integers) : at::empty({0}, integers)};

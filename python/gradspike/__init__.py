@@ -5,10 +5,11 @@ deploying, `gradspike.transforms` encoders and decoders, `gradspike.datasets` th
 `gradspike.plot` the figures. `save` and `load` write and read archives, `inspect` prints what is in one.
 """
 
-from gradspike import _library
+from gradspike import _library, _vmap
 from gradspike._version import __version__
 
 _library.load()
+_vmap.register()
 
 # The operators have to be registered before a module that names them is imported.
 from gradspike import chip, datasets, functional, nn, plot, transforms  # noqa: E402

@@ -25,6 +25,10 @@ def graded_spikes_float(spikes: Tensor, weight: Tensor) -> Tensor:
     return F.graded_spikes(spikes, weight, 64.0, rounding="none", units="lsb")
 
 
+def graded_spikes_stack(spikes: Tensor, weight: Tensor) -> Tensor:
+    return F.graded_spikes(spikes, weight, 64.0, gradient="returning")
+
+
 def lif_numbers(input: Tensor) -> Tuple[Tensor, Tensor]:
     out = F.lif(input, refractory_time=2e-6, outputs="spikes+membrane", population="hidden")
     return out.spikes, out.membrane
@@ -91,6 +95,7 @@ CASES = [
     Case(hardware_weights, lambda b: (torch.randn(b, 7),)),
     Case(graded_spikes, lambda b: (spikes_like(6, b, 5), torch.randn(7, 5) * 0.3), (0, 1)),
     Case(graded_spikes_float, lambda b: (spikes_like(6, b, 5), torch.randn(7, 5) * 0.3), (0, 1)),
+    Case(graded_spikes_stack, lambda b: (spikes_like(2, 6, b, 5), torch.randn(2, 7, 5) * 0.3), (0, 1)),
     Case(lif_numbers, lambda b: (torch.randn(9, b, 4) * 4.0,), (0,)),
     Case(
         lif_tensors,

@@ -1,3 +1,4 @@
+import itertools
 import math
 
 import numpy
@@ -169,6 +170,41 @@ def test_non_contiguous():
     result = graded_spikes(spikes.transpose(0, 1), weight.t(), 64.0)
     assert torch.equal(result, graded_spikes(spikes, weight.t().contiguous(), 64.0).transpose(0, 1))
     assert torch.equal(graded_spikes(spikes[::2], weight.t(), 64.0), result.transpose(0, 1)[::2])
+
+
+@pytest.mark.parametrize("rounding", ["half_even", "none"])
+@pytest.mark.parametrize("stack", [(3,), (2, 3), (0,), (2, 0)])
+@pytest.mark.parametrize("leading", [(), (4,), (5, 2), (0,)])
+def test_a_stack_of_weights_is_as_many_products(stack, leading, rounding):
+    spikes = counts(*stack, *leading, 6).float().requires_grad_()
+    weight = torch.randn(*stack, 7, 6).requires_grad_()
+    out = graded_spikes(spikes, weight, 32.0, rounding=rounding)
+    gradient = torch.randn_like(out)
+    out.backward(gradient)
+    assert out.shape == (*stack, *leading, 7)
+    for index in itertools.product(*(range(size) for size in stack)):
+        s, w = (tensor[index].detach().requires_grad_() for tensor in (spikes, weight))
+        expected = graded_spikes(s, w, 32.0, rounding=rounding)
+        expected.backward(gradient[index])
+        assert torch.equal(out[index], expected)
+        assert torch.equal(spikes.grad[index], s.grad) and torch.equal(weight.grad[index], w.grad)
+
+
+def test_a_stack_of_views():
+    spikes, weight = (
+        counts(4, 1, 5, 6).float().expand(4, 3, 5, 6).transpose(0, 1),
+        torch.randn(7, 6).t().expand(3, 6, 7),
+    )
+    weight = weight.transpose(1, 2)
+    expected = graded_spikes(spikes.contiguous(), weight.contiguous(), 32.0)
+    assert torch.equal(graded_spikes(spikes, weight, 32.0), expected)
+    assert torch.equal(expected[1], graded_spikes(spikes[1], weight[1], 32.0))
+
+
+@pytest.mark.parametrize("shape", [(2, 4, 6), (6,), (3,)])
+def test_spikes_without_the_dimensions_of_the_stack_are_refused(shape):
+    with pytest.raises(RuntimeError, match="graded_spikes: .*spikes must"):
+        graded_spikes(torch.zeros(shape), torch.zeros(3, 7, 6)[..., : shape[-1]])
 
 
 def test_projection_name_changes_nothing():

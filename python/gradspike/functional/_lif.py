@@ -65,7 +65,8 @@ def lif(
 
     A parameter is a number or a tensor, 0-dim or `[neuron]`. Coefficients of numbers alone are computed in double and
     rounded once; where a tensor takes part, in the tensor's arithmetic in the order of eager PyTorch. A 0-dim float64
-    tensor on the CPU counts as a number. The ranges below are checked for numbers; those in a tensor are not read.
+    tensor on the CPU counts as a number, except where `torch.vmap` maps it. The ranges below are checked for numbers;
+    those in a tensor are not read.
 
     Args:
         input: Summed graded spikes `[time, batch, neuron]`; float32 or float64, half and bfloat16 are widened.

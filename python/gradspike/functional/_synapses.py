@@ -23,7 +23,8 @@ def graded_spikes(
     Args:
         spikes: Counts `[..., in_features]`; float32, float64, half, bfloat16 or uint8. Rows with values that are no
             integers in 0..127 are summed in floating point, in the order of pre.
-        weight: `[out_features, in_features]`; float32 or float64, half and bfloat16 are widened to float32.
+        weight: `[out_features, in_features]`; float32 or float64, half and bfloat16 are widened to float32. A stack
+            `[*V, out_features, in_features]` is as many products, of spikes `[*V, ..., in_features]`.
         scale: Model weight to LSB; finite and above 0, taken as float32.
         min_weight: Lower bound [LSB]; an integer, -32767 <= min_weight <= 0.
         max_weight: Upper bound [LSB]; an integer, 0 <= max_weight <= 32767.

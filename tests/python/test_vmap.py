@@ -1,0 +1,319 @@
+"""torch.vmap: every operator has a rule that makes one call for all samples, with the results of a Python loop."""
+
+import itertools
+
+import pytest
+import torch
+from torch.func import functional_call, grad, jacrev, stack_module_state
+
+import gradspike
+from cases import CASES, DIFFERENTIABLE, outputs_of
+from gradspike import functional as F
+from neurons import NUMBERS, drive, relative_error
+from test_opcheck import Calls
+
+SAMPLES = 3
+# An operator that `torch.vmap` runs by PyTorch's own loop over the samples, with the reason.
+WITHOUT_RULE = {"_version_info": "takes no tensor"}
+# The library's float product, whose order depends on the number of rows.
+FLOAT_PRODUCT = ("graded_spikes_float",)
+
+
+@pytest.fixture(autouse=True)
+def no_fallback():
+    """The loop that PyTorch makes where an operator has no rule raises."""
+    torch._C._functorch._set_vmap_fallback_enabled(False)
+    yield
+    torch._C._functorch._set_vmap_fallback_enabled(True)
+
+
+def test_every_operator_has_a_rule():
+    has_rule = torch._C._dispatch_has_kernel_for_dispatch_key
+    names = {s.name for s in torch._C._jit_get_all_schemas() if s.name.startswith("gradspike::")}
+    without = {name.split("::")[1] for name in names if not has_rule(name, "FuncTorchBatched")}
+    assert without == set(WITHOUT_RULE)
+
+
+def samples_of(tensor, count):
+    """`count` variants of a tensor, of the same sign and size."""
+    return [tensor * (1.0 + 0.25 * k) if tensor.is_floating_point() else tensor for k in range(count)]
+
+
+def stacked(tensors, dims):
+    """Arguments for `torch.vmap` with `dims`, and those of each run of a loop."""
+    variants = [
+        samples_of(tensor, SAMPLES) if dim is not None else [tensor] * SAMPLES for tensor, dim in zip(tensors, dims)
+    ]
+    together = [v[0] if dim is None else torch.stack(v, dim) for v, dim in zip(variants, dims)]
+    return together, list(zip(*variants))
+
+
+def mappings(case):
+    """Every choice of arguments to map; the dimension alternates between first, last and second."""
+    tensors = case.arguments(requires_grad=False)
+    for number, chosen in enumerate(itertools.product((False, True), repeat=len(tensors))):
+        if any(chosen):
+            yield tuple(
+                ((0, -1, 1)[(number + k) % 3] if tensor.dim() > 0 else 0) if is_mapped else None
+                for k, (tensor, is_mapped) in enumerate(zip(tensors, chosen))
+            )
+
+
+def of_all(cases):
+    return [pytest.param(case, dims, id=f"{case.name}-{dims}") for case in cases for dims in mappings(case)]
+
+
+def assert_same(case, actual, expected):
+    if case.name in FLOAT_PRODUCT:
+        torch.testing.assert_close(actual, expected)
+    else:
+        assert actual.dtype == expected.dtype and torch.equal(actual, expected)
+
+
+@pytest.mark.parametrize(("case", "dims"), of_all(CASES))
+def test_is_a_loop(case, dims):
+    together, runs = stacked(case.arguments(requires_grad=False), dims)
+    mapped = outputs_of(torch.vmap(case.call, dims)(*together))
+    expected = [outputs_of(case.call(*run)) for run in runs]
+    for position, output in enumerate(mapped):
+        assert_same(case, output, torch.stack([outputs[position] for outputs in expected]))
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+def test_nested(case):
+    """Arguments mapped by the inner, the outer and by both."""
+    tensors = case.arguments(requires_grad=False)
+    inner = tuple(0 if k % 3 != 1 else None for k in range(len(tensors)))
+    outer = tuple(0 if k % 3 != 2 or len(tensors) == 1 else None for k in range(len(tensors)))
+    arguments = [torch.stack(samples_of(t, SAMPLES)) if d == 0 else t for t, d in zip(tensors, inner)]
+    arguments = [torch.stack(samples_of(t, 2)) if d == 0 else t for t, d in zip(arguments, outer)]
+    mapped = outputs_of(torch.vmap(torch.vmap(case.call, inner), outer)(*arguments))
+    rows = []
+    for a in range(2):
+        sample = [t[a] if d == 0 else t for t, d in zip(arguments, outer)]
+        rows += [case.call(*[t[b] if d == 0 else t for t, d in zip(sample, inner)]) for b in range(SAMPLES)]
+    for position, output in enumerate(mapped):
+        wanted = torch.stack([outputs_of(row)[position] for row in rows])
+        assert_same(case, output, wanted.reshape(output.shape))
+
+
+def loss_of(case):
+    def loss(*tensors):
+        total = 0.0
+        for output in outputs_of(case.call(*tensors)):
+            ramp = torch.linspace(-1.0, 1.0, output.numel(), dtype=output.dtype).reshape(output.shape)
+            total = total + (output * ramp).sum()
+        return total
+
+    return loss
+
+
+@pytest.mark.parametrize(("case", "dims"), of_all(DIFFERENTIABLE))
+def test_gradients_of_samples(case, dims):
+    """vmap(grad): also an argument that all samples share has a gradient for each."""
+    together, runs = stacked(case.arguments(requires_grad=False), dims)
+    gradient = grad(loss_of(case), argnums=case.differentiable)
+    actual = torch.vmap(gradient, dims)(*together)
+    expected = [gradient(*run) for run in runs]
+    for position, samples in enumerate(actual):
+        torch.testing.assert_close(samples, torch.stack([gradients[position] for gradients in expected]))
+
+
+@pytest.mark.parametrize("position", range(4))
+@pytest.mark.parametrize("case", DIFFERENTIABLE, ids=lambda case: case.name)
+def test_one_gradient_of_samples(case, position):
+    """Each argument alone, as masks of the backward operators differ."""
+    if position not in case.differentiable:
+        pytest.skip("no such argument")
+    tensors = case.arguments(requires_grad=False)
+    for dims in (tuple(0 for _ in tensors), tuple(None if k == position else 0 for k in range(len(tensors)))):
+        if all(dim is None for dim in dims):
+            continue
+        together, runs = stacked(tensors, dims)
+        gradient = grad(loss_of(case), argnums=position)
+        expected = torch.stack([gradient(*run) for run in runs])
+        torch.testing.assert_close(torch.vmap(gradient, dims)(*together), expected)
+
+
+@pytest.mark.parametrize(("case", "dims"), of_all(DIFFERENTIABLE))
+def test_gradient_of_all_samples_together(case, dims):
+    """grad(vmap)."""
+    together, runs = stacked(case.arguments(requires_grad=False), dims)
+
+    def total(*tensors):
+        return torch.vmap(loss_of(case), dims)(*tensors).sum()
+
+    actual = grad(total, argnums=case.differentiable)(*together)
+    single = [grad(loss_of(case), argnums=case.differentiable)(*run) for run in runs]
+    for position, argument in enumerate(case.differentiable):
+        gradients = [gradients[position] for gradients in single]
+        dim = dims[argument]
+        expected = sum(gradients) if dim is None else torch.stack(gradients, dim)
+        torch.testing.assert_close(actual[position], expected, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("case", DIFFERENTIABLE, ids=lambda case: case.name)
+def test_jacrev(case):
+    tensors = case.arguments(batch=1, requires_grad=False)
+    argument = case.differentiable[-1]
+
+    def run(tensor):
+        return outputs_of(case.call(*tensors[:argument], tensor, *tensors[argument + 1 :]))
+
+    actual = jacrev(run)(tensors[argument])
+    expected = torch.autograd.functional.jacobian(run, tensors[argument])
+    for a, e in zip(actual, expected):
+        torch.testing.assert_close(a, e)
+
+
+# ---- neurons -----------------------------------------------------------------------------------------------------
+
+ALL = "spikes+membrane+current"
+TRAINABLE = ("leak", "reset", "threshold", "tau_mem", "tau_syn", "membrane_capacitance")
+
+
+@pytest.mark.parametrize("neurons", [1, 4])
+@pytest.mark.parametrize("shape", ["0-dim", "per neuron"])
+@pytest.mark.parametrize("names", [(name,) for name in (*TRAINABLE, "refractory_time")] + [TRAINABLE])
+def test_mapped_parameters(names, shape, neurons):
+    x = drive(30, 2, neurons)
+    size = (SAMPLES,) if shape == "0-dim" else (SAMPLES, neurons)
+    mapped = {n: (NUMBERS[n] or 2e-6) * (0.8 + 0.4 * torch.rand(size)) for n in names}
+    call = lambda **tensors: tuple(F.lif(x, **{**NUMBERS, **tensors}, outputs=ALL))  # noqa: E731
+    actual = torch.vmap(lambda tensors: call(**tensors))(mapped)
+    for k in range(SAMPLES):
+        expected = call(**{name: tensor[k] for name, tensor in mapped.items()})
+        for a, e in zip(actual, expected):
+            assert torch.equal(a[k], e)
+
+
+def test_a_number_that_is_mapped_is_a_tensor():
+    """Its coefficients are those of a parameter per neuron, not rounded once from double."""
+    x = drive(60, 2, 3)
+    taus = torch.linspace(5e-6, 12e-6, SAMPLES, dtype=torch.float64)
+    actual = torch.vmap(lambda tau: F.lif(x, tau_mem=tau, outputs=ALL).membrane)(taus)
+    for k in range(SAMPLES):
+        assert torch.equal(actual[k], F.lif(x, tau_mem=taus[k].expand(3), outputs=ALL).membrane)
+
+
+def test_gradient_to_a_number_of_each_sample():
+    x = drive(20, 2, 3, torch.float64).expand(SAMPLES, 20, 2, 3) * torch.linspace(1, 2, SAMPLES).reshape(-1, 1, 1, 1)
+    tau = torch.tensor(8e-6, dtype=torch.float64)
+    gradient = grad(lambda tau, x: F.li(x, tau_mem=tau, tau_syn=tau).membrane.square().sum())
+    actual = torch.vmap(gradient, (None, 0))(tau, x)
+    expected = torch.stack([gradient(tau, sample) for sample in x])
+    assert actual.dtype == torch.float64 and actual.shape == (SAMPLES,)
+    assert relative_error(actual, expected) < 1e-12
+
+
+@pytest.mark.parametrize("mapped", ["input", "initial_state", "measured_spikes", "measured_membrane"])
+@pytest.mark.parametrize("threshold", [1.0, torch.tensor([0.9, 1.0, 1.2, 0.7])])
+def test_states_and_measurements(mapped, threshold):
+    tensors = {
+        "input": drive(20, 2, 4),
+        "initial_state": torch.cat([torch.randn(2, 2, 4), torch.randint(0, 3, (1, 2, 4)).float()]),
+        "measured_spikes": (torch.rand(7, 2, 4) < 0.3).float(),
+        "measured_membrane": torch.randn(12, 2, 4),
+    }
+    value = tensors.pop(mapped)
+    samples = torch.stack([value.roll(k, -1) for k in range(SAMPLES)], 2)
+    call = lambda value: tuple(  # noqa: E731
+        F.lif(**tensors, **{mapped: value}, threshold=threshold, refractory_time=2e-6, outputs=ALL)
+    )
+    actual = torch.vmap(call, 2)(samples)
+    for k in range(SAMPLES):
+        for a, e in zip(actual, call(samples.select(2, k))):
+            assert torch.equal(a[k], e)
+
+
+@pytest.mark.parametrize("outputs", ["", "spikes", "membrane+current"])
+def test_outputs_that_are_not_asked_for(outputs):
+    x = drive(5, 2, 3).expand(SAMPLES, 5, 2, 3)
+    out = torch.vmap(lambda x: tuple(F.lif(x, outputs=outputs)))(x)
+    for name, trace in zip(("spikes", "membrane", "current"), out):
+        assert trace.shape == ((SAMPLES, 5, 2, 3) if name in outputs.split("+") else (SAMPLES, 0))
+
+
+@pytest.mark.parametrize("shape", [(0, 2, 3), (4, 0, 3), (4, 2, 0), (1, 1, 1)])
+def test_empty_and_small(shape):
+    x = torch.randn(SAMPLES, *shape)
+    thresholds = torch.rand(SAMPLES)
+    for dims in ((0, 0), (0, None)):
+        threshold = thresholds if dims[1] == 0 else thresholds[0]
+        actual = torch.vmap(lambda x, threshold: F.lif(x, threshold=threshold).spikes, dims)(x, threshold)
+        expected = [F.lif(x[k], threshold=thresholds[k if dims[1] == 0 else 0]).spikes for k in range(SAMPLES)]
+        assert torch.equal(actual, torch.stack(expected))
+
+
+def test_errors_are_those_of_a_sample():
+    with pytest.raises(RuntimeError, match=r"spikes must equal in_features of weight, 4, got 5"):
+        torch.vmap(F.graded_spikes)(torch.ones(3, 2, 5), torch.ones(3, 6, 4))
+    with pytest.raises(RuntimeError, match=r"lif: leak must have one value per neuron"):
+        torch.vmap(F.lif, (0, None))(torch.ones(3, 2, 1, 5), torch.ones(4))
+
+
+# ---- networks ----------------------------------------------------------------------------------------------------
+
+
+def network():
+    return torch.nn.Sequential(
+        gradspike.nn.Synapse(12, 8), gradspike.nn.LIF(8), gradspike.nn.Synapse(8, 3), gradspike.nn.LI(3)
+    )
+
+
+def test_an_ensemble_of_networks():
+    """vmap(grad) over the stacked weights of several networks."""
+    models = [network() for _ in range(SAMPLES)]
+    parameters, buffers = stack_module_state(models)
+    spikes = (torch.rand(15, 4, 12) < 0.3).float()
+
+    def loss(parameters, buffers, spikes):
+        return functional_call(models[0], (parameters, buffers), (spikes,)).square().mean()
+
+    gradients, values = torch.vmap(torch.func.grad_and_value(loss), (0, 0, None))(parameters, buffers, spikes)
+    for k, model in enumerate(models):
+        value = model(spikes).square().mean()
+        torch.testing.assert_close(values[k], value.detach())
+        value.backward()
+        for name, parameter in model.named_parameters():
+            torch.testing.assert_close(gradients[name][k], parameter.grad)
+
+
+def test_gradients_of_samples_of_a_network():
+    model = network()
+    parameters = {name: parameter.detach() for name, parameter in model.named_parameters()}
+    spikes = (torch.rand(15, 4, 12) < 0.3).float()
+
+    def loss(parameters, sample):
+        return functional_call(model, parameters, (sample[:, None],)).square().mean()
+
+    gradients = torch.vmap(grad(loss), (None, 1))(parameters, spikes)
+    for k in range(4):
+        for name, expected in grad(loss)(parameters, spikes[:, k]).items():
+            torch.testing.assert_close(gradients[name][k], expected)
+
+
+def test_compiled():
+    spikes, weight = (torch.rand(SAMPLES, 6, 2, 5) < 0.4).float(), torch.randn(SAMPLES, 4, 5)
+
+    def run(spikes, weight):
+        return torch.vmap(lambda s, w: F.lif(F.graded_spikes(s, w, 64.0)).spikes)(spikes, weight)
+
+    compiled = torch.compile(run, backend="aot_eager", fullgraph=True)
+    assert torch.equal(compiled(spikes, weight), run(spikes, weight))
+
+
+# Reports on a weight, which a rule of their own makes matrix by matrix.
+LOOPS = ("weight_statistics", "connections")
+
+
+@pytest.mark.parametrize(("case", "dims"), of_all([case for case in CASES if case.name not in LOOPS]))
+def test_one_call_for_all_samples(case, dims):
+    together, _ = stacked(case.arguments(requires_grad=False), dims)
+    with Calls() as calls:
+        torch.vmap(case.call, dims)(*together)
+    assert len(calls.seen) == 1
+    if case.differentiable:
+        with Calls() as calls:
+            torch.vmap(grad(loss_of(case), argnums=case.differentiable), dims)(*together)
+        assert len(calls.seen) == 2  # forward and backward
