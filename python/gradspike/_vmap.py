@@ -131,7 +131,6 @@ _PARAMETERS = {  # a number or 0-dim, or [neuron]
     "refractory_time",
 }
 _TABLES = {"coefficients"}  # [row, 1 or neuron]
-_SIZES = {"sizes"}  # time, batch, neuron
 
 _NEURON_OPERATORS = ("lif", "_lif_forward", "_lif_backward", "li", "_li_forward", "_li_backward")
 
@@ -178,24 +177,31 @@ class _Fold:
     def argument(self, name: str, wanted: bool) -> Tensor:
         tensor: Tensor = self.call.arguments[name]
         kind = _kind(name)
-        if _is_empty(tensor) and not self.call.is_mapped(name) and kind not in _PARAMETERS:
-            return tensor
-        if kind in _TRACES | _STATES:
-            return self.call.front(name).movedim(0, self.into).flatten(self.into, self.into + 1)
-        if self.into == 1 or (not self.call.is_mapped(name) and not wanted and tensor.shape[-1:] in ((), (1,))):
-            return tensor  # the same for all neurons, so that a number stays one
+        if kind in _PARAMETERS:
+            return self._parameter(name, wanted)
         if kind in _TABLES:
-            rows = self.call.front(name)
-            return rows.expand(-1, -1, self.neurons).movedim(0, 1).flatten(1, 2)
-        return self._parameter(name, wanted)
+            return self._table(name)
+        if _is_empty(tensor):
+            return tensor
+        return self.call.front(name).movedim(0, self.into).flatten(self.into, self.into + 1)
 
     def _parameter(self, name: str, wanted: bool) -> Tensor:
+        tensor: Tensor = self.call.arguments[name]
+        for_all = self.call.logical_dim(name) == 0
+        if self.into == 1 or (for_all and not wanted and not self.call.is_mapped(name)):
+            return tensor  # a number stays one
         values = self.call.front(name)
-        if self.call.logical_dim(name) == 0:
+        if for_all:
             values = values.to(self.device)[:, None].expand(-1, self.neurons)
             if wanted:  # its gradient is a sum over neurons: rounded at the end only
                 values = values.double()
         return values.flatten()
+
+    def _table(self, name: str) -> Tensor:
+        tensor: Tensor = self.call.arguments[name]
+        if self.into == 1 or (tensor.shape[-1] == 1 and not self.call.is_mapped(name)):
+            return tensor  # one column for all neurons
+        return self.call.front(name).expand(-1, -1, self.neurons).movedim(0, 1).flatten(1, 2)
 
     def result(self, name: str, result: Optional[Tensor]) -> Mapped:
         kind = _kind(name)

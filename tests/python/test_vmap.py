@@ -8,6 +8,7 @@ from torch.func import functional_call, grad, jacrev, stack_module_state
 
 import gradspike
 from cases import CASES, DIFFERENTIABLE, outputs_of
+from gradspike import _vmap
 from gradspike import functional as F
 from neurons import NUMBERS, drive, relative_error
 from test_opcheck import Calls
@@ -119,12 +120,12 @@ def test_gradients_of_samples(case, dims):
         torch.testing.assert_close(samples, torch.stack([gradients[position] for gradients in expected]))
 
 
-@pytest.mark.parametrize("position", range(4))
-@pytest.mark.parametrize("case", DIFFERENTIABLE, ids=lambda case: case.name)
+POSITIONS = [pytest.param(c, k, id=f"{c.name}-{k}") for c in DIFFERENTIABLE for k in c.differentiable]
+
+
+@pytest.mark.parametrize(("case", "position"), POSITIONS)
 def test_one_gradient_of_samples(case, position):
     """Each argument alone, as masks of the backward operators differ."""
-    if position not in case.differentiable:
-        pytest.skip("no such argument")
     tensors = case.arguments(requires_grad=False)
     for dims in (tuple(0 for _ in tensors), tuple(None if k == position else 0 for k in range(len(tensors)))):
         if all(dim is None for dim in dims):
@@ -185,6 +186,24 @@ def test_mapped_parameters(names, shape, neurons):
         expected = call(**{name: tensor[k] for name, tensor in mapped.items()})
         for a, e in zip(actual, expected):
             assert torch.equal(a[k], e)
+
+
+@pytest.mark.parametrize("neurons", [1, 3])
+def test_mapped_and_shared_parameters_together(neurons):
+    x, leak, thresholds = drive(20, 2, neurons), torch.rand(neurons) * 0.1, 0.5 + torch.rand(SAMPLES)
+    call = lambda threshold: tuple(F.lif(x, leak, threshold=threshold, outputs=ALL))  # noqa: E731
+    for k, actual in enumerate(zip(*torch.vmap(call)(thresholds))):
+        assert all(torch.equal(a, e) for a, e in zip(actual, call(thresholds[k])))
+
+
+def test_every_argument_of_a_neuron_operator_has_a_kind():
+    kinds = [_vmap._TRACES, _vmap._STATES, _vmap._PARAMETERS, _vmap._TABLES]
+    for name in _vmap._NEURON_OPERATORS:
+        schema = getattr(torch.ops.gradspike, name).default._schema
+        tensors = [a.name for a in (*schema.arguments, *schema.returns) if "Tensor" in str(a.type)]
+        assert len(tensors) > 5
+        for argument in tensors:
+            assert sum(_vmap._kind(argument) in kind for kind in kinds) == 1, (name, argument)
 
 
 def test_a_number_that_is_mapped_is_a_tensor():
