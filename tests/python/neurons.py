@@ -11,6 +11,7 @@ NUMBERS = {
     "membrane_capacitance": 11.1e-6,
     "refractory_time": 0.0,
 }
+TRAINABLE = ("leak", "reset", "threshold", "tau_mem", "tau_syn", "membrane_capacitance")
 LI_NAMES = ("leak", "tau_mem", "tau_syn", "membrane_capacitance")
 SPREAD = 0.3  # heterogeneous parameters lie within +-30 % of the number
 

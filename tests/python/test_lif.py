@@ -6,12 +6,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gradspike.functional import LIFOutput, lif
-from neurons import NUMBERS, drive, heterogeneous, relative_error, to_double, to_numpy
+from neurons import NUMBERS, TRAINABLE, drive, heterogeneous, relative_error, to_double, to_numpy
 from reference import eager
 from reference import lif as reference
 
 ALL = "spikes+membrane+current"
-TRAINABLE = ("leak", "reset", "threshold", "tau_mem", "tau_syn", "membrane_capacitance")
 
 
 def assert_same_bits(result, expected):

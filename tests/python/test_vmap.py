@@ -10,7 +10,7 @@ import gradspike
 from cases import CASES, DIFFERENTIABLE, outputs_of
 from gradspike import _vmap
 from gradspike import functional as F
-from neurons import NUMBERS, drive, relative_error
+from neurons import NUMBERS, TRAINABLE, drive, relative_error
 from test_opcheck import Calls
 
 SAMPLES = 3
@@ -170,7 +170,6 @@ def test_jacrev(case):
 # ---- neurons -----------------------------------------------------------------------------------------------------
 
 ALL = "spikes+membrane+current"
-TRAINABLE = ("leak", "reset", "threshold", "tau_mem", "tau_syn", "membrane_capacitance")
 
 
 @pytest.mark.parametrize("neurons", [1, 4])

@@ -7,6 +7,8 @@ and rounded once, those with a tensor by eager PyTorch.
 
 import torch
 
+from reference import surrogate as surrogates
+
 
 class SuperSpike(torch.autograd.Function):
     """[x > 0] with the derivative 1 / (alpha |x| + 1)^2."""
@@ -21,6 +23,22 @@ class SuperSpike(torch.autograd.Function):
     def backward(ctx, gradient):
         (x,) = ctx.saved_tensors
         return gradient / (ctx.alpha * x.abs() + 1.0) ** 2, None
+
+
+class Spike(torch.autograd.Function):
+    """[x > 0] with a surrogate derivative by name."""
+
+    @staticmethod
+    def forward(ctx, x, name, alpha):
+        ctx.save_for_backward(x)
+        ctx.name, ctx.alpha = name, alpha
+        return (x > 0).to(x.dtype)
+
+    @staticmethod
+    def backward(ctx, gradient):
+        (x,) = ctx.saved_tensors
+        slope = surrogates.derivative(ctx.name, x.detach().double().numpy(), ctx.alpha)
+        return gradient * torch.from_numpy(slope).to(x.dtype), None, None
 
 
 class Inject(torch.autograd.Function):
@@ -64,7 +82,14 @@ def _tensor(value, like):
     return torch.tensor(value, dtype=like.dtype) if is_number(value) else value
 
 
-def lif(x, p, dt=1e-6, alpha=50.0, state=None, measured_spikes=None, measured_membrane=None):
+def _at(measured, t):
+    """What was measured at step t, if anything."""
+    return None if measured is None or t >= measured.shape[0] else measured[t]
+
+
+def lif(
+    x, p, dt=1e-6, alpha=50.0, state=None, measured_spikes=None, measured_membrane=None, surrogate="superspike"
+):  # fmt: skip
     """Spikes, membrane, current `[time, batch, neuron]` and the state `[3, batch, neuron]`."""
     k, g, d = coefficients(p, dt, x)
     leak, reset, threshold = (_tensor(p[name], x) for name in ("leak", "reset", "threshold"))
@@ -73,24 +98,26 @@ def lif(x, p, dt=1e-6, alpha=50.0, state=None, measured_spikes=None, measured_me
     i, v, c = (zeros, zeros + leak, zeros) if state is None else state.unbind(0)
     spikes, membrane, current = [], [], []
     for t in range(x.shape[0]):
+        z_measured, v_measured = _at(measured_spikes, t), _at(measured_membrane, t)
         dv = k * (i + g * (leak - v))
         i = i * d + x[t]
         v = v + dv
-        if measured_membrane is not None:
-            v = Inject.apply(v, measured_membrane[t])
-        z = SuperSpike.apply(v - threshold, alpha)
-        if measured_spikes is not None:
-            z = Inject.apply(z, measured_spikes[t])
-        if measured_membrane is None:
+        if v_measured is not None:
+            v = Inject.apply(v, v_measured)
+        over = v - threshold
+        z = SuperSpike.apply(over, alpha) if surrogate == "superspike" else Spike.apply(over, surrogate, alpha)
+        if z_measured is not None:
+            z = Inject.apply(z, z_measured)
+        if v_measured is None:
             fired = z.detach()
-            v = torch.where(fired > 0, reset, v) if measured_spikes is None else (1 - fired) * v + fired * reset
+            v = torch.where(fired > 0, reset, v) if z_measured is None else (1 - fired) * v + fired * reset
         blocked = c > 0
         v = torch.where(blocked, reset, v)
         z = torch.where(blocked, 0.0, z)
-        if measured_membrane is not None:
-            v = Inject.apply(v, measured_membrane[t])
-        if measured_spikes is not None:
-            z = Inject.apply(z, measured_spikes[t])
+        if v_measured is not None:
+            v = Inject.apply(v, v_measured)
+        if z_measured is not None:
+            z = Inject.apply(z, z_measured)
         with torch.no_grad():
             c = (1 - z) * torch.clamp(c - blocked.to(x.dtype), min=0.0) + z * blocked_steps
         spikes.append(z)
@@ -111,8 +138,9 @@ def li(x, p, dt=1e-6, state=None, measured_membrane=None):
         dv = k * (i + g * (leak - v))
         i = i * d + x[t]
         v = v + dv
-        if measured_membrane is not None:
-            v = Inject.apply(v, measured_membrane[t])
+        v_measured = _at(measured_membrane, t)
+        if v_measured is not None:
+            v = Inject.apply(v, v_measured)
         membrane.append(v)
         current.append(i)
     stack = lambda steps: torch.stack(steps) if steps else torch.zeros_like(x)  # noqa: E731
