@@ -155,24 +155,23 @@ GRADSPIKE_HD void write_adex_gradients(const AdexBackwardArgs<T>& args, const ma
   }
   if (args.grad_coefficients != nullptr) {
     const bool adds_start = args.initial_state == nullptr && args.terms.starts_at_leak();
-    const T rows[] = {sums.input_gain,
-                      sums.leak_conductance,
-                      sums.current_decay,
-                      adds_start ? math::add(sums.leak, adjoint.membrane) : sums.leak,
-                      sums.reset,
-                      sums.threshold,
-                      sums.exponential_gain,
-                      sums.exponential_slope,
-                      sums.exponential_threshold,
-                      sums.adaptation_decay,
-                      sums.adaptation_gain,
-                      sums.adaptation_increment};
-#if defined(__CUDACC__)
-#pragma unroll
-#endif
-    for (std::int32_t k = 0; k < math::kNumAdexCoefficientGradients; ++k) {
-      args.grad_coefficients[k * chains + chain] = rows[k];
-    }
+    std::int64_t at = chain;
+    const auto write = [&](T sum) {
+      args.grad_coefficients[at] = sum;
+      at += chains;
+    };
+    write(sums.input_gain);
+    write(sums.leak_conductance);
+    write(sums.current_decay);
+    write(adds_start ? math::add(sums.leak, adjoint.membrane) : sums.leak);
+    write(sums.reset);
+    write(sums.threshold);
+    write(sums.exponential_gain);
+    write(sums.exponential_slope);
+    write(sums.exponential_threshold);
+    write(sums.adaptation_decay);
+    write(sums.adaptation_gain);
+    write(sums.adaptation_increment);
   }
 }
 
