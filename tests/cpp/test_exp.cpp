@@ -72,7 +72,7 @@ TYPED_TEST(Exponential, IsWithinOneUnitInTheLastPlace) {
     // Halfway between multiples of ln 2, where the remainder is largest.
     check((numbers.integer(-120, 120) + 0.5 + numbers.uniform(-1e-6, 1e-6)) * 0.6931471805599453);
   }
-  RecordProperty("worst_ulp", std::to_string(worst));
+  this->RecordProperty("worst_ulp", std::to_string(worst));
   EXPECT_LE(worst, 1.0) << "at " << at;
 }
 

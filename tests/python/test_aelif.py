@@ -339,7 +339,9 @@ def test_the_models_own_traces_as_measurements_change_nothing():
 
 
 @pytest.mark.parametrize(
-    ("name", "flags"), [("measured_spikes", {"fire": False}), ("measured_adaptation", LIF)], ids=["spikes", "adaptation"]
+    ("name", "flags"),
+    [("measured_spikes", {"fire": False}), ("measured_adaptation", LIF)],
+    ids=["spikes", "adaptation"],
 )
 def test_measurements_of_what_is_left_out_are_refused(name, flags):
     x = drive(5, 1, 2)
