@@ -137,7 +137,7 @@ CASES = [
             torch.rand(4, b, 4) * 0.3,
         ),
         (0, 1, 2, 3, 4),
-    ),  # fmt: skip
+    ),
     Case(
         aelif_measured,
         lambda b: (torch.randn(9, b, 4), spikes_like(9, b, 4), torch.randn(9, b, 4), torch.randn(7, b, 4)),

@@ -97,8 +97,8 @@ def aelif(
         surrogate: Derivative of y at `x = u - threshold`, by name as in `lif`.
         alpha: Steepness of the surrogate, finite and at least 0.
         outputs: Names joined by "+", of "spikes", "membrane", "current", "adaptation": the traces to return.
-        initial_state: `[4, batch, neuron]` as in `AELIFOutput.state`, to go on from; default: the membrane as above, all
-            else 0.
+        initial_state: `[4, batch, neuron]` as in `AELIFOutput.state`, to go on from; default: the membrane as above,
+            everything else 0.
         measured_spikes: Spikes that a chip gave, `[steps, batch, neuron]` with at most as many steps as input: they
             replace the model's values, gradients stay the model's. After the last measured step the model goes on from
             what was measured. Needs `fire`.
