@@ -1,5 +1,6 @@
 // The CPU kernels of csrc/kernels: each call goes to the copy compiled for the active instruction set.
 #include "csrc/cpu/isa.h"
+#include "csrc/kernels/aelif.h"
 #include "csrc/kernels/graded_spikes.h"
 #include "csrc/kernels/lif.h"
 #include "csrc/kernels/weights.h"
@@ -62,6 +63,10 @@ GRADSPIKE_KERNEL(lif_backward, (class T), LifBackwardArgs<T>)
 GRADSPIKE_KERNEL(li_forward, (class T), LiForwardArgs<T>)
 GRADSPIKE_KERNEL(li_backward, (class T), LiBackwardArgs<T>)
 GRADSPIKE_KERNEL(parameter_gradients, (class T), ParameterGradientsArgs<T>)
+GRADSPIKE_KERNEL(aelif_coefficients, (class T), AdexCoefficientsArgs<T>)
+GRADSPIKE_KERNEL(aelif_forward, (class T), AdexForwardArgs<T>)
+GRADSPIKE_KERNEL(aelif_backward, (class T), AdexBackwardArgs<T>)
+GRADSPIKE_KERNEL(aelif_parameter_gradients, (class T), AdexParameterGradientsArgs<T>)
 
 #define GRADSPIKE_INSTANTIATE(name, Args) template void name(const CpuExec&, const Args&);
 #define GRADSPIKE_INSTANTIATE_T(T)                                                             \
@@ -76,7 +81,11 @@ GRADSPIKE_KERNEL(parameter_gradients, (class T), ParameterGradientsArgs<T>)
   GRADSPIKE_INSTANTIATE(lif_backward, LifBackwardArgs<T>)                                      \
   GRADSPIKE_INSTANTIATE(li_forward, LiForwardArgs<T>)                                          \
   GRADSPIKE_INSTANTIATE(li_backward, LiBackwardArgs<T>)                                        \
-  GRADSPIKE_INSTANTIATE(parameter_gradients, ParameterGradientsArgs<T>)
+  GRADSPIKE_INSTANTIATE(parameter_gradients, ParameterGradientsArgs<T>)                        \
+  GRADSPIKE_INSTANTIATE(aelif_coefficients, AdexCoefficientsArgs<T>)                           \
+  GRADSPIKE_INSTANTIATE(aelif_forward, AdexForwardArgs<T>)                                     \
+  GRADSPIKE_INSTANTIATE(aelif_backward, AdexBackwardArgs<T>)                                   \
+  GRADSPIKE_INSTANTIATE(aelif_parameter_gradients, AdexParameterGradientsArgs<T>)
 GRADSPIKE_INSTANTIATE_T(float)
 GRADSPIKE_INSTANTIATE_T(double)
 

@@ -30,13 +30,6 @@ struct TileAdjoint {
   }
 };
 
-template <class T>
-inline void add_row(T* to, const T* from, std::int64_t count) {
-  for (std::int64_t e = 0; from != nullptr && e < count; ++e) {
-    to[e] = math::add(to[e], from[e]);
-  }
-}
-
 /// Adds the gradients of step t to the carried ones; the final state counts as the traces of the last step.
 template <class T>
 void add_trace_gradients(TileAdjoint<T>& adjoint, const T* grad_current, const T* grad_membrane, std::int64_t at,

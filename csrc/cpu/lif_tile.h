@@ -24,6 +24,19 @@ inline void for_each_tile(const CpuExec& exec, std::int64_t elements, bool unifo
   });
 }
 
+/// Writes `rows` rows of the table from `first_row` on, [row, element], for `count` elements from `begin` on.
+template <class T>
+inline void spread_rows(T* spread, const CoefficientTable<T>& table, std::int64_t first_row, std::int64_t rows,
+                        std::int64_t neurons, std::int64_t begin, std::int64_t count) {
+  for (std::int64_t row = 0; row < rows; ++row) {
+    std::int64_t neuron = begin % neurons;
+    for (std::int64_t e = 0; e < count; ++e) {
+      spread[row * count + e] = table.data[(first_row + row) * table.columns + neuron];
+      neuron = neuron + 1 == neurons ? 0 : neuron + 1;
+    }
+  }
+}
+
 /// Coefficients of a tile: one set where they are uniform, else spread over the elements so that loops run through.
 template <class T, bool kFires, bool kUniform>
 class TileCoefficients {
@@ -31,13 +44,7 @@ class TileCoefficients {
   TileCoefficients(const CoefficientTable<T>& table, std::int64_t neurons, std::int64_t begin, std::int64_t count)
       : spread_(kUniform ? 0 : kRows * count), count_(count), uniform_(table.template at<kFires>(0)) {
     if constexpr (!kUniform) {
-      for (std::int64_t row = 0; row < kRows; ++row) {
-        std::int64_t neuron = begin % neurons;
-        for (std::int64_t e = 0; e < count; ++e) {
-          spread_[row * count + e] = table.data[row * table.columns + neuron];
-          neuron = neuron + 1 == neurons ? 0 : neuron + 1;
-        }
-      }
+      spread_rows(spread_.get(), table, 0, kRows, neurons, begin, count);
       rows_ = spread_.get();
     }
   }
@@ -106,9 +113,33 @@ struct TileState {
   Buffer<T> refractory;
 };
 
+/// Whether any neuron can be refractory: same bits without, less work.
+template <class T>
+inline bool has_refractory(const CoefficientTable<T>& table, const T* initial_state, std::int64_t elements) {
+  for (std::int64_t n = 0; n < table.columns; ++n) {
+    if (table.data[math::kRefractorySteps * table.columns + n] != T{0}) {
+      return true;
+    }
+  }
+  for (std::int64_t e = 0; initial_state != nullptr && e < elements; ++e) {
+    if (initial_state[math::kStateRefractory * elements + e] != T{0}) {
+      return true;
+    }
+  }
+  return false;
+}
+
 template <class T>
 inline const T* offset(const T* data, std::int64_t at) {
   return data == nullptr ? nullptr : data + at;
+}
+
+/// Adds a row; nothing where it is null.
+template <class T>
+inline void add_row(T* to, const T* from, std::int64_t count) {
+  for (std::int64_t e = 0; from != nullptr && e < count; ++e) {
+    to[e] = math::add(to[e], from[e]);
+  }
 }
 
 }  // namespace gradspike::kernels::GRADSPIKE_CPU_ISA

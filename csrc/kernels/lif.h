@@ -201,12 +201,13 @@ GRADSPIKE_HD double batch_sum(const ParameterGradientsArgs<T>& args, std::int64_
   return sum;
 }
 
-/// Writes the gradients of neuron n.
+/// Writes the gradients of neuron n. `further_conductance` is what terms beyond the leak add to the conductance's.
 template <class T>
-GRADSPIKE_HD void write_parameter_gradients(const ParameterGradientsArgs<T>& args, std::int64_t n) {
+GRADSPIKE_HD void write_parameter_gradients(const ParameterGradientsArgs<T>& args, std::int64_t n,
+                                            double further_conductance = 0.0) {
   const NeuronParameters<T>& p = args.parameters;
   const math::TimeConstantGradients g = math::time_constant_gradients(
-      batch_sum(args, 0, n), batch_sum(args, 1, n), batch_sum(args, 2, n),
+      batch_sum(args, 0, n), math::add(batch_sum(args, 1, n), further_conductance), batch_sum(args, 2, n),
       static_cast<double>(p.tau_mem.operand(n).rounded()), static_cast<double>(p.tau_syn.operand(n).rounded()),
       static_cast<double>(p.membrane_capacitance.operand(n).rounded()), p.dt);
   double* const out = args.grad_parameters + n;

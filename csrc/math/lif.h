@@ -138,10 +138,16 @@ GRADSPIKE_HD bool is_refractory_mark(double x) {
   return bits == 0x7FF8A5A5A5A5A5A5ULL;
 }
 
+/// i + g (leak - v)
+template <class T>
+GRADSPIKE_HD T leaky_drive(T current, T membrane, T leak_conductance, T leak) {
+  return add(current, mul(leak_conductance, sub(leak, membrane)));
+}
+
 /// v + k (i + g (leak - v))
 template <class T>
 GRADSPIKE_HD T integrate_membrane(T current, T membrane, T input_gain, T leak_conductance, T leak) {
-  return add(membrane, mul(input_gain, add(current, mul(leak_conductance, sub(leak, membrane)))));
+  return add(membrane, mul(input_gain, leaky_drive(current, membrane, leak_conductance, leak)));
 }
 
 /// i d + x
@@ -150,17 +156,15 @@ GRADSPIKE_HD T integrate_current(T current, T input, T current_decay) {
   return add(mul(current, current_decay), input);
 }
 
-/// (1 - z) v + z reset, for spike counts that are not only 0 and 1.
+/// (1 - z) v + z reset, for spike counts that are not only 0 and 1. A spike resets a v that is not finite, too.
 template <class T>
 GRADSPIKE_HD T blend(T z, T v, T reset) {
-  return add(mul(sub(T{1}, z), v), mul(z, reset));
+  return z == T{1} ? reset : add(mul(sub(T{1}, z), v), mul(z, reset));
 }
 
-/// One step without measured data. `kRefractory` false is for refractory_steps == 0 everywhere: same bits, less work.
+/// Threshold, reset and refractory time of one step, for the membrane `before` the reset.
 template <bool kRefractory, class T>
-GRADSPIKE_HD LifStep<T> lif_step(LifState<T>& state, T input, const LifCoefficients<T>& c) {
-  const T before = integrate_membrane(state.current, state.membrane, c.input_gain, c.leak_conductance, c.leak);
-  state.current = integrate_current(state.current, input, c.current_decay);
+GRADSPIKE_HD LifStep<T> fire_and_reset(LifState<T>& state, T before, const LifCoefficients<T>& c) {
   const bool crosses = before > c.threshold;
   if constexpr (!kRefractory) {
     state.membrane = crosses ? c.reset : before;
@@ -173,6 +177,14 @@ GRADSPIKE_HD LifStep<T> lif_step(LifState<T>& state, T input, const LifCoefficie
     state.refractory = spikes ? c.refractory_steps : (remaining > T{0} ? remaining : T{0});
     return {spikes ? T{1} : T{0}, blocked ? refractory_mark(T{}) : before};
   }
+}
+
+/// One step without measured data. `kRefractory` false is for refractory_steps == 0 everywhere: same bits, less work.
+template <bool kRefractory, class T>
+GRADSPIKE_HD LifStep<T> lif_step(LifState<T>& state, T input, const LifCoefficients<T>& c) {
+  const T before = integrate_membrane(state.current, state.membrane, c.input_gain, c.leak_conductance, c.leak);
+  state.current = integrate_current(state.current, input, c.current_decay);
+  return fire_and_reset<kRefractory>(state, before, c);
 }
 
 /// A value that a chip gave, or none.
@@ -194,14 +206,11 @@ struct Measured {
   MeasuredValue<T> membrane;
 };
 
-/// One step in which measured spikes or membranes replace the model's values in the forward pass (in-the-loop
-/// training). With a measured membrane there is no reset; measured spikes may be counts.
+/// fire_and_reset with measured spikes or membranes, which replace the model's values; `before` is the measured
+/// membrane where one is given. Then there is no reset; measured spikes may be counts.
 template <class T>
-GRADSPIKE_HD LifStep<T> lif_step_measured(LifState<T>& state, T input, const LifCoefficients<T>& c,
-                                          const Measured<T>& measured) {
-  const T model = integrate_membrane(state.current, state.membrane, c.input_gain, c.leak_conductance, c.leak);
-  const T before = measured.membrane.given ? measured.membrane.value : model;
-  state.current = integrate_current(state.current, input, c.current_decay);
+GRADSPIKE_HD LifStep<T> fire_and_reset_measured(LifState<T>& state, T before, const LifCoefficients<T>& c,
+                                                const Measured<T>& measured) {
   const bool blocked = state.refractory > T{0};
   const T crosses = before > c.threshold ? T{1} : T{0};
   const T fired = measured.spike.given ? measured.spike.value : crosses;
@@ -214,6 +223,17 @@ GRADSPIKE_HD LifStep<T> lif_step_measured(LifState<T>& state, T input, const Lif
   const T remaining = blocked ? sub(state.refractory, T{1}) : T{0};
   state.refractory = blend(spike, remaining > T{0} ? remaining : T{0}, c.refractory_steps);
   return {spike, blocked ? refractory_mark(T{}) : before};
+}
+
+/// One step in which measured spikes or membranes replace the model's values in the forward pass (in-the-loop
+/// training).
+template <class T>
+GRADSPIKE_HD LifStep<T> lif_step_measured(LifState<T>& state, T input, const LifCoefficients<T>& c,
+                                          const Measured<T>& measured) {
+  const T model = integrate_membrane(state.current, state.membrane, c.input_gain, c.leak_conductance, c.leak);
+  const T before = measured.membrane.given ? measured.membrane.value : model;
+  state.current = integrate_current(state.current, input, c.current_decay);
+  return fire_and_reset_measured(state, before, c, measured);
 }
 
 /// One step of the leaky integrator, with the measured membrane where one is given.
@@ -249,6 +269,21 @@ GRADSPIKE_HD void integrate_adjoint(LifAdjoint<T>& adjoint, T before, const LifC
   adjoint.membrane = mul(before, sub(T{1}, mul(c.input_gain, c.leak_conductance)));
 }
 
+/// The gradient to v[t] splits into those to the reset and to the membrane before it, to which the surrogate's is
+/// added.
+template <class T>
+GRADSPIKE_HD void reset_adjoint(LifAdjointStep<T>& step, T grad_membrane, bool is_reset) {
+  step.reset = is_reset ? grad_membrane : T{0};
+  step.before = is_reset ? step.surrogate : add(grad_membrane, step.surrogate);
+}
+
+/// The same where `fired` may be a count.
+template <class T>
+GRADSPIKE_HD void reset_adjoint_measured(LifAdjointStep<T>& step, T grad_membrane, bool blocked, T fired) {
+  step.reset = blocked ? grad_membrane : mul(fired, grad_membrane);
+  step.before = add(blocked ? T{0} : mul(sub(T{1}, fired), grad_membrane), step.surrogate);
+}
+
 /// One step back in time; `adjoint` holds the gradients to i[t] and v[t] and is left with those to i[t-1] and v[t-1].
 /// `Kind` is Surrogate, or a SurrogateTag where it is known at compile time.
 template <class T, class Kind>
@@ -259,8 +294,7 @@ GRADSPIKE_HD LifAdjointStep<T> lif_adjoint_step(LifAdjoint<T>& adjoint, T saved,
   LifAdjointStep<T> step;
   step.input = adjoint.current;
   step.surrogate = blocked ? T{0} : surrogate_gradient(grad_spike, sub(saved, c.threshold), alpha, surrogate);
-  step.reset = (blocked || crosses) ? adjoint.membrane : T{0};
-  step.before = (blocked || crosses) ? step.surrogate : add(adjoint.membrane, step.surrogate);
+  reset_adjoint(step, adjoint.membrane, blocked || crosses);
   integrate_adjoint(adjoint, step.before, c);
   return step;
 }
@@ -277,8 +311,7 @@ GRADSPIKE_HD LifAdjointStep<T> lif_adjoint_step_measured(LifAdjoint<T>& adjoint,
   LifAdjointStep<T> step;
   step.input = adjoint.current;
   step.surrogate = blocked ? T{0} : surrogate_gradient(grad_spike, sub(saved, c.threshold), alpha, surrogate);
-  step.reset = blocked ? adjoint.membrane : mul(fired, adjoint.membrane);
-  step.before = blocked ? T{0} : add(mul(sub(T{1}, fired), adjoint.membrane), step.surrogate);
+  reset_adjoint_measured(step, adjoint.membrane, blocked, fired);
   integrate_adjoint(adjoint, step.before, c);
   return step;
 }

@@ -1,6 +1,7 @@
 // The CUDA kernels of all operators. Plans, Meta and Autograd are in libgradspike.so, which this library needs.
 #include <torch/library.h>
 
+#include "ops/aelif.h"
 #include "ops/cuda/execution.h"
 #include "ops/graded_spikes.h"
 #include "ops/li.h"
@@ -24,6 +25,9 @@ TORCH_LIBRARY_IMPL(gradspike, CUDA, m) {
   m.impl("li", li_impl<CudaExec>);
   m.impl("_li_forward", li_forward_impl<CudaExec>);
   m.impl("_li_backward", li_backward_impl<CudaExec>);
+  m.impl("aelif", aelif_impl<CudaExec>);
+  m.impl("_aelif_forward", aelif_forward_impl<CudaExec>);
+  m.impl("_aelif_backward", aelif_backward_impl<CudaExec>);
 }
 
 }  // namespace gradspike::ops

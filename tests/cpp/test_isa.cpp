@@ -1,11 +1,13 @@
 // Every instruction set gives the bits of the generic one.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cstring>
 #include <random>
 
 #include "csrc/core/error.h"
 #include "csrc/cpu/isa.h"
+#include "csrc/kernels/aelif.h"
 #include "csrc/kernels/graded_spikes.h"
 #include "csrc/kernels/lif.h"
 #include "csrc/kernels/weights.h"
@@ -126,6 +128,74 @@ TEST_P(IsaTest, NeuronTracesWithAndWithoutRefractoryTime) {
                                                                  time,
                                                                  batch,
                                                                  neurons});
+    });
+  }
+}
+
+/// Forward and backward of every choice of terms.
+TEST_P(IsaTest, AdaptiveExponentialNeurons) {
+  const std::int64_t time = 40;
+  const std::int64_t batch = 3;
+  const std::int64_t neurons = 41;
+  const auto elements = static_cast<std::size_t>(batch * neurons);
+  const std::size_t count = static_cast<std::size_t>(time) * elements;
+  std::vector<float> input(count);
+  std::vector<float> grad(count);
+  std::normal_distribution<float> normal(0.3F, 1.0F);
+  for (std::size_t k = 0; k < count; ++k) {
+    input[k] = normal(random_);
+    grad[k] = normal(random_);
+  }
+  for (unsigned bits = 0; bits < 64; ++bits) {
+    const auto bit = [&](unsigned k) { return ((bits >> k) & 1U) != 0; };
+    const math::AdexTerms terms{bit(0), bit(1), bit(2), bit(3), bit(4)};
+    const std::vector<float> coefficients = {0.1F,  1.1F, 0.83F, 0.05F, -0.1F, 1.0F, bit(5) ? 3.0F : 0.0F,
+                                             0.22F, 0.2F, 0.7F,  0.98F, 0.02F, 0.3F};
+    expect_same_bits<float>(count * 5, [&](float* result) {
+      std::vector<float> spikes(count);
+      std::vector<float> saved(count);
+      std::vector<std::uint8_t> blocked(count);
+      std::vector<float> state(4 * elements);
+      kernels::aelif_forward(exec_, kernels::AdexForwardArgs<float>{input.data(),
+                                                                    {coefficients.data(), 1},
+                                                                    terms,
+                                                                    nullptr,
+                                                                    {},
+                                                                    {},
+                                                                    {},
+                                                                    spikes.data(),
+                                                                    result,
+                                                                    result + count,
+                                                                    result + 2 * count,
+                                                                    saved.data(),
+                                                                    blocked.data(),
+                                                                    state.data(),
+                                                                    time,
+                                                                    batch,
+                                                                    neurons});
+      std::copy(spikes.begin(), spikes.end(), result + 3 * count);
+      kernels::aelif_backward(exec_, kernels::AdexBackwardArgs<float>{grad.data(),
+                                                                      grad.data(),
+                                                                      nullptr,
+                                                                      grad.data(),
+                                                                      nullptr,
+                                                                      saved.data(),
+                                                                      blocked.data(),
+                                                                      nullptr,
+                                                                      nullptr,
+                                                                      {coefficients.data(), 1},
+                                                                      terms,
+                                                                      nullptr,
+                                                                      {},
+                                                                      {},
+                                                                      static_cast<math::Surrogate>(bits % 7),
+                                                                      2.0,
+                                                                      result + 4 * count,
+                                                                      nullptr,
+                                                                      nullptr,
+                                                                      time,
+                                                                      batch,
+                                                                      neurons});
     });
   }
 }

@@ -53,6 +53,28 @@ def li_numbers(input: Tensor) -> Tensor:
     return F.li(input, leak=0.25).membrane
 
 
+def aelif_numbers(input: Tensor) -> Tuple[Tensor, Tensor]:
+    out = F.aelif(input, refractory_time=2e-6, outputs="spikes+adaptation", population="hidden")
+    return out.spikes, out.adaptation
+
+
+def aelif_tensors(
+    input: Tensor, leak: Tensor, slope: Tensor, tau_adap: Tensor, state: Tensor
+) -> Tuple[Tensor, Tensor, Tensor]:
+    out = F.aelif(
+        input, leak, -0.5, exponential_slope=slope, tau_adap=tau_adap, outputs="spikes+membrane", initial_state=state
+    )
+    return out.spikes, out.membrane, out.state
+
+
+def aelif_measured(input: Tensor, spikes: Tensor, membrane: Tensor, adaptation: Tensor) -> Tuple[Tensor, Tensor]:
+    out = F.aelif(
+        input, measured_spikes=spikes, measured_membrane=membrane, measured_adaptation=adaptation, exponential=False,
+        outputs="spikes+membrane",
+    )  # fmt: skip
+    return out.spikes, out.membrane
+
+
 def weight_statistics(weight: Tensor) -> Tuple[Tensor, Tensor, Tensor]:
     counts, measures, content = torch.ops.gradspike.weight_statistics(weight, 64.0)
     return counts, measures, content
@@ -109,6 +131,23 @@ CASES = [
         (0, 1, 2, 3),
     ),
     Case(li_numbers, lambda b: (torch.randn(9, b, 4),), (0,)),
+    Case(aelif_numbers, lambda b: (torch.randn(9, b, 4) * 4.0,), (0,)),
+    Case(
+        aelif_tensors,
+        lambda b: (
+            torch.randn(9, b, 4) * 4.0,
+            torch.randn(4) * 0.1,
+            _around(0.2, 4),
+            _around(50e-6, 4),
+            torch.rand(4, b, 4) * 0.3,
+        ),
+        (0, 1, 2, 3, 4),
+    ),
+    Case(
+        aelif_measured,
+        lambda b: (torch.randn(9, b, 4), spikes_like(9, b, 4), torch.randn(9, b, 4), torch.randn(7, b, 4)),
+        (0,),
+    ),
     Case(weight_statistics, lambda b: (torch.randn(b, 7),)),
     Case(connections, lambda b: (torch.randn(b, 7),)),
 ]

@@ -35,6 +35,33 @@ def lif_arguments() -> dict:
     }
 
 
+def aelif_arguments() -> dict:
+    names = ("exponential_slope", "exponential_threshold", "subthreshold_adaptation_strength")
+    names += ("spike_triggered_adaptation_increment", "tau_adap")
+    lif = lif_arguments()
+    return {
+        **{name: lif[name] for name in ("grad_spikes", "grad_membrane", "grad_current")},
+        "grad_adaptation": torch.ones(T, B, N),
+        "grad_final_state": torch.ones(4, B, N),
+        "saved": torch.zeros(T, B, N),
+        "blocked": torch.zeros(T, B, N, dtype=torch.uint8),
+        "current": torch.zeros(T, B, N),
+        "adaptation": torch.zeros(T, B, N),
+        "coefficients": torch.ones(13, 1),
+        **{n: lif[n] for n in ("leak", "reset", "threshold", "tau_mem", "tau_syn", "membrane_capacitance")},
+        **{name: number(value) for name, value in zip(names, (0.1, 0.8, 0.1, 0.1, 1e-4), strict=True)},
+        "initial_state": torch.zeros(4, B, N),
+        "measured_spikes": None,
+        "measured_membrane": None,
+        "dt": 1e-6,
+        **dict.fromkeys(("leaky", "fire", "exponential", "subthreshold_adaptation"), True),
+        "spike_triggered_adaptation": True,
+        "surrogate": "superspike",
+        "alpha": 50.0,
+        "grad_mask": [True] * 13,
+    }
+
+
 def li_arguments() -> dict:
     return {
         "grad_membrane": torch.ones(T, B, N),
@@ -85,6 +112,20 @@ CASES = [
     (ops._lif_backward, lif_arguments, "measured_spikes", torch.ones(T, B, 2)),
     (ops._lif_backward, lif_arguments, "measured_membrane", torch.ones(1, 1, 1)),
     (ops._lif_backward, lif_arguments, "surrogate", "step"),
+    (ops._aelif_backward, aelif_arguments, "grad_spikes", torch.ones(1, B, N)),
+    (ops._aelif_backward, aelif_arguments, "grad_adaptation", torch.ones(T, B, 1)),
+    (ops._aelif_backward, aelif_arguments, "grad_final_state", torch.ones(3, B, N)),
+    (ops._aelif_backward, aelif_arguments, "saved", torch.ones(T, N)),
+    (ops._aelif_backward, aelif_arguments, "blocked", torch.zeros(T, B, N)),
+    (ops._aelif_backward, aelif_arguments, "blocked", torch.zeros(T, B, 1, dtype=torch.uint8)),
+    (ops._aelif_backward, aelif_arguments, "current", None),
+    (ops._aelif_backward, aelif_arguments, "adaptation", None),
+    (ops._aelif_backward, aelif_arguments, "adaptation", torch.ones(T - 1, B, N)),
+    (ops._aelif_backward, aelif_arguments, "coefficients", torch.ones(7, 1)),
+    (ops._aelif_backward, aelif_arguments, "tau_adap", torch.ones(N + 1)),
+    (ops._aelif_backward, aelif_arguments, "initial_state", torch.ones(3, B, N)),
+    (ops._aelif_backward, aelif_arguments, "measured_spikes", torch.ones(T, B, 2)),
+    (ops._aelif_backward, aelif_arguments, "surrogate", "step"),
     (ops._li_backward, li_arguments, "grad_membrane", torch.ones(1, B, N)),
     (ops._li_backward, li_arguments, "grad_current", torch.ones(T, B, 1)),
     (ops._li_backward, li_arguments, "grad_final_state", torch.ones(3, B, N)),
@@ -102,9 +143,13 @@ CASES = [
 ]
 
 
-@pytest.mark.parametrize("arguments", [lif_arguments, li_arguments, graded_arguments])
+@pytest.mark.parametrize("arguments", [lif_arguments, li_arguments, aelif_arguments, graded_arguments])
 def test_the_unchanged_arguments_are_accepted(arguments) -> None:
-    op = {lif_arguments: ops._lif_backward, li_arguments: ops._li_backward}.get(arguments, ops._graded_spikes_backward)
+    op = {
+        lif_arguments: ops._lif_backward,
+        li_arguments: ops._li_backward,
+        aelif_arguments: ops._aelif_backward,
+    }.get(arguments, ops._graded_spikes_backward)
     assert all(gradient.isfinite().all() for gradient in op(**arguments()))
 
 

@@ -110,6 +110,42 @@ OPERATORS = {
     "li state": (lambda: F.li(X, initial_state=torch.zeros(3, 2, 3)), ("li", "initial_state", "\\[3, 2, 3\\]")),
     "li measured": (lambda: F.li(X, measured_membrane=X[..., :2]), ("li", "measured_membrane", "\\[5, 2, 2\\]")),
     "li leak text": (lambda: F.li(X, [0.0]), ("li", "leak", "list")),
+    "aelif dim": (lambda: F.aelif(X[0]), ("aelif", "input", "2|\\[2, 3\\]")),
+    "aelif slope size": (lambda: F.aelif(X, exponential_slope=torch.ones(2)), ("aelif", "exponential_slope", "2")),
+    "aelif strength dtype": (
+        lambda: F.aelif(X, subthreshold_adaptation_strength=torch.zeros(3, dtype=torch.int64)),
+        ("aelif", "subthreshold_adaptation_strength", "(?i)long|int"),
+    ),
+    "aelif tau slope": (lambda: F.aelif(X, exponential_slope=0.0), ("aelif", "exponential_slope", "0")),
+    "aelif tau_adap": (lambda: F.aelif(X, tau_adap=-1e-6), ("aelif", "tau_adap", "-1e-06")),
+    "aelif tau onset nan": (
+        lambda: F.aelif(X, exponential_threshold=NAN),
+        ("aelif", "exponential_threshold", "nan"),
+    ),
+    "aelif increment nan": (
+        lambda: F.aelif(X, spike_triggered_adaptation_increment=NAN),
+        ("aelif", "spike_triggered_adaptation_increment", "nan"),
+    ),
+    "aelif increment text": (
+        lambda: F.aelif(X, spike_triggered_adaptation_increment="x"),
+        ("aelif", "spike_triggered_adaptation_increment", "str"),
+    ),
+    "aelif dt": (lambda: F.aelif(X, dt=0.0), ("aelif", "dt", "0")),
+    "aelif surrogate": (lambda: F.aelif(X, surrogate="step"), ("aelif", "surrogate", "step")),
+    "aelif outputs": (lambda: F.aelif(X, outputs="voltage"), ("aelif", "outputs", "voltage")),
+    "aelif state": (
+        lambda: F.aelif(X, initial_state=torch.zeros(3, 2, 3)),
+        ("aelif", "initial_state", "\\[3, 2, 3\\]"),
+    ),
+    "aelif measured": (lambda: F.aelif(X[1:], measured_adaptation=X), ("aelif", "measured_adaptation", "4", "5")),
+    "aelif measured spikes": (
+        lambda: F.aelif(X, fire=False, measured_spikes=X),
+        ("aelif", "fire", "measured_spikes", "False"),
+    ),
+    "aelif measured adaptation": (
+        lambda: F.aelif(X, subthreshold_adaptation=False, spike_triggered_adaptation=False, measured_adaptation=X),
+        ("aelif", "subthreshold_adaptation", "measured_adaptation", "False"),
+    ),
 }
 
 MODULES = {
@@ -134,6 +170,10 @@ MODULES = {
     "lif surrogate": (lambda: nn.LIF(3, surrogate="x"), ("LIF", "surrogate", "x")),
     "li size": (lambda: nn.LI(True), ("LI", "size", "True")),
     "li tau": (lambda: nn.LI(3, tau_mem=None), ("LI", "tau_mem", "NoneType")),
+    "aelif size": (lambda: nn.AELIF(0), ("AELIF", "size", "0")),
+    "aelif tau_adap shape": (lambda: nn.AELIF(3, tau_adap=torch.ones(2)), ("AELIF", "tau_adap", "\\[2\\]")),
+    "aelif slope none": (lambda: nn.AELIF(3, exponential_slope=None), ("AELIF", "exponential_slope", "NoneType")),
+    "aelif module surrogate": (lambda: nn.AELIF(3, surrogate="x"), ("AELIF", "surrogate", "x")),
     "recorder": (lambda: nn.Recorder(nn.LI(3)), ("Recorder", "model", "LI")),
     "coordinates": (
         lambda: transforms.CoordinatesToSpikes(10, 0.0, 9e-6)(torch.tensor([[1.2]])),
@@ -180,7 +220,7 @@ def test_enough_cases():
 # These are about the numbers in a tensor (a neuron parameter is one), which a fake tensor does not have, or about
 # devices.
 NEEDS_NUMBERS = re.compile(
-    r"nan$|lif tau|lif capacitance|lif refractory negative|li tau|statistics|device|leak (text|none)"
+    r"nan$|lif tau|lif capacitance|lif refractory negative|li tau|statistics|device|(leak|increment) (text|none)"
 )
 
 

@@ -93,7 +93,7 @@ def test_every_operator_was_checked():
 
 
 @pytest.mark.parametrize("shape", [(0, 2, 4), (3, 0, 4), (1, 1, 4)])
-@pytest.mark.parametrize("op", ["lif", "li", "graded_spikes"])
+@pytest.mark.parametrize("op", ["lif", "li", "aelif", "graded_spikes"])
 def test_empty_and_small(op, shape):
     x = torch.randn(shape, requires_grad=True)
     number = [torch.tensor(value, dtype=torch.float64) for value in (0.0, 0.0, 1.0, 1e-5, 1e-5, 1e-5, 0.0)]
@@ -101,6 +101,9 @@ def test_empty_and_small(op, shape):
         torch.library.opcheck(torch.ops.gradspike.lif.default, (x, *number))
     elif op == "li":
         torch.library.opcheck(torch.ops.gradspike.li.default, (x, number[0], *number[3:6]))
+    elif op == "aelif":
+        more = [torch.tensor(value, dtype=torch.float64) for value in (0.1, 0.8, 0.1, 0.1, 1e-4)]
+        torch.library.opcheck(torch.ops.gradspike.aelif.default, (x, *number, *more))
     else:
         torch.library.opcheck(torch.ops.gradspike.graded_spikes.default, (x, torch.randn(3, 4, requires_grad=True)))
 

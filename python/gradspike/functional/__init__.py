@@ -6,6 +6,7 @@ seconds, voltages and currents in model units, integer weights in LSB. Every fun
 except where its Note says so, and each gives the same bits in every run, for any number of threads.
 """
 
+from gradspike.functional._aelif import AELIFOutput, aelif
 from gradspike.functional._lif import LIFOutput, LIOutput, li, lif
 from gradspike.functional._synapses import graded_spikes
 from gradspike.functional._weights import (
@@ -19,10 +20,12 @@ from gradspike.functional._weights import (
 )
 
 __all__ = [
+    "AELIFOutput",
     "LIFOutput",
     "LIOutput",
     "ScaleSuggestion",
     "WeightStatistics",
+    "aelif",
     "connections",
     "graded_spikes",
     "hardware_weights",

@@ -145,3 +145,84 @@ def li(x, p, dt=1e-6, state=None, measured_membrane=None):
         current.append(i)
     stack = lambda steps: torch.stack(steps) if steps else torch.zeros_like(x)  # noqa: E731
     return stack(membrane), stack(current), torch.stack([i, v])
+
+
+def aelif_coefficients(p, dt, like):
+    """G = g s, dw = 1 - dt/tau_adap, f = dt/tau_adap * a."""
+    number = lambda value: torch.tensor(value, dtype=like.dtype)  # noqa: E731
+    capacitance, tau_mem, slope = p["membrane_capacitance"], p["tau_mem"], p["exponential_slope"]
+    if is_number(capacitance) and is_number(tau_mem) and is_number(slope):
+        gain = number(capacitance / tau_mem * slope)
+    else:
+        gain = coefficients(p, dt, like)[1] * _tensor(slope, like)
+    tau, strength = p["tau_adap"], p["subthreshold_adaptation_strength"]
+    decay = number(1.0 - dt / tau) if is_number(tau) else 1.0 - dt / tau
+    if is_number(tau) and is_number(strength):
+        factor = number(dt / tau * strength)
+    else:
+        factor = (number(dt / tau) if is_number(tau) else dt / tau) * _tensor(strength, like)
+    return gain, decay, factor
+
+
+def aelif(
+    x, p, dt=1e-6, alpha=50.0, state=None, leaky=True, fire=True, exponential=True, subthreshold_adaptation=True,
+    spike_triggered_adaptation=True, measured_spikes=None, measured_membrane=None, measured_adaptation=None,
+):  # fmt: skip
+    """Spikes, membrane, current, adaptation `[time, batch, neuron]` and the state `[4, batch, neuron]`."""
+    k, g, d = coefficients(p, dt, x)
+    gain, decay, factor = aelif_coefficients(p, dt, x)
+    names = ("leak", "reset", "threshold", "exponential_slope", "exponential_threshold")
+    leak, reset, threshold, slope, onset = (_tensor(p[name], x) for name in names)
+    increment = _tensor(p["spike_triggered_adaptation_increment"], x)
+    blocked_steps = refractory_steps(p["refractory_time"], dt, x)
+    adapts = subthreshold_adaptation or spike_triggered_adaptation
+    zeros = torch.zeros(x.shape[1:], dtype=x.dtype)
+    start = zeros + leak if leaky or subthreshold_adaptation else zeros
+    i, v, c, w = (zeros, start, zeros, zeros) if state is None else state.unbind(0)
+    traces = []
+    for t in range(x.shape[0]):
+        z_given, v_given, w_given = (
+            m[t] if m is not None and t < m.shape[0] else None
+            for m in (measured_spikes, measured_membrane, measured_adaptation)
+        )
+        drive = i
+        if leaky:
+            drive = drive + g * (leak - v)
+        if exponential:
+            drive = drive + gain * torch.exp((v - onset) / slope)
+        if adapts:
+            drive = drive - w
+        dv = k * drive
+        i = i * d + x[t]
+        v = v + dv
+        if v_given is not None:
+            v = Inject.apply(v, v_given)
+        z = zeros
+        if fire:
+            z = SuperSpike.apply(v - threshold, alpha)
+            if z_given is not None:
+                z = Inject.apply(z, z_given)
+        if adapts:
+            w = w * decay
+            if subthreshold_adaptation:
+                w = w + factor * (v - leak)
+            if spike_triggered_adaptation:
+                w = w + increment * z
+            if w_given is not None:
+                w = Inject.apply(w, w_given)
+        if fire:
+            if v_given is None:
+                fired = z.detach()
+                v = torch.where(fired > 0, reset, v) if z_given is None else (1 - fired) * v + fired * reset
+            blocked = c > 0
+            v = torch.where(blocked, reset, v)
+            z = torch.where(blocked, 0.0, z)
+            if v_given is not None:
+                v = Inject.apply(v, v_given)
+            if z_given is not None:
+                z = Inject.apply(z, z_given)
+            with torch.no_grad():
+                c = (1 - z) * torch.clamp(c - blocked.to(x.dtype), min=0.0) + z * blocked_steps
+        traces.append((z, v, i, w))
+    stack = lambda k: torch.stack([step[k] for step in traces]) if traces else torch.zeros_like(x)  # noqa: E731
+    return stack(0), stack(1), stack(2), stack(3), torch.stack([i, v, c, w])
