@@ -35,23 +35,23 @@ struct GradedSpikesPlan {
 
 inline GradedSpikesPlan plan_graded_spikes(const at::Tensor& spikes, const at::Tensor& weight, double scale,
                                            double min_weight, double max_weight, std::string_view rounding,
-                                           std::string_view gradient, std::string_view units) {
-  constexpr const char* kOp = "graded_spikes";
-  check_weight_matrix(kOp, weight);
+                                           std::string_view gradient, std::string_view units,
+                                           const char* op = "graded_spikes") {
+  check_weight_matrix(op, weight);
   const at::ScalarType type = spikes.scalar_type();
-  TORCH_CHECK(is_float(type) || type == at::kByte || type == at::kBool, kOp,
+  TORCH_CHECK(is_float(type) || type == at::kByte || type == at::kBool, op,
               ": spikes must be float32, float64, float16, bfloat16, uint8 or bool, got ", type);
-  TORCH_CHECK(spikes.dim() >= 1, kOp, ": spikes must have at least 1 dimension [..., in_features], got 0");
-  TORCH_SYM_CHECK(spikes.sym_size(-1).sym_eq(weight.sym_size(1)), kOp,
+  TORCH_CHECK(spikes.dim() >= 1, op, ": spikes must have at least 1 dimension [..., in_features], got 0");
+  TORCH_SYM_CHECK(spikes.sym_size(-1).sym_eq(weight.sym_size(1)), op,
                   ": the last dimension of spikes must equal in_features of weight, ", weight.sym_size(1), ", got ",
                   spikes.sym_size(-1));
-  TORCH_CHECK(spikes.device() == weight.device(), kOp, ": spikes and weight must be on one device, got ",
+  TORCH_CHECK(spikes.device() == weight.device(), op, ": spikes and weight must be on one device, got ",
               spikes.device(), " and ", weight.device());
   GradedSpikesPlan plan;
   plan.transform =
-      check_integer_transform(kOp, scale, min_weight, max_weight, parse_rounding(kOp, rounding, /*allow_none=*/true));
-  plan.rule = parse_gradient(kOp, gradient);
-  plan.model_units = parse_units(kOp, units);
+      check_integer_transform(op, scale, min_weight, max_weight, parse_rounding(op, rounding, /*allow_none=*/true));
+  plan.rule = parse_gradient(op, gradient);
+  plan.model_units = parse_units(op, units);
   plan.integer_type = fits_int8(plan.transform) ? at::kChar : at::kShort;
   plan.result_type = type == at::kDouble || weight.scalar_type() == at::kDouble ? at::kDouble : at::kFloat;
   return plan;
@@ -111,13 +111,10 @@ inline at::Tensor float_product(const GradedSpikesPlan& plan, const at::Tensor& 
   return plan.model_units ? product : at::mul(product, static_cast<double>(plan.transform.scale));
 }
 
+/// The product and the integers of the weight (empty for rounding="none").
 template <class Exec>
-std::tuple<at::Tensor, at::Tensor> graded_spikes_forward_impl(const at::Tensor& spikes, const at::Tensor& weight,
-                                                              double scale, double min_weight, double max_weight,
-                                                              std::string_view rounding, std::string_view gradient,
-                                                              std::string_view units) {
-  const GradedSpikesPlan plan =
-      plan_graded_spikes(spikes, weight, scale, min_weight, max_weight, rounding, gradient, units);
+std::tuple<at::Tensor, at::Tensor> graded_product(const GradedSpikesPlan& plan, const at::Tensor& spikes,
+                                                  const at::Tensor& weight) {
   const Scope<Exec> scope(spikes);
   const at::Tensor rows = spike_rows(spikes);
   std::vector<std::int64_t> sizes = spikes.sizes().vec();
@@ -129,6 +126,15 @@ std::tuple<at::Tensor, at::Tensor> graded_spikes_forward_impl(const at::Tensor& 
   at::Tensor out = empty_result(sizes, weight.options().dtype(plan.result_type));
   integer_product(scope, plan, rows, integers, out);
   return {out, integers};
+}
+
+template <class Exec>
+std::tuple<at::Tensor, at::Tensor> graded_spikes_forward_impl(const at::Tensor& spikes, const at::Tensor& weight,
+                                                              double scale, double min_weight, double max_weight,
+                                                              std::string_view rounding, std::string_view gradient,
+                                                              std::string_view units) {
+  return graded_product<Exec>(
+      plan_graded_spikes(spikes, weight, scale, min_weight, max_weight, rounding, gradient, units), spikes, weight);
 }
 
 template <class Exec>
@@ -185,25 +191,25 @@ inline GradedSpikesPlan plan_graded_spikes_backward(const at::Tensor& grad, cons
                                                     const at::Tensor& weight, const at::Tensor& hardware_weights,
                                                     double scale, double min_weight, double max_weight,
                                                     std::string_view rounding, std::string_view gradient,
-                                                    std::string_view units) {
-  constexpr const char* kOp = "_graded_spikes_backward";
+                                                    std::string_view units,
+                                                    const char* op = "_graded_spikes_backward") {
   const GradedSpikesPlan plan =
       plan_graded_spikes(spikes, weight, scale, min_weight, max_weight, rounding, gradient, units);
-  TORCH_CHECK(grad.device() == spikes.device() && hardware_weights.device() == spikes.device(), kOp,
+  TORCH_CHECK(grad.device() == spikes.device() && hardware_weights.device() == spikes.device(), op,
               ": grad and hardware_weights must be on the device of spikes, ", spikes.device(), ", got ", grad.device(),
               " and ", hardware_weights.device());
-  TORCH_CHECK(grad.dim() == spikes.dim(), kOp, ": grad must have the dimensions of spikes, ", spikes.dim(), ", got ",
+  TORCH_CHECK(grad.dim() == spikes.dim(), op, ": grad must have the dimensions of spikes, ", spikes.dim(), ", got ",
               grad.dim());
   for (std::int64_t d = 0; d < grad.dim(); ++d) {
     const c10::SymInt size = d + 1 == grad.dim() ? weight.sym_size(0) : spikes.sym_size(d);
-    TORCH_SYM_CHECK(grad.sym_size(d).sym_eq(size), kOp, ": grad must have size ", size, " in dimension ", d, ", got ",
+    TORCH_SYM_CHECK(grad.sym_size(d).sym_eq(size), op, ": grad must have size ", size, " in dimension ", d, ", got ",
                     grad.sym_size(d));
   }
   TORCH_CHECK(!plan.rounds() || (hardware_weights.scalar_type() == plan.integer_type && hardware_weights.dim() == 2),
-              kOp, ": hardware_weights must be the matrix of ", plan.integer_type, " that the forward gave, got ",
+              op, ": hardware_weights must be the matrix of ", plan.integer_type, " that the forward gave, got ",
               hardware_weights.scalar_type());
   for (std::int64_t d = 0; plan.rounds() && d < 2; ++d) {
-    TORCH_SYM_CHECK(hardware_weights.sym_size(d).sym_eq(weight.sym_size(d)), kOp,
+    TORCH_SYM_CHECK(hardware_weights.sym_size(d).sym_eq(weight.sym_size(d)), op,
                     ": hardware_weights must have the shape of weight, got ", hardware_weights.sym_sizes());
   }
   return plan;

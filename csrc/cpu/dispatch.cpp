@@ -1,5 +1,6 @@
 // The CPU kernels of csrc/kernels: each call goes to the copy compiled for the active instruction set.
 #include "csrc/cpu/isa.h"
+#include "csrc/kernels/eventprop.h"
 #include "csrc/kernels/graded_spikes.h"
 #include "csrc/kernels/lif.h"
 #include "csrc/kernels/weights.h"
@@ -62,6 +63,11 @@ GRADSPIKE_KERNEL(lif_backward, (class T), LifBackwardArgs<T>)
 GRADSPIKE_KERNEL(li_forward, (class T), LiForwardArgs<T>)
 GRADSPIKE_KERNEL(li_backward, (class T), LiBackwardArgs<T>)
 GRADSPIKE_KERNEL(parameter_gradients, (class T), ParameterGradientsArgs<T>)
+GRADSPIKE_KERNEL(eventprop_coefficients, (class T), EventPropCoefficientsArgs<T>)
+GRADSPIKE_KERNEL(eventprop_forward, (class T), EventPropForwardArgs<T>)
+GRADSPIKE_KERNEL(eventprop_backward, (class T), EventPropBackwardArgs<T GRADSPIKE_COMMA EventPropTable<T>>)
+GRADSPIKE_KERNEL(exact_eventprop_forward, (class T), LifForwardArgs<T>)
+GRADSPIKE_KERNEL(exact_eventprop_backward, (class T), EventPropBackwardArgs<T GRADSPIKE_COMMA CoefficientTable<T>>)
 
 #define GRADSPIKE_INSTANTIATE(name, Args) template void name(const CpuExec&, const Args&);
 #define GRADSPIKE_INSTANTIATE_T(T)                                                             \
@@ -76,7 +82,12 @@ GRADSPIKE_KERNEL(parameter_gradients, (class T), ParameterGradientsArgs<T>)
   GRADSPIKE_INSTANTIATE(lif_backward, LifBackwardArgs<T>)                                      \
   GRADSPIKE_INSTANTIATE(li_forward, LiForwardArgs<T>)                                          \
   GRADSPIKE_INSTANTIATE(li_backward, LiBackwardArgs<T>)                                        \
-  GRADSPIKE_INSTANTIATE(parameter_gradients, ParameterGradientsArgs<T>)
+  GRADSPIKE_INSTANTIATE(parameter_gradients, ParameterGradientsArgs<T>)                        \
+  GRADSPIKE_INSTANTIATE(eventprop_coefficients, EventPropCoefficientsArgs<T>)                  \
+  GRADSPIKE_INSTANTIATE(eventprop_forward, EventPropForwardArgs<T>)                            \
+  GRADSPIKE_INSTANTIATE(eventprop_backward, EventPropBackwardArgs<T GRADSPIKE_COMMA EventPropTable<T>>) \
+  GRADSPIKE_INSTANTIATE(exact_eventprop_forward, LifForwardArgs<T>)                            \
+  GRADSPIKE_INSTANTIATE(exact_eventprop_backward, EventPropBackwardArgs<T GRADSPIKE_COMMA CoefficientTable<T>>)
 GRADSPIKE_INSTANTIATE_T(float)
 GRADSPIKE_INSTANTIATE_T(double)
 

@@ -6,21 +6,6 @@
 namespace gradspike::kernels::GRADSPIKE_CPU_ISA {
 namespace {
 
-template <class T>
-bool has_refractory(const CoefficientTable<T>& table, const T* initial_state, std::int64_t elements) {
-  for (std::int64_t n = 0; n < table.columns; ++n) {
-    if (table.data[math::kRefractorySteps * table.columns + n] != T{0}) {
-      return true;
-    }
-  }
-  for (std::int64_t e = 0; initial_state != nullptr && e < elements; ++e) {
-    if (initial_state[math::kStateRefractory * elements + e] != T{0}) {
-      return true;
-    }
-  }
-  return false;
-}
-
 /// One time step of a tile.
 template <class T, bool kRefractory, class Coefficients>
 void lif_row(const T* __restrict__ x, T* __restrict__ spikes, T* __restrict__ saved, T* __restrict__ current,

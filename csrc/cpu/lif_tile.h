@@ -24,6 +24,22 @@ inline void for_each_tile(const CpuExec& exec, std::int64_t elements, bool unifo
   });
 }
 
+/// Whether any neuron has a refractory time or starts within one.
+template <class T>
+inline bool has_refractory(const CoefficientTable<T>& table, const T* initial_state, std::int64_t elements) {
+  for (std::int64_t n = 0; n < table.columns; ++n) {
+    if (table.data[math::kRefractorySteps * table.columns + n] != T{0}) {
+      return true;
+    }
+  }
+  for (std::int64_t e = 0; initial_state != nullptr && e < elements; ++e) {
+    if (initial_state[math::kStateRefractory * elements + e] != T{0}) {
+      return true;
+    }
+  }
+  return false;
+}
+
 /// Coefficients of a tile: one set where they are uniform, else spread over the elements so that loops run through.
 template <class T, bool kFires, bool kUniform>
 class TileCoefficients {
