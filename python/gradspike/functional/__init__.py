@@ -6,6 +6,12 @@ seconds, voltages and currents in model units, integer weights in LSB. Every fun
 except where its Note says so, and each gives the same bits in every run, for any number of threads.
 """
 
+from gradspike.functional._eventprop import (
+    EventPropLIFOutput,
+    eventprop_graded_spikes,
+    eventprop_lif,
+    exact_eventprop_lif,
+)
 from gradspike.functional._lif import LIFOutput, LIOutput, li, lif
 from gradspike.functional._synapses import graded_spikes
 from gradspike.functional._weights import (
@@ -19,11 +25,15 @@ from gradspike.functional._weights import (
 )
 
 __all__ = [
+    "EventPropLIFOutput",
     "LIFOutput",
     "LIOutput",
     "ScaleSuggestion",
     "WeightStatistics",
     "connections",
+    "eventprop_graded_spikes",
+    "eventprop_lif",
+    "exact_eventprop_lif",
     "graded_spikes",
     "hardware_weights",
     "li",

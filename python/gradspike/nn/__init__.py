@@ -4,8 +4,9 @@ Modules hold parameters and numbers only. Nothing is registered when they are co
 kept in them: `step` takes and gives the state. Axes are `[time, batch, neuron]`.
 """
 
+from gradspike.nn.eventprop import EventPropLIF, EventPropSynapse, ExactEventPropLIF
 from gradspike.nn.neurons import LI, LIF
 from gradspike.nn.recorder import Recorder
 from gradspike.nn.synapse import Synapse, default_scale
 
-__all__ = ["LI", "LIF", "Recorder", "Synapse", "default_scale"]
+__all__ = ["EventPropLIF", "EventPropSynapse", "ExactEventPropLIF", "LI", "LIF", "Recorder", "Synapse", "default_scale"]
