@@ -42,7 +42,8 @@ struct EventPropGradedSpikesNode {
 
   /// The spikes get their gradient from the adjoint channel, the weight gets its own from the graded spikes.
   static variable_list backward(AutogradContext* ctx, const variable_list& grads) {
-    const std::array<bool, 2> mask = {ctx->needs_input_grad(0) && grads[1].defined(),
+    const at::Tensor to_adjoint = grads.size() > 1 ? grads[1] : at::Tensor();
+    const std::array<bool, 2> mask = {ctx->needs_input_grad(0) && to_adjoint.defined(),
                                       ctx->needs_input_grad(1) && grads[0].defined()};
     if (!mask[0] && !mask[1]) {
       return {at::Tensor(), at::Tensor()};
@@ -51,7 +52,7 @@ struct EventPropGradedSpikesNode {
     const auto& data = ctx->saved_data;
     const variable_list saved = ctx->get_saved_variables();
     auto [grad_spikes, grad_weight] =
-        op.call(mask[1] ? optional(grads[0]) : OptionalTensor(), mask[0] ? optional(grads[1]) : OptionalTensor(),
+        op.call(mask[1] ? optional(grads[0]) : OptionalTensor(), mask[0] ? optional(to_adjoint) : OptionalTensor(),
                 saved[0], saved[1], saved[2], data.at("scale").toDouble(), data.at("min").toDouble(),
                 data.at("max").toDouble(), data.at("rounding").toStringView(), data.at("gradient").toStringView(),
                 data.at("units").toStringView(), mask);
@@ -81,7 +82,8 @@ Tensors3 graded_forward_autograd(const at::Tensor& spikes, const at::Tensor& wei
   data["rounding"] = std::string(rounding);
   data["gradient"] = std::string(gradient);
   data["units"] = std::string(units);
-  node.outputs({out, adjoint});
+  // Where nobody asks for the gradient to the spikes, the neurons need not compute what the channel would carry.
+  node.outputs(spikes.requires_grad() ? variable_list{out, adjoint} : variable_list{out});
   node.save({spikes, weight, integers});
   return {out, adjoint, integers};
 }
@@ -129,28 +131,30 @@ bool records(const char* op, const at::Tensor& input, const at::Tensor& adjoint,
   return needs_backward(op, {input, adjoint}) && asks_for(outputs, "spikes");
 }
 
-Tensors2 neuron_gradients(AutogradContext* ctx, const variable_list& grads, const char* name) {
+variable_list neuron_gradients(AutogradContext* ctx, const variable_list& grads,
+                               const c10::TypedOperatorHandle<NeuronBackward>& op) {
   if (!grads[0].defined()) {
-    return {};
+    return {at::Tensor(), at::Tensor()};
   }
   const variable_list saved = ctx->get_saved_variables();
-  return typed<NeuronBackward>(name).call(grads[0], saved[0], saved[1],
-                                          {ctx->needs_input_grad(0), ctx->needs_input_grad(1)});
+  auto [input, adjoint] =
+      op.call(grads[0], saved[0], saved[1], {ctx->needs_input_grad(0), ctx->needs_input_grad(1)});
+  return {input, adjoint};
 }
 
 struct EventPropLifNode {
   static constexpr bool is_traceable = true;
   static variable_list backward(AutogradContext* ctx, const variable_list& grads) {
-    auto [input, adjoint] = neuron_gradients(ctx, grads, "gradspike::_eventprop_lif_backward");
-    return {input, adjoint};
+    static const auto op = typed<NeuronBackward>("gradspike::_eventprop_lif_backward");
+    return neuron_gradients(ctx, grads, op);
   }
 };
 
 struct ExactEventPropLifNode {
   static constexpr bool is_traceable = true;
   static variable_list backward(AutogradContext* ctx, const variable_list& grads) {
-    auto [input, adjoint] = neuron_gradients(ctx, grads, "gradspike::_exact_eventprop_lif_backward");
-    return {input, adjoint};
+    static const auto op = typed<NeuronBackward>("gradspike::_exact_eventprop_lif_backward");
+    return neuron_gradients(ctx, grads, op);
   }
 };
 

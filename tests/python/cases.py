@@ -69,7 +69,7 @@ def exact_eventprop_numbers(input: Tensor, adjoint: Tensor) -> Tuple[Tensor, Ten
 
 
 def exact_eventprop_tensors(input: Tensor, adjoint: Tensor, tau_mem: Tensor, state: Tensor) -> Tensor:
-    return F.exact_eventprop_lif(input, adjoint, tau_mem=tau_mem, initial_state=state).spikes
+    return F.exact_eventprop_lif(input, adjoint, tau_mem=tau_mem, initial_state=torch.stack([state] * 2 + [state.floor()])).spikes
 
 
 def eventprop_layer(spikes: Tensor, weight: Tensor) -> Tensor:
@@ -142,7 +142,7 @@ CASES = [
     Case(exact_eventprop_numbers, lambda b: (torch.randn(9, b, 4) * 8.0, torch.zeros(9, b, 4)), (0, 1)),
     Case(
         exact_eventprop_tensors,
-        lambda b: (torch.randn(9, b, 4) * 8.0, torch.zeros(9, b, 4), _around(10e-6, 4), torch.rand(3, b, 4).floor()),
+        lambda b: (torch.randn(9, b, 4) * 8.0, torch.zeros(9, b, 4), _around(10e-6, 4), torch.rand(b, 4)),
         (0, 1),
     ),
     Case(eventprop_layer, lambda b: (spikes_like(6, b, 5), torch.randn(7, 5) * 0.3), (0, 1)),

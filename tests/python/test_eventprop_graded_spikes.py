@@ -81,6 +81,15 @@ def test_each_channel_alone():
     assert spikes.grad.any() and weight.grad is None
 
 
+def test_no_gradient_to_the_spikes_asks_for_none_of_the_neurons():
+    """The first layer: its spikes are data, so the adjoint channel is not differentiable."""
+    weight = torch.randn(7, 5, requires_grad=True)
+    graded, adjoint = eventprop_graded_spikes(spikes_of(6, 3, 5), weight)
+    assert graded.requires_grad and not adjoint.requires_grad
+    graded, adjoint = eventprop_graded_spikes(spikes_of(6, 3, 5).requires_grad_(), weight.detach())
+    assert graded.requires_grad and adjoint.requires_grad
+
+
 def test_channels_of_several_projections_add():
     """Two projections into one population: both tensors of a pair are summed."""
     spikes, weights = spikes_of(6, 3, 5), [torch.randn(7, 5, requires_grad=True) for _ in range(2)]
