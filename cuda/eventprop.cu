@@ -57,8 +57,8 @@ __global__ void __launch_bounds__(kThreads) eventprop_forward_kernel(const Event
             measured = {args.measured_spikes.of_step(t, spikes.value[i]),
                         args.measured_membrane.of_step(t, membrane.value[i])};
           }
-          const math::LifStep<T> step = t == 0 ? math::eventprop_start(state, c, measured)
-                                               : math::eventprop_step(state, x.value[i], c, measured);
+          const math::LifStep<T> step =
+              t == 0 ? math::eventprop_start(state, c, measured) : math::eventprop_step(state, x.value[i], c, measured);
           const std::int64_t at = t * chains + chain;
           store(args.spikes, at, step.spike);
           store(args.membrane, at, state.membrane);
@@ -253,11 +253,11 @@ void exact_eventprop_backward(const CudaExec& exec, const EventPropBackwardArgs<
                  one_thread_each(args.batch * args.neuron), exec, args);
 }
 
-#define GRADSPIKE_INSTANTIATE(T)                                                                              \
-  template void eventprop_coefficients<T>(const CudaExec&, const EventPropCoefficientsArgs<T>&);              \
-  template void eventprop_forward<T>(const CudaExec&, const EventPropForwardArgs<T>&);                        \
-  template void eventprop_backward<T>(const CudaExec&, const EventPropBackwardArgs<T, EventPropTable<T>>&);   \
-  template void exact_eventprop_forward<T>(const CudaExec&, const LifForwardArgs<T>&);                        \
+#define GRADSPIKE_INSTANTIATE(T)                                                                            \
+  template void eventprop_coefficients<T>(const CudaExec&, const EventPropCoefficientsArgs<T>&);            \
+  template void eventprop_forward<T>(const CudaExec&, const EventPropForwardArgs<T>&);                      \
+  template void eventprop_backward<T>(const CudaExec&, const EventPropBackwardArgs<T, EventPropTable<T>>&); \
+  template void exact_eventprop_forward<T>(const CudaExec&, const LifForwardArgs<T>&);                      \
   template void exact_eventprop_backward<T>(const CudaExec&, const EventPropBackwardArgs<T, CoefficientTable<T>>&);
 GRADSPIKE_INSTANTIATE(float)
 GRADSPIKE_INSTANTIATE(double)

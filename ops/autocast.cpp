@@ -32,8 +32,8 @@ void autocast_cuda(const c10::OperatorHandle& op, c10::DispatchKeySet keys, torc
 }
 
 constexpr const char* kOps[] = {
-    "linear_saturating", "hardware_weights", "weight_statistics", "connections", "graded_spikes", "lif", "li",
-    "eventprop_graded_spikes", "eventprop_lif", "exact_eventprop_lif"};
+    "linear_saturating",       "hardware_weights", "weight_statistics",  "connections", "graded_spikes", "lif", "li",
+    "eventprop_graded_spikes", "eventprop_lif",    "exact_eventprop_lif"};
 
 }  // namespace
 

@@ -31,8 +31,8 @@ using Exact = Tensors4(const at::Tensor&, const at::Tensor&, const at::Tensor&, 
                        std::string_view);
 using ExactForward = Tensors6(const at::Tensor&, const at::Tensor&, const at::Tensor&, const at::Tensor&,
                               const at::Tensor&, const at::Tensor&, const at::Tensor&, const at::Tensor&,
-                              const at::Tensor&, double, std::string_view, const OptionalTensor&,
-                              const OptionalTensor&, const OptionalTensor&, bool);
+                              const at::Tensor&, double, std::string_view, const OptionalTensor&, const OptionalTensor&,
+                              const OptionalTensor&, bool);
 using NeuronBackward = Tensors2(const at::Tensor&, const at::Tensor&, const at::Tensor&, std::array<bool, 2>);
 
 // ---- eventprop_graded_spikes -------------------------------------------------------------------------------------
@@ -51,11 +51,10 @@ struct EventPropGradedSpikesNode {
     static const auto op = typed<GradedBackward>("gradspike::_eventprop_graded_spikes_backward");
     const auto& data = ctx->saved_data;
     const variable_list saved = ctx->get_saved_variables();
-    auto [grad_spikes, grad_weight] =
-        op.call(mask[1] ? optional(grads[0]) : OptionalTensor(), mask[0] ? optional(to_adjoint) : OptionalTensor(),
-                saved[0], saved[1], saved[2], data.at("scale").toDouble(), data.at("min").toDouble(),
-                data.at("max").toDouble(), data.at("rounding").toStringView(), data.at("gradient").toStringView(),
-                data.at("units").toStringView(), mask);
+    auto [grad_spikes, grad_weight] = op.call(
+        mask[1] ? optional(grads[0]) : OptionalTensor(), mask[0] ? optional(to_adjoint) : OptionalTensor(), saved[0],
+        saved[1], saved[2], data.at("scale").toDouble(), data.at("min").toDouble(), data.at("max").toDouble(),
+        data.at("rounding").toStringView(), data.at("gradient").toStringView(), data.at("units").toStringView(), mask);
     return {grad_spikes, grad_weight};
   }
 };
@@ -137,8 +136,7 @@ variable_list neuron_gradients(AutogradContext* ctx, const variable_list& grads,
     return {at::Tensor(), at::Tensor()};
   }
   const variable_list saved = ctx->get_saved_variables();
-  auto [input, adjoint] =
-      op.call(grads[0], saved[0], saved[1], {ctx->needs_input_grad(0), ctx->needs_input_grad(1)});
+  auto [input, adjoint] = op.call(grads[0], saved[0], saved[1], {ctx->needs_input_grad(0), ctx->needs_input_grad(1)});
   return {input, adjoint};
 }
 

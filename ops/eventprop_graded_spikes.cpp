@@ -23,8 +23,8 @@ std::tuple<at::Tensor, at::Tensor> eventprop_graded_spikes_meta(const at::Tensor
                                                                 std::string_view rounding, std::string_view gradient,
                                                                 std::string_view units, std::string_view projection) {
   (void)projection;
-  auto [out, adjoint, integers] = eventprop_graded_spikes_forward_meta(spikes, weight, scale, min_weight, max_weight,
-                                                                       rounding, gradient, units);
+  auto [out, adjoint, integers] =
+      eventprop_graded_spikes_forward_meta(spikes, weight, scale, min_weight, max_weight, rounding, gradient, units);
   return {out, adjoint};
 }
 

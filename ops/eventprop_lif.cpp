@@ -26,9 +26,8 @@ std::tuple<at::Tensor, at::Tensor, at::Tensor> eventprop_lif_meta(
     std::string_view outputs, const std::optional<at::Tensor>& measured_spikes,
     const std::optional<at::Tensor>& measured_membrane, std::string_view population) {
   (void)population;
-  auto [spikes, membrane, current, saved, coefficients] =
-      eventprop_lif_forward_meta(input, adjoint, leak, reset, threshold, tau_mem, tau_syn, dt, outputs,
-                                 measured_spikes, measured_membrane, false);
+  auto [spikes, membrane, current, saved, coefficients] = eventprop_lif_forward_meta(
+      input, adjoint, leak, reset, threshold, tau_mem, tau_syn, dt, outputs, measured_spikes, measured_membrane, false);
   return {spikes, membrane, current};
 }
 

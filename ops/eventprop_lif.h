@@ -22,11 +22,11 @@ struct EventPropParameters {
   const at::Tensor& tau_syn;
 };
 
-#define GRADSPIKE_EVENTPROP_NAMED(p)                                                                  \
-  {                                                                                                   \
+#define GRADSPIKE_EVENTPROP_NAMED(p)                                                                    \
+  {                                                                                                     \
     {"leak", (p).leak}, {"reset", (p).reset}, {"threshold", (p).threshold}, {"tau_mem", (p).tau_mem}, { \
-      "tau_syn", (p).tau_syn                                                                          \
-    }                                                                                                 \
+      "tau_syn", (p).tau_syn                                                                            \
+    }                                                                                                   \
   }
 
 /// Checks that eventprop_lif and exact_eventprop_lif share, beyond those of the parameters.
@@ -57,8 +57,8 @@ struct EventPropOperands {
         threshold(read_parameter<T>(kEventPropLif, "threshold", p.threshold, like, Range::kFinite)),
         tau_mem(read_parameter<T>(kEventPropLif, "tau_mem", p.tau_mem, like, Range::kPositive)),
         tau_syn(read_parameter<T>(kEventPropLif, "tau_syn", p.tau_syn, like, Range::kPositive)),
-        parameters{leak.parameter,    reset.parameter, threshold.parameter, tau_mem.parameter,
-                   tau_syn.parameter, {},              {},                  dt} {}
+        parameters{
+            leak.parameter, reset.parameter, threshold.parameter, tau_mem.parameter, tau_syn.parameter, {}, {}, dt} {}
 
   HeldParameter<T> leak;
   HeldParameter<T> reset;

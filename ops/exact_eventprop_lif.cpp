@@ -7,15 +7,17 @@
 namespace gradspike::ops {
 namespace {
 
-ExactForward exact_eventprop_lif_forward_meta(
-    const at::Tensor& input, const at::Tensor& adjoint, const at::Tensor& leak, const at::Tensor& reset,
-    const at::Tensor& threshold, const at::Tensor& tau_mem, const at::Tensor& tau_syn,
-    const at::Tensor& membrane_capacitance, const at::Tensor& refractory_time, double dt, std::string_view outputs,
-    const std::optional<at::Tensor>& initial_state, const std::optional<at::Tensor>& measured_spikes,
-    const std::optional<at::Tensor>& measured_membrane, bool save) {
+ExactForward exact_eventprop_lif_forward_meta(const at::Tensor& input, const at::Tensor& adjoint,
+                                              const at::Tensor& leak, const at::Tensor& reset,
+                                              const at::Tensor& threshold, const at::Tensor& tau_mem,
+                                              const at::Tensor& tau_syn, const at::Tensor& membrane_capacitance,
+                                              const at::Tensor& refractory_time, double dt, std::string_view outputs,
+                                              const std::optional<at::Tensor>& initial_state,
+                                              const std::optional<at::Tensor>& measured_spikes,
+                                              const std::optional<at::Tensor>& measured_membrane, bool save) {
   const LifParameters p{leak, reset, threshold, tau_mem, tau_syn, membrane_capacitance, refractory_time};
-  const LifOutputs asked = plan_exact_eventprop_lif(input, adjoint, p, dt, outputs, initial_state, measured_spikes,
-                                                    measured_membrane);
+  const LifOutputs asked =
+      plan_exact_eventprop_lif(input, adjoint, p, dt, outputs, initial_state, measured_spikes, measured_membrane);
   const at::TensorOptions options = arithmetic_options(input);
   return {eventprop_trace_meta(asked.spikes, input),
           eventprop_trace_meta(asked.membrane, input),
@@ -42,8 +44,7 @@ std::tuple<at::Tensor, at::Tensor> exact_eventprop_lif_backward_meta(const at::T
                                                                      const at::Tensor& saved,
                                                                      const at::Tensor& coefficients,
                                                                      std::array<bool, 2> mask) {
-  plan_eventprop_backward("_exact_eventprop_lif_backward", grad_spikes, saved, coefficients,
-                          math::kNumLifCoefficients);
+  plan_eventprop_backward("_exact_eventprop_lif_backward", grad_spikes, saved, coefficients, math::kNumLifCoefficients);
   return eventprop_gradients_meta(saved, mask);
 }
 

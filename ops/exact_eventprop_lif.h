@@ -27,15 +27,17 @@ inline LifOutputs plan_exact_eventprop_lif(const at::Tensor& input, const at::Te
 using ExactForward = std::tuple<at::Tensor, at::Tensor, at::Tensor, at::Tensor, at::Tensor, at::Tensor>;
 
 template <class Exec>
-ExactForward exact_eventprop_lif_forward_impl(
-    const at::Tensor& input, const at::Tensor& adjoint, const at::Tensor& leak, const at::Tensor& reset,
-    const at::Tensor& threshold, const at::Tensor& tau_mem, const at::Tensor& tau_syn,
-    const at::Tensor& membrane_capacitance, const at::Tensor& refractory_time, double dt, std::string_view outputs,
-    const std::optional<at::Tensor>& initial_state, const std::optional<at::Tensor>& measured_spikes,
-    const std::optional<at::Tensor>& measured_membrane, bool save) {
+ExactForward exact_eventprop_lif_forward_impl(const at::Tensor& input, const at::Tensor& adjoint,
+                                              const at::Tensor& leak, const at::Tensor& reset,
+                                              const at::Tensor& threshold, const at::Tensor& tau_mem,
+                                              const at::Tensor& tau_syn, const at::Tensor& membrane_capacitance,
+                                              const at::Tensor& refractory_time, double dt, std::string_view outputs,
+                                              const std::optional<at::Tensor>& initial_state,
+                                              const std::optional<at::Tensor>& measured_spikes,
+                                              const std::optional<at::Tensor>& measured_membrane, bool save) {
   const LifParameters p{leak, reset, threshold, tau_mem, tau_syn, membrane_capacitance, refractory_time};
-  const LifOutputs asked = plan_exact_eventprop_lif(input, adjoint, p, dt, outputs, initial_state, measured_spikes,
-                                                    measured_membrane);
+  const LifOutputs asked =
+      plan_exact_eventprop_lif(input, adjoint, p, dt, outputs, initial_state, measured_spikes, measured_membrane);
   const Scope<Exec> scope(input);
   const at::Tensor x = widened(input);
   const at::Tensor initial = optional_to(initial_state, x.scalar_type());
@@ -91,8 +93,7 @@ std::tuple<at::Tensor, at::Tensor> exact_eventprop_lif_backward_impl(const at::T
                                                                      const at::Tensor& saved,
                                                                      const at::Tensor& coefficients,
                                                                      std::array<bool, 2> mask) {
-  plan_eventprop_backward("_exact_eventprop_lif_backward", grad_spikes, saved, coefficients,
-                          math::kNumLifCoefficients);
+  plan_eventprop_backward("_exact_eventprop_lif_backward", grad_spikes, saved, coefficients, math::kNumLifCoefficients);
   return run_eventprop_backward<Exec, kernels::CoefficientTable>(
       grad_spikes, saved, coefficients, mask,
       [](const Exec& exec, const auto& args) { kernels::exact_eventprop_backward(exec, args); });

@@ -70,23 +70,23 @@ GRADSPIKE_KERNEL(exact_eventprop_forward, (class T), LifForwardArgs<T>)
 GRADSPIKE_KERNEL(exact_eventprop_backward, (class T), EventPropBackwardArgs<T GRADSPIKE_COMMA CoefficientTable<T>>)
 
 #define GRADSPIKE_INSTANTIATE(name, Args) template void name(const CpuExec&, const Args&);
-#define GRADSPIKE_INSTANTIATE_T(T)                                                             \
-  GRADSPIKE_INSTANTIATE(linear_saturating, LinearSaturatingArgs<T>)                            \
-  GRADSPIKE_INSTANTIATE(straight_through, StraightThroughArgs<T>)                              \
-  GRADSPIKE_INSTANTIATE(hardware_weights, HardwareWeightsArgs<T GRADSPIKE_COMMA std::int8_t>)  \
-  GRADSPIKE_INSTANTIATE(hardware_weights, HardwareWeightsArgs<T GRADSPIKE_COMMA std::int16_t>) \
-  GRADSPIKE_INSTANTIATE(weight_statistics, WeightStatisticsArgs<T>)                            \
-  GRADSPIKE_INSTANTIATE(connections, ConnectionsArgs<T>)                                       \
-  GRADSPIKE_INSTANTIATE(lif_coefficients, LifCoefficientsArgs<T>)                              \
-  GRADSPIKE_INSTANTIATE(lif_forward, LifForwardArgs<T>)                                        \
-  GRADSPIKE_INSTANTIATE(lif_backward, LifBackwardArgs<T>)                                      \
-  GRADSPIKE_INSTANTIATE(li_forward, LiForwardArgs<T>)                                          \
-  GRADSPIKE_INSTANTIATE(li_backward, LiBackwardArgs<T>)                                        \
-  GRADSPIKE_INSTANTIATE(parameter_gradients, ParameterGradientsArgs<T>)                        \
-  GRADSPIKE_INSTANTIATE(eventprop_coefficients, EventPropCoefficientsArgs<T>)                  \
-  GRADSPIKE_INSTANTIATE(eventprop_forward, EventPropForwardArgs<T>)                            \
+#define GRADSPIKE_INSTANTIATE_T(T)                                                                      \
+  GRADSPIKE_INSTANTIATE(linear_saturating, LinearSaturatingArgs<T>)                                     \
+  GRADSPIKE_INSTANTIATE(straight_through, StraightThroughArgs<T>)                                       \
+  GRADSPIKE_INSTANTIATE(hardware_weights, HardwareWeightsArgs<T GRADSPIKE_COMMA std::int8_t>)           \
+  GRADSPIKE_INSTANTIATE(hardware_weights, HardwareWeightsArgs<T GRADSPIKE_COMMA std::int16_t>)          \
+  GRADSPIKE_INSTANTIATE(weight_statistics, WeightStatisticsArgs<T>)                                     \
+  GRADSPIKE_INSTANTIATE(connections, ConnectionsArgs<T>)                                                \
+  GRADSPIKE_INSTANTIATE(lif_coefficients, LifCoefficientsArgs<T>)                                       \
+  GRADSPIKE_INSTANTIATE(lif_forward, LifForwardArgs<T>)                                                 \
+  GRADSPIKE_INSTANTIATE(lif_backward, LifBackwardArgs<T>)                                               \
+  GRADSPIKE_INSTANTIATE(li_forward, LiForwardArgs<T>)                                                   \
+  GRADSPIKE_INSTANTIATE(li_backward, LiBackwardArgs<T>)                                                 \
+  GRADSPIKE_INSTANTIATE(parameter_gradients, ParameterGradientsArgs<T>)                                 \
+  GRADSPIKE_INSTANTIATE(eventprop_coefficients, EventPropCoefficientsArgs<T>)                           \
+  GRADSPIKE_INSTANTIATE(eventprop_forward, EventPropForwardArgs<T>)                                     \
   GRADSPIKE_INSTANTIATE(eventprop_backward, EventPropBackwardArgs<T GRADSPIKE_COMMA EventPropTable<T>>) \
-  GRADSPIKE_INSTANTIATE(exact_eventprop_forward, LifForwardArgs<T>)                            \
+  GRADSPIKE_INSTANTIATE(exact_eventprop_forward, LifForwardArgs<T>)                                     \
   GRADSPIKE_INSTANTIATE(exact_eventprop_backward, EventPropBackwardArgs<T GRADSPIKE_COMMA CoefficientTable<T>>)
 GRADSPIKE_INSTANTIATE_T(float)
 GRADSPIKE_INSTANTIATE_T(double)

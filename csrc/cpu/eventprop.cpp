@@ -122,8 +122,8 @@ void exact_forward_tile(const LifForwardArgs<T>& args, bool refractory, std::int
     if (measured_spikes != nullptr || measured_membrane != nullptr) {
       exact_row_measured(args.input + at, measured_spikes, measured_membrane, spikes, saved, tile, c, count);
     } else if (refractory) {
-      exact_row<T, true>(args.input + at, spikes, saved, tile.current.get(), tile.membrane.get(),
-                         tile.refractory.get(), c, count);
+      exact_row<T, true>(args.input + at, spikes, saved, tile.current.get(), tile.membrane.get(), tile.refractory.get(),
+                         c, count);
     } else {
       exact_row<T, false>(args.input + at, spikes, saved, tile.current.get(), tile.membrane.get(),
                           tile.refractory.get(), c, count);

@@ -6,7 +6,8 @@
 namespace gradspike::kernels::GRADSPIKE_CPU_ISA {
 namespace {
 
-/// Memory of one tile, shared by the two schemes; rows of results that are not asked for go to `no_input` and `no_adjoint`.
+/// Memory of one tile, shared by the two schemes; rows of results that are not asked for go to `no_input` and
+/// `no_adjoint`.
 template <class T, class Args>
 struct BackwardTile {
   BackwardTile(const Args& arguments, std::int64_t begin_element, std::int64_t num_elements)
@@ -114,9 +115,8 @@ void exact_backward_tile(const EventPropBackwardArgs<T, CoefficientTable<T>>& ar
       tile.membrane[e] = adjoint.membrane;
       release[e] = adjoint.release;
     });
-    exact_adjoint_row(tile.current.get(), tile.membrane.get(),
-                      tile.input_row(t - 1), tile.adjoint_row(t - 1),
-                      c, tile.count);
+    exact_adjoint_row(tile.current.get(), tile.membrane.get(), tile.input_row(t - 1), tile.adjoint_row(t - 1), c,
+                      tile.count);
   }
 }
 
@@ -146,7 +146,7 @@ void exact_eventprop_backward(const CpuExec& exec, const EventPropBackwardArgs<T
   });
 }
 
-#define GRADSPIKE_INSTANTIATE(T)                                                                             \
+#define GRADSPIKE_INSTANTIATE(T)                                                                           \
   template void eventprop_backward<T>(const CpuExec&, const EventPropBackwardArgs<T, EventPropTable<T>>&); \
   template void exact_eventprop_backward<T>(const CpuExec&, const EventPropBackwardArgs<T, CoefficientTable<T>>&);
 GRADSPIKE_INSTANTIATE(float)

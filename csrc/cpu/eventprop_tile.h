@@ -28,9 +28,8 @@ class TileEventPropCoefficients {
       return uniform_;
     } else {
       const auto row = [&](std::int64_t index) { return rows_[index * count_ + e]; };
-      return {row(math::kEventPropMembraneGain), row(math::kEventPropMembraneDecay),
-              row(math::kEventPropCurrentGain),  row(math::kEventPropCurrentDecay),
-              row(math::kEventPropTauSyn),       row(math::kEventPropLeak),
+      return {row(math::kEventPropMembraneGain), row(math::kEventPropMembraneDecay), row(math::kEventPropCurrentGain),
+              row(math::kEventPropCurrentDecay), row(math::kEventPropTauSyn),        row(math::kEventPropLeak),
               row(math::kEventPropReset),        row(math::kEventPropThreshold)};
     }
   }

@@ -44,10 +44,10 @@ struct EventPropTable {
 
   GRADSPIKE_HD math::EventPropCoefficients<T> at(std::int64_t neuron) const {
     const std::int64_t n = columns == 1 ? 0 : neuron;
-    return {data[math::kEventPropMembraneGain * columns + n],  data[math::kEventPropMembraneDecay * columns + n],
-            data[math::kEventPropCurrentGain * columns + n],   data[math::kEventPropCurrentDecay * columns + n],
-            data[math::kEventPropTauSyn * columns + n],        data[math::kEventPropLeak * columns + n],
-            data[math::kEventPropReset * columns + n],         data[math::kEventPropThreshold * columns + n]};
+    return {data[math::kEventPropMembraneGain * columns + n], data[math::kEventPropMembraneDecay * columns + n],
+            data[math::kEventPropCurrentGain * columns + n],  data[math::kEventPropCurrentDecay * columns + n],
+            data[math::kEventPropTauSyn * columns + n],       data[math::kEventPropLeak * columns + n],
+            data[math::kEventPropReset * columns + n],        data[math::kEventPropThreshold * columns + n]};
   }
 };
 
@@ -83,16 +83,16 @@ struct EventPropBackwardArgs {
 
 /// exact_eventprop_forward is lif_forward with another `saved`: the current before the step where it is a spike or the
 /// last refractory step (math::exact_event), else 0.
-#define GRADSPIKE_EVENTPROP_KERNELS(Exec)                                                              \
-  template <class T>                                                                                   \
-  void eventprop_coefficients(const Exec& exec, const EventPropCoefficientsArgs<T>& args);             \
-  template <class T>                                                                                   \
-  void eventprop_forward(const Exec& exec, const EventPropForwardArgs<T>& args);                       \
-  template <class T>                                                                                   \
-  void eventprop_backward(const Exec& exec, const EventPropBackwardArgs<T, EventPropTable<T>>& args);  \
-  template <class T>                                                                                   \
-  void exact_eventprop_forward(const Exec& exec, const LifForwardArgs<T>& args);                       \
-  template <class T>                                                                                   \
+#define GRADSPIKE_EVENTPROP_KERNELS(Exec)                                                             \
+  template <class T>                                                                                  \
+  void eventprop_coefficients(const Exec& exec, const EventPropCoefficientsArgs<T>& args);            \
+  template <class T>                                                                                  \
+  void eventprop_forward(const Exec& exec, const EventPropForwardArgs<T>& args);                      \
+  template <class T>                                                                                  \
+  void eventprop_backward(const Exec& exec, const EventPropBackwardArgs<T, EventPropTable<T>>& args); \
+  template <class T>                                                                                  \
+  void exact_eventprop_forward(const Exec& exec, const LifForwardArgs<T>& args);                      \
+  template <class T>                                                                                  \
   void exact_eventprop_backward(const Exec& exec, const EventPropBackwardArgs<T, CoefficientTable<T>>& args);
 
 GRADSPIKE_EVENTPROP_KERNELS(CpuExec)

@@ -149,15 +149,15 @@ TEST_P(IsaTest, EventPropForwardAndBackward) {
     kernels::eventprop_forward(
         exec_, kernels::EventPropForwardArgs<float>{
                    input.data(), {scheme.data(), 1}, {}, {}, nullptr, result, nullptr, saved, time, batch, neurons});
-    kernels::eventprop_backward(exec_, kernels::EventPropBackwardArgs<float, kernels::EventPropTable<float>>{
-                                           grad.data(),
-                                           saved,
-                                           {scheme.data(), 1},
-                                           result + 2 * elements,
-                                           result + 3 * elements,
-                                           time,
-                                           batch,
-                                           neurons});
+    kernels::eventprop_backward(
+        exec_, kernels::EventPropBackwardArgs<float, kernels::EventPropTable<float>>{grad.data(),
+                                                                                     saved,
+                                                                                     {scheme.data(), 1},
+                                                                                     result + 2 * elements,
+                                                                                     result + 3 * elements,
+                                                                                     time,
+                                                                                     batch,
+                                                                                     neurons});
   });
   for (const float refractory : {0.0F, 3.0F}) {
     const std::vector<float> coefficients = {0.1F, 1.1F, 0.83F, 0.05F, -0.1F, 1.0F, refractory};
@@ -177,15 +177,15 @@ TEST_P(IsaTest, EventPropForwardAndBackward) {
                                                                              time,
                                                                              batch,
                                                                              neurons});
-      kernels::exact_eventprop_backward(exec_, kernels::EventPropBackwardArgs<float, kernels::CoefficientTable<float>>{
-                                                   grad.data(),
-                                                   saved,
-                                                   {coefficients.data(), 1},
-                                                   result + 2 * elements,
-                                                   result + 3 * elements,
-                                                   time,
-                                                   batch,
-                                                   neurons});
+      kernels::exact_eventprop_backward(
+          exec_, kernels::EventPropBackwardArgs<float, kernels::CoefficientTable<float>>{grad.data(),
+                                                                                         saved,
+                                                                                         {coefficients.data(), 1},
+                                                                                         result + 2 * elements,
+                                                                                         result + 3 * elements,
+                                                                                         time,
+                                                                                         batch,
+                                                                                         neurons});
     });
   }
 }

@@ -69,7 +69,9 @@ def exact_eventprop_numbers(input: Tensor, adjoint: Tensor) -> Tuple[Tensor, Ten
 
 
 def exact_eventprop_tensors(input: Tensor, adjoint: Tensor, tau_mem: Tensor, state: Tensor) -> Tensor:
-    return F.exact_eventprop_lif(input, adjoint, tau_mem=tau_mem, initial_state=torch.stack([state] * 2 + [state.floor()])).spikes
+    return F.exact_eventprop_lif(
+        input, adjoint, tau_mem=tau_mem, initial_state=torch.stack([state] * 2 + [state.floor()])
+    ).spikes
 
 
 def eventprop_layer(spikes: Tensor, weight: Tensor) -> Tensor:

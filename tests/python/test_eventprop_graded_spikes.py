@@ -105,7 +105,7 @@ def test_weight_gradient_is_never_of_the_size_of_the_batch():
     """Peak memory of the backward: rows in and out and a few matrices, not batch x weight."""
     time, batch, n_in, n_out = 4, 512, 128, 256
     spikes, weight = spikes_of(time, batch, n_in), torch.randn(n_out, n_in, requires_grad=True)
-    graded, adjoint = eventprop_graded_spikes(spikes, weight, 32.0)
+    graded, _ = eventprop_graded_spikes(spikes, weight, 32.0)
     gradient = torch.randn_like(graded)
     with torch.autograd.profiler.profile(profile_memory=True) as profile:
         graded.backward(gradient)
@@ -135,7 +135,9 @@ def test_non_contiguous():
     assert torch.equal(graded, graded_spikes(spikes.contiguous(), weight.contiguous(), 32.0))
     gradient = torch.randn(7, 3, 6).transpose(0, 2)
     actual = gradients(spikes, weight, gradient, gradient, scale=32.0)
-    expected = gradients(spikes.contiguous(), weight.contiguous(), gradient.contiguous(), gradient.contiguous(), scale=32.0)
+    expected = gradients(
+        spikes.contiguous(), weight.contiguous(), gradient.contiguous(), gradient.contiguous(), scale=32.0
+    )
     torch.testing.assert_close(actual, expected)
 
 

@@ -53,7 +53,9 @@ def test_values_in_float64(per_neuron):
     parameters = parameters_of(per_neuron, 5, torch.float64)
     result = run(x, parameters, outputs=ALL)
     assert 3 < result.spikes.sum() < 0.7 * x.numel()
-    for name, actual, wanted in zip(EventPropLIFOutput._fields, result, reference.eventprop_lif(x.numpy(), to_numpy(parameters))):
+    for name, actual, wanted in zip(
+        EventPropLIFOutput._fields, result, reference.eventprop_lif(x.numpy(), to_numpy(parameters))
+    ):
         torch.testing.assert_close(actual, torch.from_numpy(wanted), rtol=1e-12, atol=1e-12, msg=name)
 
 
@@ -66,9 +68,7 @@ def test_bits_of_the_eager_loop_over_a_million_steps(per_neuron):
     assert_same_bits(result, eager.eventprop_lif(x, parameters))
 
 
-@pytest.mark.parametrize(
-    "names", list(itertools.chain.from_iterable(itertools.combinations(NAMES, n) for n in (1, 2)))
-)
+@pytest.mark.parametrize("names", list(itertools.chain.from_iterable(itertools.combinations(NAMES, n) for n in (1, 2))))
 def test_coefficient_rule_for_numbers_and_tensors_mixed(names):
     x = drive(60, 3, 64)
     parameters = parameters_of(names, 64)
@@ -267,7 +267,13 @@ def test_one_trace_is_saved():
 
 
 @settings(max_examples=30, deadline=None)
-@given(st.integers(1, 20), st.integers(1, 3), st.integers(1, 9), st.lists(st.sampled_from(NAMES), unique=True), st.integers(0, 2**31))
+@given(
+    st.integers(1, 20),
+    st.integers(1, 3),
+    st.integers(1, 9),
+    st.lists(st.sampled_from(NAMES), unique=True),
+    st.integers(0, 2**31),
+)
 def test_any_run_gives_the_bits_of_the_eager_loop(time, batch, neurons, per_neuron, seed):
     torch.manual_seed(seed)
     x, parameters = drive(time, batch, neurons), parameters_of(per_neuron, neurons)

@@ -9,4 +9,4 @@ from gradspike.nn.neurons import LI, LIF
 from gradspike.nn.recorder import Recorder
 from gradspike.nn.synapse import Synapse, default_scale
 
-__all__ = ["EventPropLIF", "EventPropSynapse", "ExactEventPropLIF", "LI", "LIF", "Recorder", "Synapse", "default_scale"]
+__all__ = ["LI", "LIF", "EventPropLIF", "EventPropSynapse", "ExactEventPropLIF", "Recorder", "Synapse", "default_scale"]

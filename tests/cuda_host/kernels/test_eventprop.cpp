@@ -75,8 +75,9 @@ struct Data {
     for (std::int32_t row = 0; row < kNumLifCoefficients; ++row) {
       for (std::int64_t n = 0; n < c.columns(); ++n) {
         const std::int64_t steps = c.heterogeneous ? numbers.integer(0, c.refractory) : c.refractory;
-        exact_coefficients.push_back(static_cast<T>(
-            row == math::kRefractorySteps ? static_cast<double>(steps) : numbers.uniform(exact_lo[row], exact_hi[row])));
+        exact_coefficients.push_back(static_cast<T>(row == math::kRefractorySteps
+                                                        ? static_cast<double>(steps)
+                                                        : numbers.uniform(exact_lo[row], exact_hi[row])));
       }
     }
     input = numbers.vector<T>(c.elements(), -1.0, 2.0);
@@ -158,9 +159,9 @@ template <class T>
 Traces<T> cpu_forward(const Data<T>& d) {
   Traces<T> out(d.test);
   kernels::eventprop_forward(
-      CpuExec{}, forward_args(d.test, d.coefficients.data(), d.input.data(), d.measured_spikes.data(),
-                              d.measured_membrane.data(), out.spikes.data(), out.membrane.data(), out.current.data(),
-                              out.saved.data()));
+      CpuExec{},
+      forward_args(d.test, d.coefficients.data(), d.input.data(), d.measured_spikes.data(), d.measured_membrane.data(),
+                   out.spikes.data(), out.membrane.data(), out.current.data(), out.saved.data()));
   return out;
 }
 
@@ -197,9 +198,8 @@ void check_forward(const Data<T>& d, const Traces<T>& expected, bool exact) {
                                   measured_membrane.get(), spikes.get(), v, i, saved.get(), final_state.get()));
       expect_same_bits(final_state.read(), expected.final_state, "final_state");
     } else {
-      kernels::eventprop_forward(run.exec,
-                                 forward_args<T>(c, coefficients.get(), input.get(), measured_spikes.get(),
-                                                 measured_membrane.get(), spikes.get(), v, i, saved.get()));
+      kernels::eventprop_forward(run.exec, forward_args<T>(c, coefficients.get(), input.get(), measured_spikes.get(),
+                                                           measured_membrane.get(), spikes.get(), v, i, saved.get()));
     }
     expect_same_bits(spikes.read(), expected.spikes, "spikes");
     expect_same_bits(saved.read(), expected.saved, "saved");
@@ -248,9 +248,9 @@ void check_backward(const Data<T>& d, const Traces<T>& forward, const std::vecto
 
 std::string describe(const Case& c) {
   std::ostringstream out;
-  out << "[" << c.time << ", " << c.batch << ", " << c.neuron << "] heterogeneous " << c.heterogeneous
-      << " refractory " << c.refractory << " initial " << c.initial_state << " measured " << c.measured_spikes
-      << c.measured_membrane << " all outputs " << c.all_outputs;
+  out << "[" << c.time << ", " << c.batch << ", " << c.neuron << "] heterogeneous " << c.heterogeneous << " refractory "
+      << c.refractory << " initial " << c.initial_state << " measured " << c.measured_spikes << c.measured_membrane
+      << " all outputs " << c.all_outputs;
   return out.str();
 }
 

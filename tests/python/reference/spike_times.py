@@ -61,6 +61,5 @@ def neuron(events, p, end):
 def layer(inputs, weight, p, end):
     """Spike times of every neuron: `inputs` is a list of times per presynaptic neuron, `weight` [post][pre]."""
     return [
-        neuron(sorted((time, row[pre]) for pre, times in enumerate(inputs) for time in times), p, end)
-        for row in weight
+        neuron(sorted((time, row[pre]) for pre, times in enumerate(inputs) for time in times), p, end) for row in weight
     ]
