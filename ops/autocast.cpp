@@ -31,8 +31,21 @@ void autocast_cuda(const c10::OperatorHandle& op, c10::DispatchKeySet keys, torc
   autocast_kernel(op, keys, stack, c10::DispatchKey::AutocastCUDA, at::kCUDA);
 }
 
+// clang-format off
 constexpr const char* kOps[] = {
-    "linear_saturating", "hardware_weights", "weight_statistics", "connections", "graded_spikes", "lif", "li", "aelif"};
+    "linear_saturating",
+    "hardware_weights",
+    "weight_statistics",
+    "connections",
+    "graded_spikes",
+    "lif",
+    "li",
+    "aelif",
+    "eventprop_graded_spikes",
+    "eventprop_lif",
+    "exact_eventprop_lif",
+};
+// clang-format on
 
 }  // namespace
 

@@ -37,32 +37,32 @@ struct GradedSpikesPlan {
 /// For one weight or a stack of them.
 inline GradedSpikesPlan plan_graded_spikes_stack(const at::Tensor& spikes, const at::Tensor& weight, double scale,
                                                  double min_weight, double max_weight, std::string_view rounding,
-                                                 std::string_view gradient, std::string_view units) {
-  constexpr const char* kOp = "graded_spikes";
-  check_weight_type(kOp, weight);
-  TORCH_CHECK(weight.dim() >= 2, kOp, ": weight must have 2 dimensions [out_features, in_features], or more for a ",
+                                                 std::string_view gradient, std::string_view units,
+                                                 const char* op = "graded_spikes") {
+  check_weight_type(op, weight);
+  TORCH_CHECK(weight.dim() >= 2, op, ": weight must have 2 dimensions [out_features, in_features], or more for a ",
               "stack of weights, got ", weight.dim());
   const at::ScalarType type = spikes.scalar_type();
-  TORCH_CHECK(is_float(type) || type == at::kByte || type == at::kBool, kOp,
+  TORCH_CHECK(is_float(type) || type == at::kByte || type == at::kBool, op,
               ": spikes must be float32, float64, float16, bfloat16, uint8 or bool, got ", type);
-  TORCH_CHECK(spikes.dim() >= 1, kOp, ": spikes must have at least 1 dimension [..., in_features], got 0");
-  TORCH_SYM_CHECK(spikes.sym_size(-1).sym_eq(weight.sym_size(-1)), kOp,
+  TORCH_CHECK(spikes.dim() >= 1, op, ": spikes must have at least 1 dimension [..., in_features], got 0");
+  TORCH_SYM_CHECK(spikes.sym_size(-1).sym_eq(weight.sym_size(-1)), op,
                   ": the last dimension of spikes must equal in_features of weight, ", weight.sym_size(-1), ", got ",
                   spikes.sym_size(-1));
-  TORCH_CHECK(spikes.dim() > weight.dim() - 2, kOp, ": spikes must have the leading dimensions of a stack of weights ",
+  TORCH_CHECK(spikes.dim() > weight.dim() - 2, op, ": spikes must have the leading dimensions of a stack of weights ",
               weight.sym_sizes(), ", got ", spikes.sym_sizes());
   for (std::int64_t d = 0; d < weight.dim() - 2; ++d) {
-    TORCH_SYM_CHECK(spikes.sym_size(d).sym_eq(weight.sym_size(d)), kOp,
+    TORCH_SYM_CHECK(spikes.sym_size(d).sym_eq(weight.sym_size(d)), op,
                     ": spikes must have the leading dimensions of a stack of weights ", weight.sym_sizes(), ", got ",
                     spikes.sym_sizes());
   }
-  TORCH_CHECK(spikes.device() == weight.device(), kOp, ": spikes and weight must be on one device, got ",
+  TORCH_CHECK(spikes.device() == weight.device(), op, ": spikes and weight must be on one device, got ",
               spikes.device(), " and ", weight.device());
   GradedSpikesPlan plan;
   plan.transform =
-      check_integer_transform(kOp, scale, min_weight, max_weight, parse_rounding(kOp, rounding, /*allow_none=*/true));
-  plan.rule = parse_gradient(kOp, gradient);
-  plan.model_units = parse_units(kOp, units);
+      check_integer_transform(op, scale, min_weight, max_weight, parse_rounding(op, rounding, /*allow_none=*/true));
+  plan.rule = parse_gradient(op, gradient);
+  plan.model_units = parse_units(op, units);
   plan.integer_type = fits_int8(plan.transform) ? at::kChar : at::kShort;
   plan.result_type = type == at::kDouble || weight.scalar_type() == at::kDouble ? at::kDouble : at::kFloat;
   return plan;
@@ -71,9 +71,10 @@ inline GradedSpikesPlan plan_graded_spikes_stack(const at::Tensor& spikes, const
 /// For one weight.
 inline GradedSpikesPlan plan_graded_spikes(const at::Tensor& spikes, const at::Tensor& weight, double scale,
                                            double min_weight, double max_weight, std::string_view rounding,
-                                           std::string_view gradient, std::string_view units) {
-  check_weight_matrix("graded_spikes", weight);
-  return plan_graded_spikes_stack(spikes, weight, scale, min_weight, max_weight, rounding, gradient, units);
+                                           std::string_view gradient, std::string_view units,
+                                           const char* op = "graded_spikes") {
+  check_weight_matrix(op, weight);
+  return plan_graded_spikes_stack(spikes, weight, scale, min_weight, max_weight, rounding, gradient, units, op);
 }
 
 /// Number of products for a weight [*V, out_features, in_features].
@@ -151,13 +152,10 @@ inline at::Tensor float_product(const GradedSpikesPlan& plan, const at::Tensor& 
   return plan.model_units ? product : at::mul(product, static_cast<double>(plan.transform.scale));
 }
 
+/// The product and the integers of the weight (empty for rounding="none"), for one weight or a stack of them.
 template <class Exec>
-std::tuple<at::Tensor, at::Tensor> graded_spikes_forward_impl(const at::Tensor& spikes, const at::Tensor& weight,
-                                                              double scale, double min_weight, double max_weight,
-                                                              std::string_view rounding, std::string_view gradient,
-                                                              std::string_view units) {
-  const GradedSpikesPlan plan =
-      plan_graded_spikes_stack(spikes, weight, scale, min_weight, max_weight, rounding, gradient, units);
+std::tuple<at::Tensor, at::Tensor> graded_product(const GradedSpikesPlan& plan, const at::Tensor& spikes,
+                                                  const at::Tensor& weight) {
   const Scope<Exec> scope(spikes);
   std::vector<std::int64_t> sizes = spikes.sizes().vec();
   sizes.back() = weight.size(-2);
@@ -178,6 +176,16 @@ std::tuple<at::Tensor, at::Tensor> graded_spikes_forward_impl(const at::Tensor& 
     }
   }
   return {out, integers};
+}
+
+template <class Exec>
+std::tuple<at::Tensor, at::Tensor> graded_spikes_forward_impl(const at::Tensor& spikes, const at::Tensor& weight,
+                                                              double scale, double min_weight, double max_weight,
+                                                              std::string_view rounding, std::string_view gradient,
+                                                              std::string_view units) {
+  return graded_product<Exec>(
+      plan_graded_spikes_stack(spikes, weight, scale, min_weight, max_weight, rounding, gradient, units), spikes,
+      weight);
 }
 
 template <class Exec>
@@ -234,26 +242,26 @@ inline GradedSpikesPlan plan_graded_spikes_backward(const at::Tensor& grad, cons
                                                     const at::Tensor& weight, const at::Tensor& hardware_weights,
                                                     double scale, double min_weight, double max_weight,
                                                     std::string_view rounding, std::string_view gradient,
-                                                    std::string_view units) {
-  constexpr const char* kOp = "_graded_spikes_backward";
+                                                    std::string_view units,
+                                                    const char* op = "_graded_spikes_backward") {
   const GradedSpikesPlan plan =
       plan_graded_spikes_stack(spikes, weight, scale, min_weight, max_weight, rounding, gradient, units);
-  TORCH_CHECK(grad.device() == spikes.device() && hardware_weights.device() == spikes.device(), kOp,
+  TORCH_CHECK(grad.device() == spikes.device() && hardware_weights.device() == spikes.device(), op,
               ": grad and hardware_weights must be on the device of spikes, ", spikes.device(), ", got ", grad.device(),
               " and ", hardware_weights.device());
-  TORCH_CHECK(grad.dim() == spikes.dim(), kOp, ": grad must have the dimensions of spikes, ", spikes.dim(), ", got ",
+  TORCH_CHECK(grad.dim() == spikes.dim(), op, ": grad must have the dimensions of spikes, ", spikes.dim(), ", got ",
               grad.dim());
   for (std::int64_t d = 0; d < grad.dim(); ++d) {
     const c10::SymInt size = d + 1 == grad.dim() ? weight.sym_size(-2) : spikes.sym_size(d);
-    TORCH_SYM_CHECK(grad.sym_size(d).sym_eq(size), kOp, ": grad must have size ", size, " in dimension ", d, ", got ",
+    TORCH_SYM_CHECK(grad.sym_size(d).sym_eq(size), op, ": grad must have size ", size, " in dimension ", d, ", got ",
                     grad.sym_size(d));
   }
   TORCH_CHECK(
       !plan.rounds() || (hardware_weights.scalar_type() == plan.integer_type && hardware_weights.dim() == weight.dim()),
-      kOp, ": hardware_weights must be the matrix of ", plan.integer_type, " that the forward gave, got ",
+      op, ": hardware_weights must be the matrix of ", plan.integer_type, " that the forward gave, got ",
       hardware_weights.scalar_type());
   for (std::int64_t d = 0; plan.rounds() && d < weight.dim(); ++d) {
-    TORCH_SYM_CHECK(hardware_weights.sym_size(d).sym_eq(weight.sym_size(d)), kOp,
+    TORCH_SYM_CHECK(hardware_weights.sym_size(d).sym_eq(weight.sym_size(d)), op,
                     ": hardware_weights must have the shape of weight, got ", hardware_weights.sym_sizes());
   }
   return plan;

@@ -1,6 +1,7 @@
 // The CPU kernels of csrc/kernels: each call goes to the copy compiled for the active instruction set.
 #include "csrc/cpu/isa.h"
 #include "csrc/kernels/aelif.h"
+#include "csrc/kernels/eventprop.h"
 #include "csrc/kernels/graded_spikes.h"
 #include "csrc/kernels/lif.h"
 #include "csrc/kernels/weights.h"
@@ -67,8 +68,14 @@ GRADSPIKE_KERNEL(aelif_coefficients, (class T), AdexCoefficientsArgs<T>)
 GRADSPIKE_KERNEL(aelif_forward, (class T), AdexForwardArgs<T>)
 GRADSPIKE_KERNEL(aelif_backward, (class T), AdexBackwardArgs<T>)
 GRADSPIKE_KERNEL(aelif_parameter_gradients, (class T), AdexParameterGradientsArgs<T>)
+GRADSPIKE_KERNEL(eventprop_coefficients, (class T), EventPropCoefficientsArgs<T>)
+GRADSPIKE_KERNEL(eventprop_forward, (class T), EventPropForwardArgs<T>)
+GRADSPIKE_KERNEL(eventprop_backward, (class T), EventPropBackwardArgs<T GRADSPIKE_COMMA EventPropTable<T>>)
+GRADSPIKE_KERNEL(exact_eventprop_forward, (class T), LifForwardArgs<T>)
+GRADSPIKE_KERNEL(exact_eventprop_backward, (class T), EventPropBackwardArgs<T GRADSPIKE_COMMA CoefficientTable<T>>)
 
 #define GRADSPIKE_INSTANTIATE(name, Args) template void name(const CpuExec&, const Args&);
+
 #define GRADSPIKE_INSTANTIATE_T(T)                                                             \
   GRADSPIKE_INSTANTIATE(linear_saturating, LinearSaturatingArgs<T>)                            \
   GRADSPIKE_INSTANTIATE(straight_through, StraightThroughArgs<T>)                              \
@@ -81,13 +88,26 @@ GRADSPIKE_KERNEL(aelif_parameter_gradients, (class T), AdexParameterGradientsArg
   GRADSPIKE_INSTANTIATE(lif_backward, LifBackwardArgs<T>)                                      \
   GRADSPIKE_INSTANTIATE(li_forward, LiForwardArgs<T>)                                          \
   GRADSPIKE_INSTANTIATE(li_backward, LiBackwardArgs<T>)                                        \
-  GRADSPIKE_INSTANTIATE(parameter_gradients, ParameterGradientsArgs<T>)                        \
-  GRADSPIKE_INSTANTIATE(aelif_coefficients, AdexCoefficientsArgs<T>)                           \
-  GRADSPIKE_INSTANTIATE(aelif_forward, AdexForwardArgs<T>)                                     \
-  GRADSPIKE_INSTANTIATE(aelif_backward, AdexBackwardArgs<T>)                                   \
-  GRADSPIKE_INSTANTIATE(aelif_parameter_gradients, AdexParameterGradientsArgs<T>)
+  GRADSPIKE_INSTANTIATE(parameter_gradients, ParameterGradientsArgs<T>)
 GRADSPIKE_INSTANTIATE_T(float)
 GRADSPIKE_INSTANTIATE_T(double)
+
+#define GRADSPIKE_INSTANTIATE_AELIF(T)                               \
+  GRADSPIKE_INSTANTIATE(aelif_coefficients, AdexCoefficientsArgs<T>) \
+  GRADSPIKE_INSTANTIATE(aelif_forward, AdexForwardArgs<T>)           \
+  GRADSPIKE_INSTANTIATE(aelif_backward, AdexBackwardArgs<T>)         \
+  GRADSPIKE_INSTANTIATE(aelif_parameter_gradients, AdexParameterGradientsArgs<T>)
+GRADSPIKE_INSTANTIATE_AELIF(float)
+GRADSPIKE_INSTANTIATE_AELIF(double)
+
+#define GRADSPIKE_INSTANTIATE_EVENTPROP(T)                                                              \
+  GRADSPIKE_INSTANTIATE(eventprop_coefficients, EventPropCoefficientsArgs<T>)                           \
+  GRADSPIKE_INSTANTIATE(eventprop_forward, EventPropForwardArgs<T>)                                     \
+  GRADSPIKE_INSTANTIATE(eventprop_backward, EventPropBackwardArgs<T GRADSPIKE_COMMA EventPropTable<T>>) \
+  GRADSPIKE_INSTANTIATE(exact_eventprop_forward, LifForwardArgs<T>)                                     \
+  GRADSPIKE_INSTANTIATE(exact_eventprop_backward, EventPropBackwardArgs<T GRADSPIKE_COMMA CoefficientTable<T>>)
+GRADSPIKE_INSTANTIATE_EVENTPROP(float)
+GRADSPIKE_INSTANTIATE_EVENTPROP(double)
 
 #define GRADSPIKE_INSTANTIATE_PRODUCT(S, W, T)                                                                        \
   GRADSPIKE_INSTANTIATE(graded_spikes_weight_grad, GradedSpikesWeightGradArgs<S GRADSPIKE_COMMA W GRADSPIKE_COMMA T>) \

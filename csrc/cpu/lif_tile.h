@@ -37,6 +37,22 @@ inline void spread_rows(T* spread, const CoefficientTable<T>& table, std::int64_
   }
 }
 
+/// Whether any neuron has a refractory time or starts within one.
+template <class T>
+inline bool has_refractory(const CoefficientTable<T>& table, const T* initial_state, std::int64_t elements) {
+  for (std::int64_t n = 0; n < table.columns; ++n) {
+    if (table.data[math::kRefractorySteps * table.columns + n] != T{0}) {
+      return true;
+    }
+  }
+  for (std::int64_t e = 0; initial_state != nullptr && e < elements; ++e) {
+    if (initial_state[math::kStateRefractory * elements + e] != T{0}) {
+      return true;
+    }
+  }
+  return false;
+}
+
 /// Coefficients of a tile: one set where they are uniform, else spread over the elements so that loops run through.
 template <class T, bool kFires, bool kUniform>
 class TileCoefficients {
@@ -112,22 +128,6 @@ struct TileState {
   Buffer<T> membrane;
   Buffer<T> refractory;
 };
-
-/// Whether any neuron can be refractory: same bits without, less work.
-template <class T>
-inline bool has_refractory(const CoefficientTable<T>& table, const T* initial_state, std::int64_t elements) {
-  for (std::int64_t n = 0; n < table.columns; ++n) {
-    if (table.data[math::kRefractorySteps * table.columns + n] != T{0}) {
-      return true;
-    }
-  }
-  for (std::int64_t e = 0; initial_state != nullptr && e < elements; ++e) {
-    if (initial_state[math::kStateRefractory * elements + e] != T{0}) {
-      return true;
-    }
-  }
-  return false;
-}
 
 template <class T>
 inline const T* offset(const T* data, std::int64_t at) {

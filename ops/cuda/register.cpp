@@ -3,6 +3,9 @@
 
 #include "ops/aelif.h"
 #include "ops/cuda/execution.h"
+#include "ops/eventprop_graded_spikes.h"
+#include "ops/eventprop_lif.h"
+#include "ops/exact_eventprop_lif.h"
 #include "ops/graded_spikes.h"
 #include "ops/li.h"
 #include "ops/lif.h"
@@ -28,6 +31,15 @@ TORCH_LIBRARY_IMPL(gradspike, CUDA, m) {
   m.impl("aelif", aelif_impl<CudaExec>);
   m.impl("_aelif_forward", aelif_forward_impl<CudaExec>);
   m.impl("_aelif_backward", aelif_backward_impl<CudaExec>);
+  m.impl("eventprop_graded_spikes", eventprop_graded_spikes_impl<CudaExec>);
+  m.impl("_eventprop_graded_spikes_forward", eventprop_graded_spikes_forward_impl<CudaExec>);
+  m.impl("_eventprop_graded_spikes_backward", eventprop_graded_spikes_backward_impl<CudaExec>);
+  m.impl("eventprop_lif", eventprop_lif_impl<CudaExec>);
+  m.impl("_eventprop_lif_forward", eventprop_lif_forward_impl<CudaExec>);
+  m.impl("_eventprop_lif_backward", eventprop_lif_backward_impl<CudaExec>);
+  m.impl("exact_eventprop_lif", exact_eventprop_lif_impl<CudaExec>);
+  m.impl("_exact_eventprop_lif_forward", exact_eventprop_lif_forward_impl<CudaExec>);
+  m.impl("_exact_eventprop_lif_backward", exact_eventprop_lif_backward_impl<CudaExec>);
 }
 
 }  // namespace gradspike::ops

@@ -145,6 +145,16 @@ bool is_keyed(const Node* node) {
   return is_graded_spikes(node) || is(node, "gradspike::lif") || is(node, "gradspike::li");
 }
 
+void refuse_eventprop(const Node* node) {
+  constexpr const char* kFamily[] = {"gradspike::eventprop_graded_spikes", "gradspike::eventprop_lif",
+                                     "gradspike::exact_eventprop_lif"};
+  for (const char* name : kFamily) {
+    GRADSPIKE_REQUIRE(!is(node, name), ModelGraph::place(node),
+                      ": EventProp operators cannot be read into a network: build the network with graded_spikes and "
+                      "lif on the same parameters, which compute the same spikes as exact_eventprop_lif");
+  }
+}
+
 std::string key_of(const ModelGraph& graph, const Node* node) {
   const char* what = is_graded_spikes(node) ? "projection" : "population";
   const std::string name = constant(graph, node, what).toStringRef();

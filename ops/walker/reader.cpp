@@ -96,6 +96,7 @@ class Reader {
     }
     std::vector<const Node*> result;
     for (const Node* node : graph_.graph().nodes()) {
+      refuse_eventprop(node);
       if (is_keyed(node)) {
         if (needed.count(node) != 0) {
           result.push_back(node);

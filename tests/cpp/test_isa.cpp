@@ -8,6 +8,7 @@
 #include "csrc/core/error.h"
 #include "csrc/cpu/isa.h"
 #include "csrc/kernels/aelif.h"
+#include "csrc/kernels/eventprop.h"
 #include "csrc/kernels/graded_spikes.h"
 #include "csrc/kernels/lif.h"
 #include "csrc/kernels/weights.h"
@@ -196,6 +197,65 @@ TEST_P(IsaTest, AdaptiveExponentialNeurons) {
                                                                       time,
                                                                       batch,
                                                                       neurons});
+    });
+  }
+}
+
+TEST_P(IsaTest, EventPropForwardAndBackward) {
+  const std::int64_t time = 60;
+  const std::int64_t batch = 3;
+  const std::int64_t neurons = 41;
+  const auto elements = static_cast<std::size_t>(time * batch * neurons);
+  std::vector<float> input(elements);
+  std::vector<float> grad(elements);
+  std::normal_distribution<float> normal(0.3F, 1.0F);
+  for (std::size_t k = 0; k < elements; ++k) {
+    input[k] = normal(random_);
+    grad[k] = normal(random_);
+  }
+  const std::vector<float> scheme = {0.1F, 0.9F, 0.12F, 0.88F, 1.2F, 0.05F, -0.1F, 1.0F};
+  expect_same_bits<float>(elements * 4, [&](float* result) {
+    float* const saved = result + elements;
+    kernels::eventprop_forward(
+        exec_, kernels::EventPropForwardArgs<float>{
+                   input.data(), {scheme.data(), 1}, {}, {}, nullptr, result, nullptr, saved, time, batch, neurons});
+    kernels::eventprop_backward(
+        exec_, kernels::EventPropBackwardArgs<float, kernels::EventPropTable<float>>{grad.data(),
+                                                                                     saved,
+                                                                                     {scheme.data(), 1},
+                                                                                     result + 2 * elements,
+                                                                                     result + 3 * elements,
+                                                                                     time,
+                                                                                     batch,
+                                                                                     neurons});
+  });
+  for (const float refractory : {0.0F, 3.0F}) {
+    const std::vector<float> coefficients = {0.1F, 1.1F, 0.83F, 0.05F, -0.1F, 1.0F, refractory};
+    expect_same_bits<float>(elements * 4, [&](float* result) {
+      std::vector<float> state(static_cast<std::size_t>(3 * batch * neurons));
+      float* const saved = result + elements;
+      kernels::exact_eventprop_forward(exec_, kernels::LifForwardArgs<float>{input.data(),
+                                                                             {coefficients.data(), 1},
+                                                                             nullptr,
+                                                                             {},
+                                                                             {},
+                                                                             nullptr,
+                                                                             result,
+                                                                             nullptr,
+                                                                             saved,
+                                                                             state.data(),
+                                                                             time,
+                                                                             batch,
+                                                                             neurons});
+      kernels::exact_eventprop_backward(
+          exec_, kernels::EventPropBackwardArgs<float, kernels::CoefficientTable<float>>{grad.data(),
+                                                                                         saved,
+                                                                                         {coefficients.data(), 1},
+                                                                                         result + 2 * elements,
+                                                                                         result + 3 * elements,
+                                                                                         time,
+                                                                                         batch,
+                                                                                         neurons});
     });
   }
 }

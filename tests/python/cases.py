@@ -75,6 +75,36 @@ def aelif_measured(input: Tensor, spikes: Tensor, membrane: Tensor, adaptation: 
     return out.spikes, out.membrane
 
 
+def eventprop_synapse(spikes: Tensor, weight: Tensor) -> Tuple[Tensor, Tensor]:
+    graded, adjoint = F.eventprop_graded_spikes(spikes, weight, 64.0, projection="hidden")
+    return graded, adjoint
+
+
+def eventprop_lif_numbers(input: Tensor, adjoint: Tensor) -> Tensor:
+    return F.eventprop_lif(input, adjoint, population="hidden").spikes
+
+
+def eventprop_lif_tensors(input: Tensor, adjoint: Tensor, threshold: Tensor, spikes: Tensor) -> Tuple[Tensor, Tensor]:
+    out = F.eventprop_lif(input, adjoint, -0.2, threshold=threshold, measured_spikes=spikes, outputs="spikes+current")
+    return out.spikes, out.current
+
+
+def exact_eventprop_numbers(input: Tensor, adjoint: Tensor) -> Tuple[Tensor, Tensor]:
+    out = F.exact_eventprop_lif(input, adjoint, refractory_time=2e-6, outputs="spikes+membrane")
+    return out.spikes, out.state
+
+
+def exact_eventprop_tensors(input: Tensor, adjoint: Tensor, tau_mem: Tensor, state: Tensor) -> Tensor:
+    return F.exact_eventprop_lif(
+        input, adjoint, tau_mem=tau_mem, initial_state=torch.stack([state] * 2 + [state.floor()])
+    ).spikes
+
+
+def eventprop_layer(spikes: Tensor, weight: Tensor) -> Tensor:
+    graded, adjoint = F.eventprop_graded_spikes(spikes, weight, 64.0)
+    return F.exact_eventprop_lif(graded * 8.0, adjoint).spikes
+
+
 def weight_statistics(weight: Tensor) -> Tuple[Tensor, Tensor, Tensor]:
     counts, measures, content = torch.ops.gradspike.weight_statistics(weight, 64.0)
     return counts, measures, content
@@ -148,6 +178,20 @@ CASES = [
         lambda b: (torch.randn(9, b, 4), spikes_like(9, b, 4), torch.randn(9, b, 4), torch.randn(7, b, 4)),
         (0,),
     ),
+    Case(eventprop_synapse, lambda b: (spikes_like(6, b, 5), torch.randn(7, 5) * 0.3), (0, 1)),
+    Case(eventprop_lif_numbers, lambda b: (torch.randn(9, b, 4) * 4.0, torch.zeros(9, b, 4)), (0, 1)),
+    Case(
+        eventprop_lif_tensors,
+        lambda b: (torch.randn(9, b, 4) * 4.0, torch.zeros(9, b, 4), _around(1.0, 4), spikes_like(5, b, 4)),
+        (0, 1),
+    ),
+    Case(exact_eventprop_numbers, lambda b: (torch.randn(9, b, 4) * 8.0, torch.zeros(9, b, 4)), (0, 1)),
+    Case(
+        exact_eventprop_tensors,
+        lambda b: (torch.randn(9, b, 4) * 8.0, torch.zeros(9, b, 4), _around(10e-6, 4), torch.rand(b, 4)),
+        (0, 1),
+    ),
+    Case(eventprop_layer, lambda b: (spikes_like(6, b, 5), torch.randn(7, 5) * 0.3), (0, 1)),
     Case(weight_statistics, lambda b: (torch.randn(b, 7),)),
     Case(connections, lambda b: (torch.randn(b, 7),)),
 ]

@@ -97,6 +97,35 @@ def graded_arguments() -> dict:
     }
 
 
+def eventprop_synapse_arguments() -> dict:
+    arguments = graded_arguments()
+    del arguments["grad"]
+    return {"grad": torch.ones(T, B, N), "grad_adjoint": torch.ones(T, B, N), **arguments}
+
+
+def eventprop_arguments() -> dict:
+    return {
+        "grad_spikes": torch.ones(T, B, N),
+        "saved": torch.zeros(T, B, N),
+        "coefficients": torch.ones(8, 1),
+        "grad_mask": [True, True],
+    }
+
+
+def exact_arguments() -> dict:
+    return {**eventprop_arguments(), "coefficients": torch.ones(7, 1)}
+
+
+OPERATORS = {
+    lif_arguments: ops._lif_backward,
+    li_arguments: ops._li_backward,
+    aelif_arguments: ops._aelif_backward,
+    graded_arguments: ops._graded_spikes_backward,
+    eventprop_synapse_arguments: ops._eventprop_graded_spikes_backward,
+    eventprop_arguments: ops._eventprop_lif_backward,
+    exact_arguments: ops._exact_eventprop_lif_backward,
+}
+
 CASES = [
     *[(ops._lif_backward, lif_arguments, name, torch.ones(1, B, N)) for name in ("grad_spikes", "grad_membrane")],
     (ops._lif_backward, lif_arguments, "grad_current", torch.ones(T, B, 1)),
@@ -140,17 +169,32 @@ CASES = [
     (ops._graded_spikes_backward, graded_arguments, "spikes", torch.ones(T + 1, B, 5)),
     (ops._graded_spikes_backward, graded_arguments, "hardware_weights", torch.ones(N, 4, dtype=torch.int8)),
     (ops._graded_spikes_backward, graded_arguments, "hardware_weights", torch.ones(N, 5, dtype=torch.int16)),
+    (ops._eventprop_graded_spikes_backward, eventprop_synapse_arguments, "grad", torch.ones(T, B, N - 1)),
+    (ops._eventprop_graded_spikes_backward, eventprop_synapse_arguments, "grad_adjoint", torch.ones(T, 1, N)),
+    (ops._eventprop_graded_spikes_backward, eventprop_synapse_arguments, "grad_adjoint", None),
+    (ops._eventprop_graded_spikes_backward, eventprop_synapse_arguments, "grad", None),
+    (ops._eventprop_graded_spikes_backward, eventprop_synapse_arguments, "spikes", torch.ones(T + 1, B, 5)),
+    *[
+        (op, arguments, *change)
+        for op, arguments in (
+            (ops._eventprop_lif_backward, eventprop_arguments),
+            (ops._exact_eventprop_lif_backward, exact_arguments),
+        )
+        for change in (
+            ("grad_spikes", torch.ones(T, B, N + 1)),
+            ("saved", torch.ones(T, N)),
+            ("saved", torch.ones(T, B, N, dtype=torch.int32)),
+            ("saved", torch.ones(T, B, N, dtype=torch.bfloat16)),
+            ("coefficients", torch.ones(6, 1)),
+            ("coefficients", torch.ones(8, 2)),
+        )
+    ],
 ]
 
 
-@pytest.mark.parametrize("arguments", [lif_arguments, li_arguments, aelif_arguments, graded_arguments])
+@pytest.mark.parametrize("arguments", list(OPERATORS))
 def test_the_unchanged_arguments_are_accepted(arguments) -> None:
-    op = {
-        lif_arguments: ops._lif_backward,
-        li_arguments: ops._li_backward,
-        aelif_arguments: ops._aelif_backward,
-    }.get(arguments, ops._graded_spikes_backward)
-    assert all(gradient.isfinite().all() for gradient in op(**arguments()))
+    assert all(gradient.isfinite().all() for gradient in OPERATORS[arguments](**arguments()))
 
 
 @pytest.mark.parametrize(

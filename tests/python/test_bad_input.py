@@ -146,6 +146,65 @@ OPERATORS = {
         lambda: F.aelif(X, subthreshold_adaptation=False, spike_triggered_adaptation=False, measured_adaptation=X),
         ("aelif", "subthreshold_adaptation", "measured_adaptation", "False"),
     ),
+    "eventprop synapse features": (
+        lambda: F.eventprop_graded_spikes(torch.zeros(2, 5), W),
+        ("eventprop_graded_spikes", "spikes", "4", "5"),
+    ),
+    "eventprop synapse rounding": (
+        lambda: F.eventprop_graded_spikes(torch.zeros(2, 4), W, rounding="x"),
+        ("eventprop_graded_spikes", "rounding", "x"),
+    ),
+    "eventprop synapse scale": (
+        lambda: F.eventprop_graded_spikes(torch.zeros(2, 4), W, NAN),
+        ("eventprop_graded_spikes", "scale", "nan"),
+    ),
+    "eventprop synapse bound": (
+        lambda: F.eventprop_graded_spikes(torch.zeros(2, 4), W, 1.0, 0.0, 0.5),
+        ("eventprop_graded_spikes", "max_weight", "0.5"),
+    ),
+    "eventprop dim": (lambda: F.eventprop_lif(X[0], X[0]), ("eventprop_lif", "input", "2")),
+    "eventprop dtype": (lambda: F.eventprop_lif(X.int(), X), ("eventprop_lif", "input", "(?i)int")),
+    "eventprop adjoint shape": (lambda: F.eventprop_lif(X, X[1:]), ("eventprop_lif", "adjoint", "\\[4, 2, 3\\]")),
+    "eventprop adjoint dtype": (lambda: F.eventprop_lif(X, X.int()), ("eventprop_lif", "adjoint", "(?i)int")),
+    "eventprop adjoint device": (lambda: F.eventprop_lif(X, X.to("meta")), ("eventprop_lif", "adjoint", "meta")),
+    "eventprop leak size": (lambda: F.eventprop_lif(X, X, torch.zeros(4)), ("eventprop_lif", "leak", "4")),
+    "eventprop leak text": (lambda: F.eventprop_lif(X, X, "resting"), ("eventprop_lif", "leak", "str")),
+    "eventprop tau_mem nan": (lambda: F.eventprop_lif(X, X, tau_mem=NAN), ("eventprop_lif", "tau_mem", "nan")),
+    "eventprop tau_syn nan": (lambda: F.eventprop_lif(X, X, tau_syn=NAN), ("eventprop_lif", "tau_syn", "nan")),
+    "eventprop dt": (lambda: F.eventprop_lif(X, X, dt=0.0), ("eventprop_lif", "dt", "0")),
+    "eventprop outputs": (lambda: F.eventprop_lif(X, X, outputs="voltage"), ("eventprop_lif", "outputs", "voltage")),
+    "eventprop measured": (
+        lambda: F.eventprop_lif(X[1:], X[1:], measured_spikes=X),
+        ("eventprop_lif", "measured_spikes", "4", "5"),
+    ),
+    "exact adjoint shape": (
+        lambda: F.exact_eventprop_lif(X, X[:, :1]),
+        ("exact_eventprop_lif", "adjoint", "\\[5, 1, 3\\]"),
+    ),
+    "exact state": (
+        lambda: F.exact_eventprop_lif(X, X, initial_state=torch.zeros(2, 2, 3)),
+        ("exact_eventprop_lif", "initial_state", "\\[2, 2, 3\\]"),
+    ),
+    "exact capacitance nan": (
+        lambda: F.exact_eventprop_lif(X, X, membrane_capacitance=NAN),
+        ("exact_eventprop_lif", "membrane_capacitance", "nan"),
+    ),
+    "exact refractory nan": (
+        lambda: F.exact_eventprop_lif(X, X, refractory_time=NAN),
+        ("exact_eventprop_lif", "refractory_time", "nan"),
+    ),
+    "exact threshold size": (
+        lambda: F.exact_eventprop_lif(X, X, threshold=torch.ones(2)),
+        ("exact_eventprop_lif", "threshold", "2"),
+    ),
+    "exact outputs": (
+        lambda: F.exact_eventprop_lif(X, X, outputs="adjoint"),
+        ("exact_eventprop_lif", "outputs", "adjoint"),
+    ),
+    "exact measured": (
+        lambda: F.exact_eventprop_lif(X, X, measured_membrane=X[..., :2]),
+        ("exact_eventprop_lif", "measured_membrane", "\\[5, 2, 2\\]"),
+    ),
 }
 
 MODULES = {
@@ -168,6 +227,13 @@ MODULES = {
     "lif leak shape": (lambda: nn.LIF(3, leak=torch.zeros(2)), ("LIF", "leak", "\\[2\\]")),
     "lif dt": (lambda: nn.LIF(3, dt=0.0), ("LIF", "dt", "0.0")),
     "lif surrogate": (lambda: nn.LIF(3, surrogate="x"), ("LIF", "surrogate", "x")),
+    "eventprop size": (lambda: nn.EventPropLIF(0), ("EventPropLIF", "size", "0")),
+    "eventprop leak": (lambda: nn.EventPropLIF(3, leak="x"), ("EventPropLIF", "leak", "str")),
+    "exact dt": (lambda: nn.ExactEventPropLIF(3, dt=0.0), ("ExactEventPropLIF", "dt", "0.0")),
+    "exact threshold": (
+        lambda: nn.ExactEventPropLIF(3, threshold=torch.ones(2)),
+        ("ExactEventPropLIF", "threshold", "\\[2\\]"),
+    ),
     "li size": (lambda: nn.LI(True), ("LI", "size", "True")),
     "li tau": (lambda: nn.LI(3, tau_mem=None), ("LI", "tau_mem", "NoneType")),
     "aelif size": (lambda: nn.AELIF(0), ("AELIF", "size", "0")),

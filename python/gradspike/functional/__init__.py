@@ -7,6 +7,12 @@ except where its Note says so, and each gives the same bits in every run, for an
 """
 
 from gradspike.functional._aelif import AELIFOutput, aelif
+from gradspike.functional._eventprop import (
+    EventPropLIFOutput,
+    eventprop_graded_spikes,
+    eventprop_lif,
+    exact_eventprop_lif,
+)
 from gradspike.functional._lif import LIFOutput, LIOutput, li, lif
 from gradspike.functional._synapses import graded_spikes
 from gradspike.functional._weights import (
@@ -21,12 +27,16 @@ from gradspike.functional._weights import (
 
 __all__ = [
     "AELIFOutput",
+    "EventPropLIFOutput",
     "LIFOutput",
     "LIOutput",
     "ScaleSuggestion",
     "WeightStatistics",
     "aelif",
     "connections",
+    "eventprop_graded_spikes",
+    "eventprop_lif",
+    "exact_eventprop_lif",
     "graded_spikes",
     "hardware_weights",
     "li",

@@ -5,8 +5,19 @@ kept in them: `step` takes and gives the state. Axes are `[time, batch, neuron]`
 """
 
 from gradspike.nn.aelif import AELIF
+from gradspike.nn.eventprop import EventPropLIF, EventPropSynapse, ExactEventPropLIF
 from gradspike.nn.neurons import LI, LIF
 from gradspike.nn.recorder import Recorder
 from gradspike.nn.synapse import Synapse, default_scale
 
-__all__ = ["AELIF", "LI", "LIF", "Recorder", "Synapse", "default_scale"]
+__all__ = [
+    "AELIF",
+    "LI",
+    "LIF",
+    "EventPropLIF",
+    "EventPropSynapse",
+    "ExactEventPropLIF",
+    "Recorder",
+    "Synapse",
+    "default_scale",
+]
