@@ -67,6 +67,10 @@ __global__ void __launch_bounds__(kThreads) aelif_forward_kernel(const AdexForwa
     const DeviceTerms<kExponential> terms(args.terms);
     const math::AdexCoefficients<T> c = adex_coefficients(args.coefficients, chain % args.neuron);
     math::AdexState<T> state = adex_initial_state(args.initial_state, args.terms, c.leak, chains, chain);
+    const T unused_counter = state.refractory;
+    if (!terms.fire) {
+      state.refractory = T{0};
+    }
     AdexForwardSteps<T> ahead;
     ahead.template load<kMeasured>(args, 0, chains, chain);
     for (std::int64_t first = 0; first < args.time; first += kForwardSteps<T>) {
@@ -77,6 +81,7 @@ __global__ void __launch_bounds__(kThreads) aelif_forward_kernel(const AdexForwa
         const std::int64_t t = first + i;
         if (t < args.time) {
           math::AdexStep<T> step;
+          const bool blocked = state.refractory > T{0};
           if constexpr (kMeasured) {
             const math::AdexMeasured<T> measured{{args.measured_spikes.of_step(t, now.measured_spikes.value[i]),
                                                   args.measured_membrane.of_step(t, now.measured_membrane.value[i])},
@@ -91,14 +96,14 @@ __global__ void __launch_bounds__(kThreads) aelif_forward_kernel(const AdexForwa
           store(args.current, at, state.current);
           store(args.adaptation, at, state.adaptation);
           store(args.saved, at, step.before);
-          store(args.blocked, at, static_cast<std::uint8_t>(step.blocked ? 1 : 0));
+          store(args.blocked, at, static_cast<std::uint8_t>(blocked ? 1 : 0));
         }
       }
     }
 
     args.final_state[math::kStateCurrent * chains + chain] = state.current;
     args.final_state[math::kStateMembrane * chains + chain] = state.membrane;
-    args.final_state[math::kStateRefractory * chains + chain] = state.refractory;
+    args.final_state[math::kStateRefractory * chains + chain] = terms.fire ? state.refractory : unused_counter;
     args.final_state[math::kStateAdaptation * chains + chain] = state.adaptation;
   }
 }

@@ -16,8 +16,8 @@ struct AdexRowOutputs {
 
 /// One time step of a tile.
 template <bool kRefractory, class T, class Terms, class Coefficients>
-void adex_row(const T* __restrict__ x, const AdexRowOutputs<T>& out, AdexTileState<T>& tile, const Coefficients& c,
-              const Terms& terms, std::int64_t count) {
+void adex_row(const T* __restrict__ x, const AdexRowOutputs<T>& out, AdexTileState<T>& tile,
+              const Coefficients& coefficients, const Terms& fixed, std::int64_t count) {
   T* __restrict__ current = tile.current.get();
   T* __restrict__ membrane = tile.membrane.get();
   T* __restrict__ refractory = tile.refractory.get();
@@ -25,11 +25,13 @@ void adex_row(const T* __restrict__ x, const AdexRowOutputs<T>& out, AdexTileSta
   T* __restrict__ spikes = out.spikes;
   T* __restrict__ saved = out.saved;
   std::uint8_t* __restrict__ blocked = out.blocked;
-  const Terms local = terms;
+  const auto c = coefficients.row();
+  const Terms terms = fixed;
 #pragma GCC ivdep
   for (std::int64_t e = 0; e < count; ++e) {
-    math::AdexState<T> state{{current[e], membrane[e], kRefractory ? refractory[e] : T{0}}, adaptation[e]};
-    const math::AdexStep<T> step = math::adex_step<kRefractory>(state, x[e], c.at(e), local);
+    const T counter = kRefractory ? refractory[e] : T{0};
+    math::AdexState<T> state{{current[e], membrane[e], counter}, adaptation[e]};
+    const math::AdexStep<T> step = math::adex_step<kRefractory>(state, x[e], c.at(e), terms);
     current[e] = state.current;
     membrane[e] = state.membrane;
     adaptation[e] = state.adaptation;
@@ -37,7 +39,7 @@ void adex_row(const T* __restrict__ x, const AdexRowOutputs<T>& out, AdexTileSta
     saved[e] = step.before;
     if constexpr (kRefractory) {
       refractory[e] = state.refractory;
-      blocked[e] = step.blocked ? 1 : 0;
+      blocked[e] = counter > T{0} ? 1 : 0;
     }
   }
 }
@@ -48,7 +50,8 @@ void adex_row_measured(const AdexForwardArgs<T>& args, const AdexRowOutputs<T>& 
                        const Coefficients& c, std::int64_t t, std::int64_t begin, std::int64_t count) {
   const std::int64_t elements = args.batch * args.neuron;
   for (std::int64_t e = 0; e < count; ++e) {
-    math::AdexState<T> state{{tile.current[e], tile.membrane[e], tile.refractory[e]}, tile.adaptation[e]};
+    const T counter = args.terms.fire ? tile.refractory[e] : T{0};
+    math::AdexState<T> state{{tile.current[e], tile.membrane[e], counter}, tile.adaptation[e]};
     const math::AdexMeasured<T> measured{
         {args.measured_spikes.at(t, elements, begin + e), args.measured_membrane.at(t, elements, begin + e)},
         args.measured_adaptation.at(t, elements, begin + e)};
@@ -56,11 +59,11 @@ void adex_row_measured(const AdexForwardArgs<T>& args, const AdexRowOutputs<T>& 
         math::adex_step_measured(state, args.input[t * elements + begin + e], c.at(e), args.terms, measured);
     tile.current[e] = state.current;
     tile.membrane[e] = state.membrane;
-    tile.refractory[e] = state.refractory;
+    tile.refractory[e] = args.terms.fire ? state.refractory : tile.refractory[e];
     tile.adaptation[e] = state.adaptation;
     out.spikes[e] = step.spike;
     out.saved[e] = step.before;
-    out.blocked[e] = step.blocked ? 1 : 0;
+    out.blocked[e] = counter > T{0} ? 1 : 0;
   }
 }
 

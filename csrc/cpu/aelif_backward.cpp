@@ -50,7 +50,8 @@ struct AdexRow {
 
 /// The membrane at the end of the step before.
 template <class T, class Coefficients>
-void previous_membrane(const AdexRow<T>& row, T* __restrict__ previous, const Coefficients& c) {
+void previous_membrane(const AdexRow<T>& row, T* __restrict__ previous, const Coefficients& coefficients) {
+  const auto c = coefficients.row();
   const AdexBackwardArgs<T>& args = row.args;
   if (row.t == 0) {
     for (std::int64_t e = 0; e < row.count; ++e) {
@@ -75,15 +76,16 @@ void previous_membrane(const AdexRow<T>& row, T* __restrict__ previous, const Co
   }
 }
 
-template <class T, class Kind, class Coefficients>
-void surrogate_row(const AdexRow<T>& row, AdexTileAdjoint<T>& adjoint, const Coefficients& c, Kind kind) {
+template <class T, class Kind, class Terms, class Coefficients>
+void surrogate_row(const AdexRow<T>& row, AdexTileAdjoint<T>& adjoint, const Coefficients& coefficients, Kind kind,
+                   const Terms& terms) {
+  const auto c = coefficients.row();
   const T alpha = static_cast<T>(row.args.alpha);
   const T* __restrict__ saved = row.args.saved + row.at();
   const std::uint8_t* __restrict__ blocked = row.args.blocked + row.at();
   const T* __restrict__ grad_spikes = row.grad_spikes;
   const T* __restrict__ adaptation = adjoint.adaptation.get();
   T* __restrict__ surrogate = adjoint.surrogate.get();
-  const math::AdexTerms terms = row.args.terms;
 #pragma GCC ivdep
   for (std::int64_t e = 0; e < row.count; ++e) {
     surrogate[e] = math::adex_surrogate_gradient(grad_spikes[e], adaptation[e], saved[e], blocked[e] != 0, alpha, kind,
@@ -92,7 +94,9 @@ void surrogate_row(const AdexRow<T>& row, AdexTileAdjoint<T>& adjoint, const Coe
 }
 
 template <class T, class Terms, class Coefficients>
-void adjoint_row(const AdexRow<T>& row, AdexTileAdjoint<T>& adjoint, const Coefficients& c, const Terms& fixed) {
+void adjoint_row(const AdexRow<T>& row, AdexTileAdjoint<T>& adjoint, const Coefficients& coefficients,
+                 const Terms& fixed) {
+  const auto c = coefficients.row();
   const T* __restrict__ saved = row.args.saved + row.at();
   const std::uint8_t* __restrict__ blocked = row.args.blocked + row.at();
   const T* __restrict__ surrogate = adjoint.surrogate.get();
@@ -145,7 +149,16 @@ void backward_row(const AdexRow<T>& row, AdexTileAdjoint<T>& adjoint, const Coef
   add_row(adjoint.current.get(), offset(args.grad_current, row.at()), row.count);
   add_row(adjoint.membrane.get(), offset(args.grad_membrane, row.at()), row.count);
   add_row(adjoint.adaptation.get(), offset(args.grad_adaptation, row.at()), row.count);
-  math::with_surrogate(args.surrogate, [&](auto kind) { surrogate_row(row, adjoint, c, kind); });
+  // Without spikes the surrogate's gradients stay 0.
+  if (args.terms.fire) {
+    math::with_surrogate(args.surrogate, [&](auto kind) {
+      if (args.terms.spike_triggered) {
+        surrogate_row(row, adjoint, c, kind, math::FixedAdexTerms<true, true, false, false, true>{});
+      } else {
+        surrogate_row(row, adjoint, c, kind, math::FixedAdexTerms<true, true, false, false, false>{});
+      }
+    });
+  }
   if (args.terms.exponential || args.grad_coefficients != nullptr) {
     previous_membrane(row, adjoint.previous.get(), c);
   }

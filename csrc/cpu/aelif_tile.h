@@ -6,37 +6,40 @@
 
 namespace gradspike::kernels::GRADSPIKE_CPU_ISA {
 
-/// Coefficients of a tile, as TileCoefficients has them.
+/// Coefficients of one row of a tile. A row has its own copy, so that loops over it keep the uniform ones in registers.
+template <class T, bool kUniform>
+struct AdexRowCoefficients {
+  math::AdexCoefficients<T> uniform;
+  const T* spread;  // [row, element]
+  std::int64_t count;
+
+  GRADSPIKE_HD math::AdexCoefficients<T> at(std::int64_t e) const {
+    if constexpr (kUniform) {
+      return uniform;
+    } else {
+      return adex_coefficients<T>([&](std::int64_t row) { return spread[row * count + e]; });
+    }
+  }
+};
+
+/// Coefficients of a tile: one set where they are uniform, else spread over the elements so that loops run through.
 template <class T, bool kUniform>
 class AdexTileCoefficients {
  public:
   AdexTileCoefficients(const CoefficientTable<T>& table, std::int64_t neurons, std::int64_t begin, std::int64_t count)
-      : lif_(table, neurons, begin, count),
-        spread_(kUniform ? 0 : kRows * count),
-        count_(count),
-        uniform_(adex_coefficients(table, 0)) {
+      : spread_(kUniform ? 0 : math::kNumAdexCoefficients * count),
+        row_{adex_coefficients(table, 0), spread_.get(), count} {
     if constexpr (!kUniform) {
-      spread_rows(spread_.get(), table, math::kNumLifCoefficients, kRows, neurons, begin, count);
-      rows_ = spread_.get();
+      spread_rows(spread_.get(), table, 0, math::kNumAdexCoefficients, neurons, begin, count);
     }
   }
 
-  GRADSPIKE_HD math::AdexCoefficients<T> at(std::int64_t e) const {
-    if constexpr (kUniform) {
-      return uniform_;
-    } else {
-      return adex_coefficients<T>(
-          lif_.at(e), [&](std::int64_t row) { return rows_[(row - math::kNumLifCoefficients) * count_ + e]; });
-    }
-  }
+  AdexRowCoefficients<T, kUniform> row() const { return row_; }
+  GRADSPIKE_HD math::AdexCoefficients<T> at(std::int64_t e) const { return row_.at(e); }
 
  private:
-  static constexpr std::int64_t kRows = math::kNumAdexCoefficients - math::kNumLifCoefficients;
-  TileCoefficients<T, true, kUniform> lif_;
   Buffer<T> spread_;
-  std::int64_t count_;
-  math::AdexCoefficients<T> uniform_;
-  const T* rows_ = nullptr;
+  AdexRowCoefficients<T, kUniform> row_;
 };
 
 /// State of a tile, structure of arrays.

@@ -46,9 +46,15 @@ GRADSPIKE_HD void write_coefficients(const AdexCoefficientsArgs<T>& args, std::i
 
 /// Coefficients from `get(row)`.
 template <class T, class Get>
-GRADSPIKE_HD math::AdexCoefficients<T> adex_coefficients(const math::LifCoefficients<T>& lif, const Get& get) {
+GRADSPIKE_HD math::AdexCoefficients<T> adex_coefficients(const Get& get) {
   math::AdexCoefficients<T> c{};
-  static_cast<math::LifCoefficients<T>&>(c) = lif;
+  c.input_gain = get(math::kInputGain);
+  c.leak_conductance = get(math::kLeakConductance);
+  c.current_decay = get(math::kCurrentDecay);
+  c.leak = get(math::kLeak);
+  c.reset = get(math::kReset);
+  c.threshold = get(math::kThreshold);
+  c.refractory_steps = get(math::kRefractorySteps);
   c.exponential_gain = get(math::kExponentialGain);
   c.exponential_slope = get(math::kExponentialSlope);
   c.exponential_threshold = get(math::kExponentialThreshold);
@@ -62,8 +68,7 @@ GRADSPIKE_HD math::AdexCoefficients<T> adex_coefficients(const math::LifCoeffici
 template <class T>
 GRADSPIKE_HD math::AdexCoefficients<T> adex_coefficients(const CoefficientTable<T>& table, std::int64_t neuron) {
   const std::int64_t n = table.columns == 1 ? 0 : neuron;
-  return adex_coefficients<T>(table.template at<true>(neuron),
-                              [&](std::int64_t row) { return table.data[row * table.columns + n]; });
+  return adex_coefficients<T>([&](std::int64_t row) { return table.data[row * table.columns + n]; });
 }
 
 /// Pointers that are null are not read or not written. Without an initial state: current and adaptation 0, membrane at

@@ -16,6 +16,7 @@
 #pragma once
 
 #include <cstdint>
+#include <type_traits>
 
 #include "csrc/math/exp.h"
 #include "csrc/math/lif.h"
@@ -52,28 +53,34 @@ struct AdexTerms {
   GRADSPIKE_HD bool starts_at_leak() const { return leaky || subthreshold; }
 };
 
-/// The same with the expensive ones as a type, so that loops vectorise over it.
-template <bool kExponential, bool kAdapts>
+/// The same as a type, so that loops vectorise over it.
+template <bool kLeaky, bool kFire, bool kExponential, bool kSubthreshold, bool kSpikeTriggered>
 struct FixedAdexTerms {
-  explicit FixedAdexTerms(const AdexTerms& t)
-      : leaky(t.leaky), fire(t.fire), subthreshold(t.subthreshold), spike_triggered(t.spike_triggered) {}
-
-  bool leaky;
-  bool fire;
-  bool subthreshold;
-  bool spike_triggered;
+  static constexpr bool leaky = kLeaky;
+  static constexpr bool fire = kFire;
   static constexpr bool exponential = kExponential;
+  static constexpr bool subthreshold = kSubthreshold;
+  static constexpr bool spike_triggered = kSpikeTriggered;
 
-  GRADSPIKE_HD static constexpr bool adapts() { return kAdapts; }
+  GRADSPIKE_HD static constexpr bool adapts() { return kSubthreshold || kSpikeTriggered; }
 };
 
-/// Calls f(FixedAdexTerms of `terms`).
+/// Calls f(FixedAdexTerms) for leaky neurons that fire; the others, which are rare, share f(AdexTerms).
 template <class F>
 inline void with_adex_terms(const AdexTerms& terms, F&& f) {
-  if (terms.exponential) {
-    return terms.adapts() ? f(FixedAdexTerms<true, true>(terms)) : f(FixedAdexTerms<true, false>(terms));
+  if (!terms.leaky || !terms.fire) {
+    return f(terms);
   }
-  return terms.adapts() ? f(FixedAdexTerms<false, true>(terms)) : f(FixedAdexTerms<false, false>(terms));
+  const auto with_adaptation = [&](auto exponential) {
+    constexpr bool kExponential = decltype(exponential)::value;
+    if (terms.subthreshold) {
+      return terms.spike_triggered ? f(FixedAdexTerms<true, true, kExponential, true, true>{})
+                                   : f(FixedAdexTerms<true, true, kExponential, true, false>{});
+    }
+    return terms.spike_triggered ? f(FixedAdexTerms<true, true, kExponential, false, true>{})
+                                 : f(FixedAdexTerms<true, true, kExponential, false, false>{});
+  };
+  return terms.exponential ? with_adaptation(std::true_type{}) : with_adaptation(std::false_type{});
 }
 
 /// g s, by the coefficient rule of lif.
@@ -112,8 +119,7 @@ struct AdexState : LifState<T> {
 template <class T>
 struct AdexStep {
   T spike;
-  T before;      // membrane before the reset
-  bool blocked;  // refractory
+  T before;  // membrane before the reset
 };
 
 /// Values of a chip in one step.
@@ -164,19 +170,14 @@ GRADSPIKE_HD bool adex_crosses(T before, const AdexCoefficients<T>& c, const Ter
   return terms.fire && before > c.threshold;
 }
 
-/// One step without measured data. `kRefractory` as in lif_step.
+/// One step without measured data. `kRefractory` as in lif_step. Without spikes the refractory counter must be 0.
 template <bool kRefractory, class T, class Terms>
 GRADSPIKE_HD AdexStep<T> adex_step(AdexState<T>& state, T input, const AdexCoefficients<T>& c, const Terms& terms) {
   const T before = integrate_adex_membrane(state, c, terms);
   state.current = integrate_current(state.current, input, c.current_decay);
-  const T fired = adex_crosses(before, c, terms) ? T{1} : T{0};
-  state.adaptation = integrate_adaptation(state.adaptation, before, fired, c, terms);
-  if (!terms.fire) {
-    state.membrane = before;
-    return {T{0}, before, false};
-  }
-  const bool blocked = kRefractory && state.refractory > T{0};
-  return {fire_and_reset<kRefractory>(state, before, c).spike, before, blocked};
+  const bool crosses = adex_crosses(before, c, terms);
+  state.adaptation = integrate_adaptation(state.adaptation, before, crosses ? T{1} : T{0}, c, terms);
+  return {fire_and_reset<kRefractory>(state, before, crosses, c).spike, before};
 }
 
 /// One step in which measured values replace the model's in the forward pass (in-the-loop training).
@@ -186,16 +187,11 @@ GRADSPIKE_HD AdexStep<T> adex_step_measured(AdexState<T>& state, T input, const 
   const T model = integrate_adex_membrane(state, c, terms);
   const T before = measured.membrane.given ? measured.membrane.value : model;
   state.current = integrate_current(state.current, input, c.current_decay);
-  const T crosses = adex_crosses(before, c, terms) ? T{1} : T{0};
-  const T fired = measured.spike.given ? measured.spike.value : crosses;
+  const bool crosses = adex_crosses(before, c, terms);
+  const T fired = measured.spike.given ? measured.spike.value : (crosses ? T{1} : T{0});
   const T adaptation = integrate_adaptation(state.adaptation, before, fired, c, terms);
   state.adaptation = measured.adaptation.given ? measured.adaptation.value : adaptation;
-  if (!terms.fire) {
-    state.membrane = before;
-    return {T{0}, before, false};
-  }
-  const bool blocked = state.refractory > T{0};
-  return {fire_and_reset_measured(state, before, c, measured).spike, before, blocked};
+  return {fire_and_reset_measured(state, before, crosses, c, measured).spike, before};
 }
 
 // ---- adjoint -----------------------------------------------------------------------------------------------------

@@ -162,10 +162,9 @@ GRADSPIKE_HD T blend(T z, T v, T reset) {
   return z == T{1} ? reset : add(mul(sub(T{1}, z), v), mul(z, reset));
 }
 
-/// Threshold, reset and refractory time of one step, for the membrane `before` the reset.
+/// Reset and refractory time of one step: the membrane `before` the reset, and whether it crosses the threshold.
 template <bool kRefractory, class T>
-GRADSPIKE_HD LifStep<T> fire_and_reset(LifState<T>& state, T before, const LifCoefficients<T>& c) {
-  const bool crosses = before > c.threshold;
+GRADSPIKE_HD LifStep<T> fire_and_reset(LifState<T>& state, T before, bool crosses, const LifCoefficients<T>& c) {
   if constexpr (!kRefractory) {
     state.membrane = crosses ? c.reset : before;
     return {crosses ? T{1} : T{0}, before};
@@ -184,7 +183,7 @@ template <bool kRefractory, class T>
 GRADSPIKE_HD LifStep<T> lif_step(LifState<T>& state, T input, const LifCoefficients<T>& c) {
   const T before = integrate_membrane(state.current, state.membrane, c.input_gain, c.leak_conductance, c.leak);
   state.current = integrate_current(state.current, input, c.current_decay);
-  return fire_and_reset<kRefractory>(state, before, c);
+  return fire_and_reset<kRefractory>(state, before, before > c.threshold, c);
 }
 
 /// A value that a chip gave, or none.
@@ -209,12 +208,11 @@ struct Measured {
 /// fire_and_reset with measured spikes or membranes, which replace the model's values; `before` is the measured
 /// membrane where one is given. Then there is no reset; measured spikes may be counts.
 template <class T>
-GRADSPIKE_HD LifStep<T> fire_and_reset_measured(LifState<T>& state, T before, const LifCoefficients<T>& c,
+GRADSPIKE_HD LifStep<T> fire_and_reset_measured(LifState<T>& state, T before, bool crosses, const LifCoefficients<T>& c,
                                                 const Measured<T>& measured) {
   const bool blocked = state.refractory > T{0};
-  const T crosses = before > c.threshold ? T{1} : T{0};
-  const T fired = measured.spike.given ? measured.spike.value : crosses;
-  const T spike = measured.spike.given ? measured.spike.value : (blocked ? T{0} : crosses);
+  const T fired = measured.spike.given ? measured.spike.value : (crosses ? T{1} : T{0});
+  const T spike = measured.spike.given ? measured.spike.value : (crosses && !blocked ? T{1} : T{0});
   if (measured.membrane.given) {
     state.membrane = before;
   } else {
@@ -233,7 +231,7 @@ GRADSPIKE_HD LifStep<T> lif_step_measured(LifState<T>& state, T input, const Lif
   const T model = integrate_membrane(state.current, state.membrane, c.input_gain, c.leak_conductance, c.leak);
   const T before = measured.membrane.given ? measured.membrane.value : model;
   state.current = integrate_current(state.current, input, c.current_decay);
-  return fire_and_reset_measured(state, before, c, measured);
+  return fire_and_reset_measured(state, before, before > c.threshold, c, measured);
 }
 
 /// One step of the leaky integrator, with the measured membrane where one is given.

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <set>
+#include <string_view>
 #include <unordered_set>
 
 #include "csrc/chip/names.h"
@@ -97,6 +98,8 @@ class Reader {
     std::vector<const Node*> result;
     for (const Node* node : graph_.graph().nodes()) {
       refuse_eventprop(node);
+      GRADSPIKE_REQUIRE(std::string_view(node->kind().toQualString()) != "gradspike::aelif", ModelGraph::place(node),
+                        " cannot be read: networks on the chip have lif and li populations only");
       if (is_keyed(node)) {
         if (needed.count(node) != 0) {
           result.push_back(node);

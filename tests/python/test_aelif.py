@@ -5,7 +5,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gradspike import nn
+from gradspike import chip, nn
 from gradspike.functional import AELIFOutput, aelif, lif
 from neurons import NUMBERS as LIF_NUMBERS
 from neurons import drive, relative_error, to_double, to_numpy
@@ -574,3 +574,9 @@ def test_module_trains_its_parameters():
 def test_the_defaults_of_module_and_function_are_the_same():
     x = drive(20, 2, 3)
     assert_same_bits(nn.AELIF(3).traces(x), aelif(x, outputs=ALL))
+
+
+def test_reading_a_network_refuses_it_by_name():
+    model = torch.nn.Sequential(nn.Synapse(4, 3, name="in"), nn.AELIF(3, name="hidden"))
+    with pytest.raises(RuntimeError, match="gradspike::aelif .*cannot be read: networks on the chip have lif and li"):
+        chip.read(model, torch.zeros(5, 1, 4))
