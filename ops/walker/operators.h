@@ -8,8 +8,9 @@ namespace gradspike::ops {
 
 bool is_graded_spikes(const torch::jit::Node* node);
 bool is_keyed(const torch::jit::Node* node);
-/// An error for an operator of the EventProp family, which trains networks but describes none.
-void refuse_eventprop(const torch::jit::Node* node);
+bool is_lif(const torch::jit::Node* node);
+/// An error for eventprop_lif, whose neurons are not those of the chip's model.
+void refuse_eventprop_lif(const torch::jit::Node* node);
 
 /// The name that the operator carries, "" where none was given.
 std::string key_of(const ModelGraph& graph, const torch::jit::Node* node);

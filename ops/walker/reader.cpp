@@ -96,7 +96,7 @@ class Reader {
     }
     std::vector<const Node*> result;
     for (const Node* node : graph_.graph().nodes()) {
-      refuse_eventprop(node);
+      refuse_eventprop_lif(node);
       if (is_keyed(node)) {
         if (needed.count(node) != 0) {
           result.push_back(node);
@@ -161,7 +161,7 @@ class Reader {
     apply_wish(p);
     projections_.push_back(std::move(open));
     const std::size_t index = projections_.size() - 1;
-    resolver_.define(node->output(), Signal::of(add_origin(Origin::Kind::kProjection, index),
+    resolver_.define(node->output(0), Signal::of(add_origin(Origin::Kind::kProjection, index),
                                                 projections_[index].description.out_features));
   }
 
@@ -179,7 +179,7 @@ class Reader {
                       "' is applied to two different inputs: a projection on the chip has one, use two");
     for (std::size_t k = 0; k < origins_.size(); ++k) {
       if (origins_[k].kind == Origin::Kind::kProjection && origins_[k].index == static_cast<std::int32_t>(existing)) {
-        resolver_.define(node->output(), Signal::of(static_cast<std::int32_t>(k), open.description.out_features));
+        resolver_.define(node->output(0), Signal::of(static_cast<std::int32_t>(k), open.description.out_features));
       }
     }
   }
