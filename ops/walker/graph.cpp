@@ -114,9 +114,8 @@ void ask_for_all_traces(Graph& graph) {
     if (is_keyed(node) && !is_graded_spikes(node)) {
       const torch::jit::WithInsertPoint at(node);
       const auto argument = node->schema().argumentIndexWithName("outputs");
-      node->replaceInput(
-          static_cast<std::size_t>(argument.value()),
-          graph.insertConstant(fires ? "spikes+membrane+current" : "membrane+current"));
+      node->replaceInput(static_cast<std::size_t>(argument.value()),
+                         graph.insertConstant(fires ? "spikes+membrane+current" : "membrane+current"));
     }
   }
 }

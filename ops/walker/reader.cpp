@@ -162,7 +162,7 @@ class Reader {
     projections_.push_back(std::move(open));
     const std::size_t index = projections_.size() - 1;
     resolver_.define(node->output(0), Signal::of(add_origin(Origin::Kind::kProjection, index),
-                                                projections_[index].description.out_features));
+                                                 projections_[index].description.out_features));
   }
 
   /// A second call with the same name: the same projection where parameter and input are the same.
