@@ -16,6 +16,7 @@
 #include <unordered_set>
 
 #include "csrc/core/error.h"
+#include "ops/walker/operators.h"
 
 namespace gradspike::ops {
 namespace {
@@ -109,13 +110,12 @@ void keep_what_outputs_need(Graph& graph) {
 /// Replaces the `outputs` of neuron operators. The traces that are not asked for cost nothing, so a model asks for few.
 void ask_for_all_traces(Graph& graph) {
   for (Node* node : graph.nodes()) {
-    const std::string_view kind = node->kind().toQualString();
-    if (kind == "gradspike::lif" || kind == "gradspike::li") {
+    const bool fires = is_lif(node);
+    if (is_keyed(node) && !is_graded_spikes(node)) {
       const torch::jit::WithInsertPoint at(node);
       const auto argument = node->schema().argumentIndexWithName("outputs");
-      node->replaceInput(
-          static_cast<std::size_t>(argument.value()),
-          graph.insertConstant(kind == "gradspike::lif" ? "spikes+membrane+current" : "membrane+current"));
+      node->replaceInput(static_cast<std::size_t>(argument.value()),
+                         graph.insertConstant(fires ? "spikes+membrane+current" : "membrane+current"));
     }
   }
 }
@@ -124,12 +124,10 @@ void ask_for_all_traces(Graph& graph) {
 std::vector<std::string> keyed_places(const Graph& graph) {
   std::vector<std::string> places;
   for (const Node* node : graph.nodes()) {
-    const std::string_view kind = node->kind().toQualString();
-    if (kind != "gradspike::lif" && kind != "gradspike::li" && kind != "gradspike::graded_spikes") {
+    if (!is_keyed(node)) {
       continue;
     }
-    const auto argument =
-        node->schema().argumentIndexWithName(kind == "gradspike::graded_spikes" ? "projection" : "population");
+    const auto argument = node->schema().argumentIndexWithName(is_graded_spikes(node) ? "projection" : "population");
     const auto key = torch::jit::toIValue(node->input(static_cast<std::size_t>(argument.value())));
     places.push_back(ModelGraph::place(node) +
                      (key.has_value() && key->isString() ? " ('" + key->toStringRef() + "')" : ""));

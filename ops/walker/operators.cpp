@@ -139,19 +139,29 @@ void refuse_argument(const ModelGraph& graph, const Node* node, const char* name
 
 }  // namespace
 
-bool is_graded_spikes(const Node* node) { return is(node, "gradspike::graded_spikes"); }
-
-bool is_keyed(const Node* node) {
-  return is_graded_spikes(node) || is(node, "gradspike::lif") || is(node, "gradspike::li");
+bool is_graded_spikes(const Node* node) {
+  return is(node, "gradspike::graded_spikes") || is(node, "gradspike::eventprop_graded_spikes");
 }
 
-void refuse_eventprop(const Node* node) {
-  constexpr const char* kFamily[] = {"gradspike::eventprop_graded_spikes", "gradspike::eventprop_lif",
-                                     "gradspike::exact_eventprop_lif"};
-  for (const char* name : kFamily) {
-    GRADSPIKE_REQUIRE(!is(node, name), ModelGraph::place(node),
-                      ": EventProp operators cannot be read into a network: build the network with graded_spikes and "
-                      "lif on the same parameters, which compute the same spikes as exact_eventprop_lif");
+/// exact_eventprop_lif is lif in every forward pass; its second input, the adjoint channel, is for training alone.
+bool is_lif(const Node* node) { return is(node, "gradspike::lif") || is(node, "gradspike::exact_eventprop_lif"); }
+
+bool is_keyed(const Node* node) { return is_graded_spikes(node) || is_lif(node) || is(node, "gradspike::li"); }
+
+void refuse_unreadable(const Node* node) {
+  constexpr std::pair<const char*, const char*> kUnreadable[] = {
+      {"gradspike::aelif", " cannot be read: networks on the chip have lif and li populations only"},
+      {"gradspike::eventprop_lif",
+       ": a network on the chip has the neurons of lif, and the integrator of eventprop_lif is another one: train with "
+       "exact_eventprop_lif, whose spikes are those of lif"},
+      {"gradspike::recurrent_lif", ": a recurrent population cannot be put on a chip yet"},
+      {"gradspike::sparse_graded_spikes",
+       " is not read as a projection: use graded_spikes, in a module a Synapse with a mask"},
+      {"gradspike::prepacked_graded_spikes",
+       " is not read as a projection: use graded_spikes, in a module the Synapse that was prepacked"},
+  };
+  for (const auto& [kind, sentence] : kUnreadable) {
+    GRADSPIKE_REQUIRE(!is(node, kind), ModelGraph::place(node), sentence);
   }
 }
 
@@ -223,7 +233,7 @@ chip::Projection projection_description(const ModelGraph& graph, const Node* nod
 chip::Population population_description(const ModelGraph& graph, const Node* node, std::int64_t size,
                                         const std::string& name, double& dt) {
   constexpr const char* kMeasured = "a network that is put on a chip takes its observables from there";
-  const bool fires = is(node, "gradspike::lif");
+  const bool fires = is_lif(node);
   refuse_argument(graph, node, "initial_state", "a deployed network starts at rest");
   refuse_argument(graph, node, "measured_membrane", kMeasured);
   chip::Population population;

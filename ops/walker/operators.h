@@ -8,8 +8,10 @@ namespace gradspike::ops {
 
 bool is_graded_spikes(const torch::jit::Node* node);
 bool is_keyed(const torch::jit::Node* node);
-/// An error for an operator of the EventProp family, which trains networks but describes none.
-void refuse_eventprop(const torch::jit::Node* node);
+
+/// Raises for operators with a key that no network description holds, and says what to use instead.
+void refuse_unreadable(const torch::jit::Node* node);
+bool is_lif(const torch::jit::Node* node);
 
 /// The name that the operator carries, "" where none was given.
 std::string key_of(const ModelGraph& graph, const torch::jit::Node* node);

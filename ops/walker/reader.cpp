@@ -84,6 +84,7 @@ class Reader {
             !is_keyed(inner), ModelGraph::place(inner),
             " is inside a loop or an `if`: a network on the chip has a fixed graph, and the operators run "
             "over all time steps by themselves");
+        refuse_unreadable(inner);
         refuse_inner(inner);
       }
     }
@@ -97,9 +98,9 @@ class Reader {
     }
     std::vector<const Node*> result;
     for (const Node* node : graph_.graph().nodes()) {
-      refuse_eventprop(node);
-      GRADSPIKE_REQUIRE(std::string_view(node->kind().toQualString()) != "gradspike::aelif", ModelGraph::place(node),
-                        " cannot be read: networks on the chip have lif and li populations only");
+      if (needed.count(node) != 0) {
+        refuse_unreadable(node);
+      }
       if (is_keyed(node)) {
         if (needed.count(node) != 0) {
           result.push_back(node);
@@ -164,8 +165,8 @@ class Reader {
     apply_wish(p);
     projections_.push_back(std::move(open));
     const std::size_t index = projections_.size() - 1;
-    resolver_.define(node->output(), Signal::of(add_origin(Origin::Kind::kProjection, index),
-                                                projections_[index].description.out_features));
+    resolver_.define(node->output(0), Signal::of(add_origin(Origin::Kind::kProjection, index),
+                                                 projections_[index].description.out_features));
   }
 
   /// A second call with the same name: the same projection where parameter and input are the same.
@@ -182,7 +183,7 @@ class Reader {
                       "' is applied to two different inputs: a projection on the chip has one, use two");
     for (std::size_t k = 0; k < origins_.size(); ++k) {
       if (origins_[k].kind == Origin::Kind::kProjection && origins_[k].index == static_cast<std::int32_t>(existing)) {
-        resolver_.define(node->output(), Signal::of(static_cast<std::int32_t>(k), open.description.out_features));
+        resolver_.define(node->output(0), Signal::of(static_cast<std::int32_t>(k), open.description.out_features));
       }
     }
   }

@@ -14,7 +14,7 @@ from torch.nn.utils.parametrize import is_parametrized
 from torch.overrides import TorchFunctionMode
 from torch.utils._pytree import tree_leaves
 
-from gradspike.nn import LI, LIF, Synapse
+from gradspike.nn import LI, LIF, ExactEventPropLIF, Synapse
 
 Example = Union[Tensor, Sequence[Tensor], None]
 
@@ -147,7 +147,7 @@ def _named_copy(model: torch.nn.Module, share_parameters: bool) -> torch.nn.Modu
         key = path or type(module).__name__.lower()
         if isinstance(module, Synapse) and not module.projection:
             module.projection = key
-        elif isinstance(module, (LIF, LI)) and not module.population:
+        elif isinstance(module, (LIF, LI, ExactEventPropLIF)) and not module.population:
             module.population = key
     return result
 

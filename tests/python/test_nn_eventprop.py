@@ -25,6 +25,8 @@ class Network(torch.nn.Module):
         self.first = neurons(8, tau_mem=torch.full((8,), 8e-6), name="first")
         self.output = nn.EventPropSynapse(8, 3)
         self.second = neurons(3, leak=0.1)
+        for synapse in (self.hidden, self.output):
+            torch.nn.init.uniform_(synapse.weight, 0.5, 2.5)
 
     def forward(self, spikes: torch.Tensor) -> torch.Tensor:
         graded, adjoint = self.hidden(spikes)
@@ -35,7 +37,9 @@ class Network(torch.nn.Module):
 def gradients(model, spikes):
     model.zero_grad()
     model(spikes).square().sum().backward()
-    return [parameter.grad.clone() for parameter in model.parameters()]
+    result = [parameter.grad.clone() for parameter in model.parameters()]
+    assert all(gradient.any() for gradient in result)
+    return result
 
 
 def test_synapse_is_the_operator():
@@ -157,7 +161,36 @@ def test_a_spike_time_is_learned():
     assert abs(times[0] - 12) > 2 and set(times[-20:]) == {12}
 
 
-@pytest.mark.parametrize("neurons", NEURONS)
-def test_the_reader_refuses(neurons):
-    with pytest.raises(RuntimeError, match="EventProp operators cannot be read into a network"):
-        gradspike.chip.read(Network(neurons), spikes_of(20, 3, 4), network="eventprop")
+class Plain(torch.nn.Module):
+    """The network of `Network(nn.ExactEventPropLIF)` from the synapses and neurons that are not of the family."""
+
+    def __init__(self, trained):
+        super().__init__()
+        self.hidden, self.output = nn.Synapse(4, 8, name="hidden"), nn.Synapse(8, 3)
+        self.first, self.second = nn.LIF(8, tau_mem=torch.full((8,), 8e-6), name="first"), nn.LIF(3, leak=0.1)
+        self.load_state_dict(trained.state_dict())
+        self.output.scale = trained.output.scale
+
+    def forward(self, spikes: torch.Tensor) -> torch.Tensor:
+        return self.second(self.output(self.first(self.hidden(spikes))))
+
+
+def test_the_exact_network_is_read_as_that_of_lif():
+    model, spikes = Network(nn.ExactEventPropLIF), spikes_of(20, 3, 4)
+    plain = Plain(model)
+    assert torch.equal(model(spikes), plain(spikes)) and model(spikes).any()
+    read, other = (gradspike.chip.read(m, spikes, network="net") for m in (model, plain))
+    assert read.description == other.description
+    assert torch.equal(gradspike.chip.deploy(model)(spikes).outputs, model(spikes))
+
+
+def test_a_saved_exact_network_is_trained_on(tmp_path):
+    model, spikes = Network(nn.ExactEventPropLIF), spikes_of(20, 3, 4)
+    gradspike.save(model, tmp_path / "net.pt", example=spikes)
+    loaded = gradspike.load(tmp_path / "net.pt")
+    assert torch.equal(loaded(spikes), model(spikes))
+
+
+def test_the_reader_refuses_the_scheme_of_hxtorch():
+    with pytest.raises(RuntimeError, match="the integrator of eventprop_lif is another one"):
+        gradspike.chip.read(Network(nn.EventPropLIF), spikes_of(20, 3, 4), network="eventprop")

@@ -53,7 +53,7 @@ def eventprop_graded_spikes(
 
     Returns:
         `(graded_spikes, adjoint)`, both `[..., out_features]`. `adjoint` is one zero seen through strides of 0: it
-        cannot be written to in place.
+        cannot be written to in place. It asks for a gradient where spikes does: in a first layer nobody computes it.
 
     Raises:
         RuntimeError: a shape, dtype or argument is out of its range; the sentence names it.
@@ -62,7 +62,8 @@ def eventprop_graded_spikes(
         Differentiable in spikes and weight. Whatever else reads the graded spikes sends no gradient to the spikes
         unless it reads `adjoint` too: with a readout of `li`, use
         `li(graded_spikes + torch.cat([adjoint.diff(dim=0), -adjoint[-1:]]))`, which gives the spikes the difference of
-        the gradient from one step to the next, minus the derivative to the spike time. The weight gradient is summed
+        the gradient from one step to the next, minus the derivative to the spike time (for training: the network
+        reader takes `li(graded_spikes)`). The weight gradient is summed
         over the batch while it is computed. Deterministic; no synchronisation. In autocast regions it computes in
         float32.
 
