@@ -70,6 +70,13 @@ def graded_arguments() -> dict:
     }
 
 
+def stack_arguments() -> dict:
+    """Of a stack of two weights."""
+    stacked = {"grad": (2, B, N), "spikes": (2, B, 5), "weight": (2, N, 5), "hardware_weights": (2, N, 5)}
+    tensors = {name: torch.ones(shape) for name, shape in stacked.items()}
+    return {**graded_arguments(), **tensors, "hardware_weights": torch.ones(2, N, 5, dtype=torch.int8)}
+
+
 CASES = [
     *[(ops._lif_backward, lif_arguments, name, torch.ones(1, B, N)) for name in ("grad_spikes", "grad_membrane")],
     (ops._lif_backward, lif_arguments, "grad_current", torch.ones(T, B, 1)),
@@ -99,10 +106,17 @@ CASES = [
     (ops._graded_spikes_backward, graded_arguments, "spikes", torch.ones(T + 1, B, 5)),
     (ops._graded_spikes_backward, graded_arguments, "hardware_weights", torch.ones(N, 4, dtype=torch.int8)),
     (ops._graded_spikes_backward, graded_arguments, "hardware_weights", torch.ones(N, 5, dtype=torch.int16)),
+    (ops._graded_spikes_backward, stack_arguments, "grad", torch.ones(3, B, N)),
+    (ops._graded_spikes_backward, stack_arguments, "grad", torch.ones(2)),
+    (ops._graded_spikes_backward, stack_arguments, "spikes", torch.ones(3, B, 5)),
+    (ops._graded_spikes_backward, stack_arguments, "spikes", torch.ones(5)),
+    (ops._graded_spikes_backward, stack_arguments, "hardware_weights", torch.ones(N, 5, dtype=torch.int8)),
+    (ops._graded_spikes_backward, stack_arguments, "hardware_weights", torch.ones(2, N, 4, dtype=torch.int8)),
+    (ops._graded_spikes_backward, stack_arguments, "hardware_weights", torch.ones(1, N, 5, dtype=torch.int8)),
 ]
 
 
-@pytest.mark.parametrize("arguments", [lif_arguments, li_arguments, graded_arguments])
+@pytest.mark.parametrize("arguments", [lif_arguments, li_arguments, graded_arguments, stack_arguments])
 def test_the_unchanged_arguments_are_accepted(arguments) -> None:
     op = {lif_arguments: ops._lif_backward, li_arguments: ops._li_backward}.get(arguments, ops._graded_spikes_backward)
     assert all(gradient.isfinite().all() for gradient in op(**arguments()))
