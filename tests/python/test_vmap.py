@@ -14,6 +14,7 @@ from neurons import NUMBERS, TRAINABLE, drive, relative_error
 from test_opcheck import Calls
 
 SAMPLES = 3
+OPERATORS = {s.name.split("::")[1]: s for s in torch._C._jit_get_all_schemas() if s.name.startswith("gradspike::")}
 # An operator that `torch.vmap` runs by PyTorch's own loop over the samples, with the reason.
 WITHOUT_RULE = {"_version_info": "takes no tensor"}
 # The library's float product, whose order depends on the number of rows.
@@ -30,8 +31,7 @@ def no_fallback():
 
 def test_every_operator_has_a_rule():
     has_rule = torch._C._dispatch_has_kernel_for_dispatch_key
-    names = {s.name for s in torch._C._jit_get_all_schemas() if s.name.startswith("gradspike::")}
-    without = {name.split("::")[1] for name in names if not has_rule(name, "FuncTorchBatched")}
+    without = {name for name in OPERATORS if not has_rule(f"gradspike::{name}", "FuncTorchBatched")}
     assert without == set(WITHOUT_RULE)
 
 
@@ -195,14 +195,17 @@ def test_mapped_and_shared_parameters_together(neurons):
         assert all(torch.equal(a, e) for a, e in zip(actual, call(thresholds[k])))
 
 
-def test_every_argument_of_a_neuron_operator_has_a_kind():
-    kinds = [_vmap._TRACES, _vmap._STATES, _vmap._PARAMETERS, _vmap._TABLES]
-    for name in _vmap._NEURON_OPERATORS:
-        schema = getattr(torch.ops.gradspike, name).default._schema
-        tensors = [a.name for a in (*schema.arguments, *schema.returns) if "Tensor" in str(a.type)]
-        assert len(tensors) > 5
-        for argument in tensors:
-            assert sum(_vmap._kind(argument) in kind for kind in kinds) == 1, (name, argument)
+NEURON_OPERATORS = [name for name, rule in _vmap.RULES.items() if rule is _vmap._neurons and name in OPERATORS]
+
+
+@pytest.mark.parametrize("name", NEURON_OPERATORS)
+def test_every_tensor_of_a_neuron_operator_has_a_kind(name):
+    kinds = [_vmap._TRACES, _vmap._PARAMETERS, _vmap._TABLES, _vmap._WEIGHTS]
+    schema = OPERATORS[name]
+    tensors = [a.name for a in (*schema.arguments, *schema.returns) if "Tensor" in str(a.type)]
+    assert len(tensors) > 4
+    for argument in tensors:
+        assert sum(_vmap._kind(argument) in kind for kind in kinds) == 1, argument
 
 
 def test_a_number_that_is_mapped_is_a_tensor():
@@ -321,11 +324,13 @@ def test_compiled():
     assert torch.equal(compiled(spikes, weight), run(spikes, weight))
 
 
-# Reports on a weight, which a rule of their own makes matrix by matrix.
-LOOPS = ("weight_statistics", "connections")
+# Cases whose rules never loop: the others are reports and conversions of samples that have sizes of their own, and
+# operators with samples that have weights of their own.
+ONE_CALL = ("linear_saturating", "hardware_weights", "graded_spikes", "graded_spikes_float", "graded_spikes_stack")
+ONE_CALL += ("lif_numbers", "lif_tensors", "lif_measured", "li_tensors", "li_numbers")
 
 
-@pytest.mark.parametrize(("case", "dims"), of_all([case for case in CASES if case.name not in LOOPS]))
+@pytest.mark.parametrize(("case", "dims"), of_all([case for case in CASES if case.name in ONE_CALL]))
 def test_one_call_for_all_samples(case, dims):
     together, _ = stacked(case.arguments(requires_grad=False), dims)
     with Calls() as calls:
