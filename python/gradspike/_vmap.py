@@ -115,8 +115,8 @@ def _is_stack(call: Call) -> bool:
 
 
 def _stack(call: Call) -> List[Mapped]:
-    names = [name for name in call.tensors() if not _is_empty(call.arguments[name])]
-    results = call.below(**{name: call.front(name) for name in names})
+    without = {"hardware_weights"} if _is_empty(call.arguments.get("hardware_weights")) else set()
+    results = call.below(**{name: call.front(name) for name in call.tensors() if name not in without})
     return [(result, None if _is_empty(result) else 0) for result in results]
 
 

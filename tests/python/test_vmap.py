@@ -266,6 +266,14 @@ def test_empty_and_small(shape):
         assert torch.equal(actual, torch.stack(expected))
 
 
+@pytest.mark.parametrize("leading", [(), (0,), (2,)])
+@pytest.mark.parametrize("dims", [(0, None), (None, 0), (0, 0)])
+def test_synapses_without_inputs(leading, dims):
+    spikes, weight = torch.zeros(SAMPLES, *leading, 0), torch.zeros(SAMPLES, 4, 0)
+    arguments = [tensor if dim == 0 else tensor[0] for tensor, dim in zip((spikes, weight), dims)]
+    assert torch.equal(torch.vmap(F.graded_spikes, dims)(*arguments), torch.zeros(SAMPLES, *leading, 4))
+
+
 def test_errors_are_those_of_a_sample():
     with pytest.raises(RuntimeError, match=r"spikes must equal in_features of weight, 4, got 5"):
         torch.vmap(F.graded_spikes)(torch.ones(3, 2, 5), torch.ones(3, 6, 4))
@@ -314,14 +322,27 @@ def test_gradients_of_samples_of_a_network():
             torch.testing.assert_close(gradients[name][k], expected)
 
 
-def test_compiled():
+def layer(spikes, weight):
+    return F.lif(F.graded_spikes(spikes, weight, 64.0)).spikes
+
+
+@pytest.mark.parametrize("dynamic", [False, True])
+@pytest.mark.parametrize("function", [layer, grad(lambda *tensors: layer(*tensors).square().sum(), (0, 1))])
+def test_compiled(function, dynamic):
     spikes, weight = (torch.rand(SAMPLES, 6, 2, 5) < 0.4).float(), torch.randn(SAMPLES, 4, 5)
+    run = lambda *tensors: torch.vmap(function)(*tensors)  # noqa: E731
+    torch._dynamo.reset()
+    compiled = torch.compile(run, backend="aot_eager", fullgraph=True, dynamic=dynamic)
+    for actual, expected in zip(outputs_of(compiled(spikes, weight)), outputs_of(run(spikes, weight))):
+        assert torch.equal(actual, expected)
 
-    def run(spikes, weight):
-        return torch.vmap(lambda s, w: F.lif(F.graded_spikes(s, w, 64.0)).spikes)(spikes, weight)
 
-    compiled = torch.compile(run, backend="aot_eager", fullgraph=True)
-    assert torch.equal(compiled(spikes, weight), run(spikes, weight))
+def test_scripted_and_in_autocast():
+    spikes, weight = (torch.rand(SAMPLES, 6, 2, 5) < 0.4).float(), torch.randn(SAMPLES, 4, 5)
+    expected = torch.stack([layer(s, w) for s, w in zip(spikes, weight)])
+    assert torch.equal(torch.vmap(torch.jit.script(layer))(spikes, weight), expected)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert torch.equal(torch.vmap(layer)(spikes, weight), expected)
 
 
 # Cases whose rules never loop: the others are reports and conversions of samples that have sizes of their own, and
