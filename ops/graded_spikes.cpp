@@ -1,4 +1,4 @@
-#include "ops/graded_spikes.h"
+#include "ops/graded_spikes_stack.h"
 
 #include <torch/library.h>
 
@@ -32,8 +32,8 @@ std::tuple<at::Tensor, at::Tensor> graded_spikes_backward_meta(const at::Tensor&
                                                                double min_weight, double max_weight,
                                                                std::string_view rounding, std::string_view gradient,
                                                                std::string_view units, std::array<bool, 2> grad_mask) {
-  plan_graded_spikes_backward(grad, spikes, weight, hardware_weights, scale, min_weight, max_weight, rounding, gradient,
-                              units);
+  plan_graded_spikes_stack_backward(grad, spikes, weight, hardware_weights, scale, min_weight, max_weight, rounding,
+                                    gradient, units);
   return {grad_mask[0] ? at::empty_symint(spikes.sym_sizes(), spikes.options()) : at::Tensor(),
           grad_mask[1] ? at::empty_symint(weight.sym_sizes(), weight.options()) : at::Tensor()};
 }
@@ -41,9 +41,9 @@ std::tuple<at::Tensor, at::Tensor> graded_spikes_backward_meta(const at::Tensor&
 }  // namespace
 
 TORCH_LIBRARY_IMPL(gradspike, CPU, m) {
-  m.impl("graded_spikes", graded_spikes_impl<CpuExec>);
-  m.impl("_graded_spikes_forward", graded_spikes_forward_impl<CpuExec>);
-  m.impl("_graded_spikes_backward", graded_spikes_backward_impl<CpuExec>);
+  m.impl("graded_spikes", graded_spikes_stack<CpuExec>);
+  m.impl("_graded_spikes_forward", graded_spikes_forward_stack<CpuExec>);
+  m.impl("_graded_spikes_backward", graded_spikes_backward_stack<CpuExec>);
 }
 
 TORCH_LIBRARY_IMPL(gradspike, Meta, m) {

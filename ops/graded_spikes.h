@@ -4,8 +4,7 @@
 //   out[..., post] = inv_scale * sum over pre of q[post, pre] * spikes[..., pre]     units="model"
 //   out[..., post] =             sum over pre of q[post, pre] * spikes[..., pre]     units="lsb"
 //
-// Shapes: spikes [..., in_features], weight [out_features, in_features], result [..., out_features]. A stack of weights
-// [*V, out_features, in_features] is as many products, of spikes [*V, ..., in_features]. The result is
+// Shapes: spikes [..., in_features], weight [out_features, in_features], result [..., out_features]. The result is
 // float64 where either is float64, else float32. Spikes that are whole numbers in 0..127 are summed exactly; a row with
 // other values is summed in floating point in the order of pre. rounding="none": the floating-point product with the
 // weight as it is (times scale in LSB). Gradients: straight-through to the weight, q * inv_scale to the spikes.
@@ -34,28 +33,18 @@ struct GradedSpikesPlan {
   WeightPlan weight_plan() const { return {transform, integer_type}; }
 };
 
-/// For one weight or a stack of them.
-inline GradedSpikesPlan plan_graded_spikes_stack(const at::Tensor& spikes, const at::Tensor& weight, double scale,
-                                                 double min_weight, double max_weight, std::string_view rounding,
-                                                 std::string_view gradient, std::string_view units,
-                                                 const char* op = "graded_spikes") {
-  check_weight_type(op, weight);
-  TORCH_CHECK(weight.dim() >= 2, op, ": weight must have 2 dimensions [out_features, in_features], or more for a ",
-              "stack of weights, got ", weight.dim());
+inline GradedSpikesPlan plan_graded_spikes(const at::Tensor& spikes, const at::Tensor& weight, double scale,
+                                           double min_weight, double max_weight, std::string_view rounding,
+                                           std::string_view gradient, std::string_view units,
+                                           const char* op = "graded_spikes") {
+  check_weight_matrix(op, weight);
   const at::ScalarType type = spikes.scalar_type();
   TORCH_CHECK(is_float(type) || type == at::kByte || type == at::kBool, op,
               ": spikes must be float32, float64, float16, bfloat16, uint8 or bool, got ", type);
   TORCH_CHECK(spikes.dim() >= 1, op, ": spikes must have at least 1 dimension [..., in_features], got 0");
-  TORCH_SYM_CHECK(spikes.sym_size(-1).sym_eq(weight.sym_size(-1)), op,
-                  ": the last dimension of spikes must equal in_features of weight, ", weight.sym_size(-1), ", got ",
+  TORCH_SYM_CHECK(spikes.sym_size(-1).sym_eq(weight.sym_size(1)), op,
+                  ": the last dimension of spikes must equal in_features of weight, ", weight.sym_size(1), ", got ",
                   spikes.sym_size(-1));
-  TORCH_CHECK(spikes.dim() > weight.dim() - 2, op, ": spikes must have the leading dimensions of a stack of weights ",
-              weight.sym_sizes(), ", got ", spikes.sym_sizes());
-  for (std::int64_t d = 0; d < weight.dim() - 2; ++d) {
-    TORCH_SYM_CHECK(spikes.sym_size(d).sym_eq(weight.sym_size(d)), op,
-                    ": spikes must have the leading dimensions of a stack of weights ", weight.sym_sizes(), ", got ",
-                    spikes.sym_sizes());
-  }
   TORCH_CHECK(spikes.device() == weight.device(), op, ": spikes and weight must be on one device, got ",
               spikes.device(), " and ", weight.device());
   GradedSpikesPlan plan;
@@ -66,36 +55,6 @@ inline GradedSpikesPlan plan_graded_spikes_stack(const at::Tensor& spikes, const
   plan.integer_type = fits_int8(plan.transform) ? at::kChar : at::kShort;
   plan.result_type = type == at::kDouble || weight.scalar_type() == at::kDouble ? at::kDouble : at::kFloat;
   return plan;
-}
-
-/// For one weight.
-inline GradedSpikesPlan plan_graded_spikes(const at::Tensor& spikes, const at::Tensor& weight, double scale,
-                                           double min_weight, double max_weight, std::string_view rounding,
-                                           std::string_view gradient, std::string_view units,
-                                           const char* op = "graded_spikes") {
-  check_weight_matrix(op, weight);
-  return plan_graded_spikes_stack(spikes, weight, scale, min_weight, max_weight, rounding, gradient, units, op);
-}
-
-/// Number of products for a weight [*V, out_features, in_features].
-inline std::int64_t stack_size(const at::Tensor& weight) {
-  std::int64_t count = 1;
-  for (const std::int64_t size : weight.sizes().slice(0, static_cast<std::size_t>(weight.dim() - 2))) {
-    count *= size;
-  }
-  return count;
-}
-
-/// Entry k of a stack: `tensor` has the leading dimensions of `weight`. A view, also of expanded tensors.
-inline at::Tensor stack_entry(const at::Tensor& tensor, const at::Tensor& weight, std::int64_t k) {
-  at::Tensor entry = tensor;
-  std::int64_t remaining = stack_size(weight);
-  for (std::int64_t d = 0; d < weight.dim() - 2; ++d) {
-    remaining /= weight.size(d);
-    entry = entry.select(0, k / remaining);
-    k %= remaining;
-  }
-  return entry;
 }
 
 /// Spikes as [rows, in_features], contiguous, in a type that the kernels read: float32, float64 or uint8.
@@ -152,29 +111,20 @@ inline at::Tensor float_product(const GradedSpikesPlan& plan, const at::Tensor& 
   return plan.model_units ? product : at::mul(product, static_cast<double>(plan.transform.scale));
 }
 
-/// The product and the integers of the weight (empty for rounding="none"), for one weight or a stack of them.
+/// The product and the integers of the weight (empty for rounding="none").
 template <class Exec>
 std::tuple<at::Tensor, at::Tensor> graded_product(const GradedSpikesPlan& plan, const at::Tensor& spikes,
                                                   const at::Tensor& weight) {
   const Scope<Exec> scope(spikes);
+  const at::Tensor rows = spike_rows(spikes);
   std::vector<std::int64_t> sizes = spikes.sizes().vec();
-  sizes.back() = weight.size(-2);
-  if (!plan.rounds() && weight.dim() == 2) {
-    return {float_product(plan, spike_rows(spikes), weight).view(sizes),
-            at::empty({0}, weight.options().dtype(plan.integer_type))};
+  sizes.back() = weight.size(0);
+  if (!plan.rounds()) {
+    return {float_product(plan, rows, weight).view(sizes), at::empty({0}, weight.options().dtype(plan.integer_type))};
   }
-  at::Tensor integers = plan.rounds() ? quantised(scope, widened(weight), plan.weight_plan())
-                                      : at::empty({0}, weight.options().dtype(plan.integer_type));
+  at::Tensor integers = quantised(scope, widened(weight), plan.weight_plan());
   at::Tensor out = empty_result(sizes, weight.options().dtype(plan.result_type));
-  for (std::int64_t k = 0; k < stack_size(weight); ++k) {
-    const at::Tensor rows = spike_rows(stack_entry(spikes, weight, k));
-    const at::Tensor product = stack_entry(out, weight, k);
-    if (plan.rounds()) {
-      integer_product(scope, plan, rows, stack_entry(integers, weight, k), product);
-    } else {
-      product.copy_(float_product(plan, rows, stack_entry(weight, weight, k)).view(product.sizes()));
-    }
-  }
+  integer_product(scope, plan, rows, integers, out);
   return {out, integers};
 }
 
@@ -184,17 +134,7 @@ std::tuple<at::Tensor, at::Tensor> graded_spikes_forward_impl(const at::Tensor& 
                                                               std::string_view rounding, std::string_view gradient,
                                                               std::string_view units) {
   return graded_product<Exec>(
-      plan_graded_spikes_stack(spikes, weight, scale, min_weight, max_weight, rounding, gradient, units), spikes,
-      weight);
-}
-
-template <class Exec>
-at::Tensor graded_spikes_impl(const at::Tensor& spikes, const at::Tensor& weight, double scale, double min_weight,
-                              double max_weight, std::string_view rounding, std::string_view gradient,
-                              std::string_view units, std::string_view projection) {
-  (void)projection;  // names the projection for readers of the graph; no part of the arithmetic
-  return std::get<0>(
-      graded_spikes_forward_impl<Exec>(spikes, weight, scale, min_weight, max_weight, rounding, gradient, units));
+      plan_graded_spikes(spikes, weight, scale, min_weight, max_weight, rounding, gradient, units), spikes, weight);
 }
 
 /// Gradient to the weight: event-driven on the spikes.
@@ -245,22 +185,21 @@ inline GradedSpikesPlan plan_graded_spikes_backward(const at::Tensor& grad, cons
                                                     std::string_view units,
                                                     const char* op = "_graded_spikes_backward") {
   const GradedSpikesPlan plan =
-      plan_graded_spikes_stack(spikes, weight, scale, min_weight, max_weight, rounding, gradient, units);
+      plan_graded_spikes(spikes, weight, scale, min_weight, max_weight, rounding, gradient, units);
   TORCH_CHECK(grad.device() == spikes.device() && hardware_weights.device() == spikes.device(), op,
               ": grad and hardware_weights must be on the device of spikes, ", spikes.device(), ", got ", grad.device(),
               " and ", hardware_weights.device());
   TORCH_CHECK(grad.dim() == spikes.dim(), op, ": grad must have the dimensions of spikes, ", spikes.dim(), ", got ",
               grad.dim());
   for (std::int64_t d = 0; d < grad.dim(); ++d) {
-    const c10::SymInt size = d + 1 == grad.dim() ? weight.sym_size(-2) : spikes.sym_size(d);
+    const c10::SymInt size = d + 1 == grad.dim() ? weight.sym_size(0) : spikes.sym_size(d);
     TORCH_SYM_CHECK(grad.sym_size(d).sym_eq(size), op, ": grad must have size ", size, " in dimension ", d, ", got ",
                     grad.sym_size(d));
   }
-  TORCH_CHECK(
-      !plan.rounds() || (hardware_weights.scalar_type() == plan.integer_type && hardware_weights.dim() == weight.dim()),
-      op, ": hardware_weights must be the matrix of ", plan.integer_type, " that the forward gave, got ",
-      hardware_weights.scalar_type());
-  for (std::int64_t d = 0; plan.rounds() && d < weight.dim(); ++d) {
+  TORCH_CHECK(!plan.rounds() || (hardware_weights.scalar_type() == plan.integer_type && hardware_weights.dim() == 2),
+              op, ": hardware_weights must be the matrix of ", plan.integer_type, " that the forward gave, got ",
+              hardware_weights.scalar_type());
+  for (std::int64_t d = 0; plan.rounds() && d < 2; ++d) {
     TORCH_SYM_CHECK(hardware_weights.sym_size(d).sym_eq(weight.sym_size(d)), op,
                     ": hardware_weights must have the shape of weight, got ", hardware_weights.sym_sizes());
   }
@@ -277,28 +216,10 @@ std::tuple<at::Tensor, at::Tensor> graded_spikes_backward_impl(const at::Tensor&
   const GradedSpikesPlan plan = plan_graded_spikes_backward(grad, spikes, weight, hardware_weights, scale, min_weight,
                                                             max_weight, rounding, gradient, units);
   const Scope<Exec> scope(spikes);
-  if (weight.dim() == 2) {
-    const at::Tensor rows = spike_rows(spikes);
-    const at::Tensor g = grad.to(plan.result_type).contiguous().view({rows.size(0), weight.size(0)});
-    return {grad_mask[0] ? spike_gradient(plan, g, spikes, weight, hardware_weights) : at::Tensor(),
-            grad_mask[1] ? weight_gradient(scope, plan, g, rows, weight) : at::Tensor()};
-  }
-  at::Tensor grad_spikes = grad_mask[0] ? empty_result(spikes.sizes(), spikes.options()) : at::Tensor();
-  at::Tensor grad_weight = grad_mask[1] ? empty_result(weight.sizes(), weight.options()) : at::Tensor();
-  for (std::int64_t k = 0; k < stack_size(weight); ++k) {
-    const at::Tensor s = stack_entry(spikes, weight, k), w = stack_entry(weight, weight, k);
-    const at::Tensor integers = plan.rounds() ? stack_entry(hardware_weights, weight, k) : hardware_weights;
-    auto [of_spikes, of_weight] =
-        graded_spikes_backward_impl<Exec>(stack_entry(grad, weight, k), s, w, integers, scale, min_weight, max_weight,
-                                          rounding, gradient, units, grad_mask);
-    if (grad_mask[0]) {
-      stack_entry(grad_spikes, weight, k).copy_(of_spikes);
-    }
-    if (grad_mask[1]) {
-      stack_entry(grad_weight, weight, k).copy_(of_weight);
-    }
-  }
-  return {grad_spikes, grad_weight};
+  const at::Tensor rows = spike_rows(spikes);
+  const at::Tensor g = grad.to(plan.result_type).contiguous().view({rows.size(0), weight.size(0)});
+  return {grad_mask[0] ? spike_gradient(plan, g, spikes, weight, hardware_weights) : at::Tensor(),
+          grad_mask[1] ? weight_gradient(scope, plan, g, rows, weight) : at::Tensor()};
 }
 
 }  // namespace gradspike::ops

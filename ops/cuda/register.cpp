@@ -7,6 +7,7 @@
 #include "ops/eventprop_lif.h"
 #include "ops/exact_eventprop_lif.h"
 #include "ops/graded_spikes.h"
+#include "ops/graded_spikes_stack.h"
 #include "ops/li.h"
 #include "ops/lif.h"
 #include "ops/weights.h"
@@ -19,9 +20,9 @@ TORCH_LIBRARY_IMPL(gradspike, CUDA, m) {
   m.impl("hardware_weights", hardware_weights_impl<CudaExec>);
   m.impl("weight_statistics", weight_statistics_impl<CudaExec>);
   m.impl("connections", connections_impl<CudaExec>);
-  m.impl("graded_spikes", graded_spikes_impl<CudaExec>);
-  m.impl("_graded_spikes_forward", graded_spikes_forward_impl<CudaExec>);
-  m.impl("_graded_spikes_backward", graded_spikes_backward_impl<CudaExec>);
+  m.impl("graded_spikes", graded_spikes_stack<CudaExec>);
+  m.impl("_graded_spikes_forward", graded_spikes_forward_stack<CudaExec>);
+  m.impl("_graded_spikes_backward", graded_spikes_backward_stack<CudaExec>);
   m.impl("lif", lif_impl<CudaExec>);
   m.impl("_lif_forward", lif_forward_impl<CudaExec>);
   m.impl("_lif_backward", lif_backward_impl<CudaExec>);

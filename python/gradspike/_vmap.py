@@ -3,15 +3,16 @@
 A rule gets the arguments without the mapping, calls the operator once on the level below (so that rules compose with
 `torch.func.grad`, with each other and with the Autograd kernels) and says where the mapped dimension of each result is:
 
-    weights           elementwise: the dimension stays where it is
-    graded_spikes     spikes mapped: a leading dimension more; weight or its gradient per sample: a stack of weights
-    neurons           parameters mapped, or their gradients asked for: more neurons; otherwise: a larger batch
+    weights    elementwise: the dimension stays where it is
+    synapses   spikes mapped: a leading dimension more; weight or its gradient per sample: a stack of weights
+    neurons    parameters mapped, or their gradients asked for: more neurons; otherwise: a larger batch; where the
+               operator has weights too, a larger batch or else a loop
 
 `torch.library.register_vmap` refuses operators with keyword-only tensors, hence the FuncTorchBatched key itself.
 A number that is mapped becomes one value per neuron, so that its coefficients are those of a tensor, not rounded once
 from double.
 
-A new neuron operator needs its name in `_NEURON_OPERATORS`, and its arguments in the names below where they are new.
+A new operator needs a line in `RULES`, and a neuron operator its arguments in the names below where they are new.
 """
 
 from dataclasses import dataclass
@@ -75,32 +76,48 @@ def _elementwise(call: Call) -> List[Mapped]:
 
 
 def _each(call: Call) -> List[Mapped]:
-    """A loop, for reports on a weight matrix that no training step makes."""
+    """A loop: for reports on weights, and for samples of neurons that have weights of their own."""
     runs = [call.below(**{name: call.front(name)[k] for name in call.tensors()}) for k in range(call.size)]
-    return [(torch.stack(results), 0) for results in zip(*runs)]
+    return [(None, None) if results[0] is None else (torch.stack(results), 0) for results in zip(*runs)]
 
 
 # ---- synapses ----------------------------------------------------------------------------------------------------
 
 
-def _graded_spikes(call: Call) -> List[Mapped]:
-    spikes = call.arguments["spikes"]
-    if call.logical_dim("weight") == 2 and not call.is_mapped("weight"):
-        dim = call.dims["spikes"]
-        if dim == spikes.dim() - 1:  # that of the synapses is last: the mapped one has to be a leading one
-            dim, spikes = 0, call.front("spikes")
-        out, *integers = call.below(spikes=spikes)
-        return [(out, dim), *((q, None) for q in integers)]
-    out, *integers = call.below(spikes=call.front("spikes"), weight=call.front("weight"))
-    return [(out, 0), *((q, None if _is_empty(q) else 0) for q in integers)]
+# Arguments that may have any leading dimensions, if those of a sample are the same for all.
+_ROWS = {"spikes", "packed", "grad", "grad_adjoint"}
 
 
-def _graded_spikes_backward(call: Call) -> List[Mapped]:
-    weights = [name for name in ("weight", "hardware_weights") if not _is_empty(call.arguments[name])]
-    if call.logical_dim("weight") == 2 and not call.is_mapped(*weights) and not call.arguments["grad_mask"][1]:
-        weights = []  # a leading dimension more
-    results = call.below(**{name: call.front(name) for name in ("grad", "spikes", *weights)})
-    return [(result, None if result is None else 0) for result in results]
+def _synapses(per_sample: Rule) -> Rule:
+    """`per_sample` takes over where the samples differ in more than their spikes, or ask for gradients of their own."""
+
+    def rule(call: Call) -> List[Mapped]:
+        rows = [name for name in call.tensors() if name in _ROWS]
+        to_weight = call.arguments.get("grad_mask", (False, False))[1]
+        if to_weight or any(name not in rows for name in call.dims) or _is_stack(call):
+            return per_sample(call)
+        dim = call.dims[rows[0]] if len(rows) == 1 else 0
+        if dim == 0 or dim == call.arguments[rows[0]].dim() - 1:  # the last is that of the synapses
+            dim, changed = 0, {name: call.front(name) for name in rows}
+        else:
+            changed = {}
+        names = [returned.name for returned in call.operator._schema.returns]
+        return [
+            (result, None if result is None or name == "hardware_weights" else dim)
+            for name, result in zip(names, call.below(**changed))
+        ]
+
+    return rule
+
+
+def _is_stack(call: Call) -> bool:
+    return "weight" in call.arguments and call.logical_dim("weight") > 2
+
+
+def _stack(call: Call) -> List[Mapped]:
+    without = {"hardware_weights"} if _is_empty(call.arguments.get("hardware_weights")) else set()
+    results = call.below(**{name: call.front(name) for name in call.tensors() if name not in without})
+    return [(result, None if _is_empty(result) else 0) for result in results]
 
 
 def _is_empty(tensor: Optional[Tensor]) -> bool:
@@ -119,8 +136,19 @@ def _split(tensor: Optional[Tensor], dim: int, size: int) -> Tensor:
 
 # What an argument or a result is, by its name. The prefixes grad_, measured_, initial_ and final_ do not count, and
 # gradients follow the order of grad_mask.
-_TRACES = {"input", "spikes", "membrane", "current", "saved"}  # [time, batch, neuron]
-_STATES = {"state"}  # [state, batch, neuron]
+_TRACES = {  # [time, batch, neuron], states and whatever else ends in [batch, neuron]
+    "input",
+    "spikes",
+    "membrane",
+    "current",
+    "adaptation",
+    "adjoint",
+    "saved",
+    "blocked",
+    "checkpoints",
+    "input_spikes",
+    "state",
+}
 _PARAMETERS = {  # a number or 0-dim, or [neuron]
     "leak",
     "reset",
@@ -129,10 +157,22 @@ _PARAMETERS = {  # a number or 0-dim, or [neuron]
     "tau_syn",
     "membrane_capacitance",
     "refractory_time",
+    "exponential_slope",
+    "exponential_threshold",
+    "subthreshold_adaptation_strength",
+    "spike_triggered_adaptation_increment",
+    "tau_adap",
 }
 _TABLES = {"coefficients"}  # [row, 1 or neuron]
-
-_NEURON_OPERATORS = ("lif", "_lif_forward", "_lif_backward", "li", "_li_forward", "_li_backward")
+_WEIGHTS = {  # of the operator's own synapses
+    "weight",
+    "hardware_weights",
+    "input_weight",
+    "recurrent_weight",
+    "recurrent_mask",
+    "input_integers",
+    "recurrent_integers",
+}
 
 
 def _kind(name: str) -> str:
@@ -142,11 +182,13 @@ def _kind(name: str) -> str:
 
 
 def _neurons(call: Call) -> List[Mapped]:
-    wanted = _wanted_parameters(call)
+    wanted = _wanted_sums(call)
     tensors = call.tensors()
-    per_sample = [name for name in call.dims if _kind(name) in _PARAMETERS | _TABLES]
-    into = 2 if wanted or per_sample else 1  # the dimension of a trace that takes the samples in
-    of_neurons = next(name for name in tensors if _kind(name) in _TRACES | _STATES)
+    per_sample = [name for name in call.dims if _kind(name) not in _TRACES]
+    if (wanted or per_sample) and any(name in _WEIGHTS for name in tensors):
+        return _each(call)
+    into = -1 if wanted or per_sample else -2  # the dimension of a trace that takes the samples in
+    of_neurons = next(name for name in tensors if _kind(name) in _TRACES)
     fold = _Fold(call, into, call.front(of_neurons).shape[-1], call.arguments[of_neurons].device)
     changed: Dict[str, Any] = {name: fold.argument(name, name in wanted) for name in tensors}
     if "sizes" in call.arguments:
@@ -157,17 +199,17 @@ def _neurons(call: Call) -> List[Mapped]:
     return [fold.result(name, result) for name, result in zip(names, call.below(**changed))]
 
 
-def _wanted_parameters(call: Call) -> List[str]:
-    """Parameters whose gradient is asked for: a sum over the batch, so that samples must not be part of that."""
+def _wanted_sums(call: Call) -> List[str]:
+    """Parameters and weights whose gradient, a sum over the batch, is asked for: samples must not be part of that."""
     mask = call.arguments.get("grad_mask", [])
     returned = [result.name for result in call.operator._schema.returns]
     names = [name.removeprefix("grad_") for name, asked in zip(returned, mask) if asked]
-    return [name for name in names if name in _PARAMETERS]
+    return [name for name in names if name in _PARAMETERS | _WEIGHTS]
 
 
 @dataclass
 class _Fold:
-    """Takes the samples into the batch (dimension 1) or into the neurons (dimension 2) of the traces, and out again."""
+    """Takes the samples into the batch (dimension -2) or into the neurons (-1) of the traces, and out again."""
 
     call: Call
     into: int
@@ -181,14 +223,14 @@ class _Fold:
             return self._parameter(name, wanted)
         if kind in _TABLES:
             return self._table(name)
-        if _is_empty(tensor):
+        if kind in _WEIGHTS or _is_empty(tensor):
             return tensor
-        return self.call.front(name).movedim(0, self.into).flatten(self.into, self.into + 1)
+        return self.call.front(name).movedim(0, self.into - 1).flatten(self.into - 1, self.into)
 
     def _parameter(self, name: str, wanted: bool) -> Tensor:
         tensor: Tensor = self.call.arguments[name]
         for_all = self.call.logical_dim(name) == 0
-        if self.into == 1 or (for_all and not wanted and not self.call.is_mapped(name)):
+        if self.into == -2 or (for_all and not wanted and not self.call.is_mapped(name)):
             return tensor  # a number stays one
         values = self.call.front(name)
         if for_all:
@@ -199,18 +241,18 @@ class _Fold:
 
     def _table(self, name: str) -> Tensor:
         tensor: Tensor = self.call.arguments[name]
-        if self.into == 1 or (tensor.shape[-1] == 1 and not self.call.is_mapped(name)):
+        if self.into == -2 or (tensor.shape[-1] == 1 and not self.call.is_mapped(name)):
             return tensor  # one column for all neurons
         return self.call.front(name).expand(-1, -1, self.neurons).movedim(0, 1).flatten(1, 2)
 
     def result(self, name: str, result: Optional[Tensor]) -> Mapped:
         kind = _kind(name)
-        if result is None or (_is_empty(result) and kind not in _PARAMETERS):
+        if result is None or kind in _WEIGHTS or (_is_empty(result) and kind not in _PARAMETERS):
             return result, None
-        if kind in _TRACES | _STATES:
-            return _split(result, self.into, self.call.size), self.into
+        if kind in _TRACES:
+            return _split(result, self.into, self.call.size), result.dim() + self.into
         if kind in _TABLES:
-            unmapped = self.into == 1 or result.shape[1] == 1
+            unmapped = self.into == -2 or result.shape[1] == 1
             return (result, None) if unmapped else (_split(result, 1, self.call.size), 1)
         return self._parameter_gradient(kind, _split(result, 0, self.call.size)), 0
 
@@ -222,28 +264,43 @@ class _Fold:
 
 # ---- registration ------------------------------------------------------------------------------------------------
 
+_NEURONS = ("lif", "li", "aelif", "eventprop_lif", "exact_eventprop_lif", "synapse_lif", "recurrent_lif")
+
+
+def _parts(name: str) -> Tuple[str, str, str]:
+    """An operator, and what its Autograd kernel calls."""
+    return name, f"_{name}_forward", f"_{name}_backward"
+
+
 RULES: Dict[str, Rule] = {
     "linear_saturating": _elementwise,
     "_linear_saturating_backward": _elementwise,
     "hardware_weights": _elementwise,
     "weight_statistics": _each,
     "connections": _each,
-    "graded_spikes": _graded_spikes,
-    "_graded_spikes_forward": _graded_spikes,
-    "_graded_spikes_backward": _graded_spikes_backward,
-    **{name: _neurons for name in _NEURON_OPERATORS},
+    **dict.fromkeys(_parts("graded_spikes"), _synapses(_stack)),
+    **dict.fromkeys(_parts("eventprop_graded_spikes"), _synapses(_each)),
+    **dict.fromkeys(_parts("sparse_graded_spikes"), _synapses(_each)),
+    "prepack": _each,
+    "prepacked_graded_spikes": _synapses(_each),
+    "pack_spikes": _each,  # counts what is lost, of each sample
+    "unpack_spikes": _synapses(_each),
+    "spikes_to_events": _each,  # a list of its own for each sample
+    "events_to_spikes": _each,
+    **{part: _neurons for name in _NEURONS for part in _parts(name)},
 }
 
-_library = None
+_library: Optional[torch.library.Library] = None
 
 
 def register() -> None:
-    """Registers the rules of the operators, which are loaded. A second call does nothing."""
+    """Registers the rules of the operators that are loaded. A second call does nothing."""
     global _library
     if _library is None:
         _library = torch.library.Library("gradspike", "IMPL")
         for name, rule in RULES.items():
-            _library.impl(name, _kernel(name, rule), "FuncTorchBatched", with_keyset=True)
+            if hasattr(torch.ops.gradspike, name):
+                _library.impl(name, _kernel(name, rule), "FuncTorchBatched", with_keyset=True)
 
 
 def _kernel(name: str, rule: Rule) -> Callable[..., Any]:

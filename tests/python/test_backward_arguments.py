@@ -97,6 +97,13 @@ def graded_arguments() -> dict:
     }
 
 
+def stack_arguments() -> dict:
+    """Of a stack of two weights."""
+    stacked = {"grad": (2, B, N), "spikes": (2, B, 5), "weight": (2, N, 5), "hardware_weights": (2, N, 5)}
+    tensors = {name: torch.ones(shape) for name, shape in stacked.items()}
+    return {**graded_arguments(), **tensors, "hardware_weights": torch.ones(2, N, 5, dtype=torch.int8)}
+
+
 def eventprop_synapse_arguments() -> dict:
     arguments = graded_arguments()
     del arguments["grad"]
@@ -121,6 +128,7 @@ OPERATORS = {
     li_arguments: ops._li_backward,
     aelif_arguments: ops._aelif_backward,
     graded_arguments: ops._graded_spikes_backward,
+    stack_arguments: ops._graded_spikes_backward,
     eventprop_synapse_arguments: ops._eventprop_graded_spikes_backward,
     eventprop_arguments: ops._eventprop_lif_backward,
     exact_arguments: ops._exact_eventprop_lif_backward,
@@ -169,6 +177,13 @@ CASES = [
     (ops._graded_spikes_backward, graded_arguments, "spikes", torch.ones(T + 1, B, 5)),
     (ops._graded_spikes_backward, graded_arguments, "hardware_weights", torch.ones(N, 4, dtype=torch.int8)),
     (ops._graded_spikes_backward, graded_arguments, "hardware_weights", torch.ones(N, 5, dtype=torch.int16)),
+    (ops._graded_spikes_backward, stack_arguments, "grad", torch.ones(3, B, N)),
+    (ops._graded_spikes_backward, stack_arguments, "grad", torch.ones(2)),
+    (ops._graded_spikes_backward, stack_arguments, "spikes", torch.ones(3, B, 5)),
+    (ops._graded_spikes_backward, stack_arguments, "spikes", torch.ones(5)),
+    (ops._graded_spikes_backward, stack_arguments, "hardware_weights", torch.ones(N, 5, dtype=torch.int8)),
+    (ops._graded_spikes_backward, stack_arguments, "hardware_weights", torch.ones(2, N, 4, dtype=torch.int8)),
+    (ops._graded_spikes_backward, stack_arguments, "hardware_weights", torch.ones(1, N, 5, dtype=torch.int8)),
     (ops._eventprop_graded_spikes_backward, eventprop_synapse_arguments, "grad", torch.ones(T, B, N - 1)),
     (ops._eventprop_graded_spikes_backward, eventprop_synapse_arguments, "grad_adjoint", torch.ones(T, 1, N)),
     (ops._eventprop_graded_spikes_backward, eventprop_synapse_arguments, "grad_adjoint", None),

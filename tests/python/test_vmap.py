@@ -14,6 +14,7 @@ from neurons import NUMBERS, TRAINABLE, drive, relative_error
 from test_opcheck import Calls
 
 SAMPLES = 3
+OPERATORS = {s.name.split("::")[1]: s for s in torch._C._jit_get_all_schemas() if s.name.startswith("gradspike::")}
 # An operator that `torch.vmap` runs by PyTorch's own loop over the samples, with the reason.
 WITHOUT_RULE = {"_version_info": "takes no tensor"}
 # The library's float product, whose order depends on the number of rows.
@@ -30,8 +31,7 @@ def no_fallback():
 
 def test_every_operator_has_a_rule():
     has_rule = torch._C._dispatch_has_kernel_for_dispatch_key
-    names = {s.name for s in torch._C._jit_get_all_schemas() if s.name.startswith("gradspike::")}
-    without = {name.split("::")[1] for name in names if not has_rule(name, "FuncTorchBatched")}
+    without = {name for name in OPERATORS if not has_rule(f"gradspike::{name}", "FuncTorchBatched")}
     assert without == set(WITHOUT_RULE)
 
 
@@ -195,14 +195,17 @@ def test_mapped_and_shared_parameters_together(neurons):
         assert all(torch.equal(a, e) for a, e in zip(actual, call(thresholds[k])))
 
 
-def test_every_argument_of_a_neuron_operator_has_a_kind():
-    kinds = [_vmap._TRACES, _vmap._STATES, _vmap._PARAMETERS, _vmap._TABLES]
-    for name in _vmap._NEURON_OPERATORS:
-        schema = getattr(torch.ops.gradspike, name).default._schema
-        tensors = [a.name for a in (*schema.arguments, *schema.returns) if "Tensor" in str(a.type)]
-        assert len(tensors) > 5
-        for argument in tensors:
-            assert sum(_vmap._kind(argument) in kind for kind in kinds) == 1, (name, argument)
+NEURON_OPERATORS = [name for name, rule in _vmap.RULES.items() if rule is _vmap._neurons and name in OPERATORS]
+
+
+@pytest.mark.parametrize("name", NEURON_OPERATORS)
+def test_every_tensor_of_a_neuron_operator_has_a_kind(name):
+    kinds = [_vmap._TRACES, _vmap._PARAMETERS, _vmap._TABLES, _vmap._WEIGHTS]
+    schema = OPERATORS[name]
+    tensors = [a.name for a in (*schema.arguments, *schema.returns) if "Tensor" in str(a.type)]
+    assert len(tensors) > 4
+    for argument in tensors:
+        assert sum(_vmap._kind(argument) in kind for kind in kinds) == 1, argument
 
 
 def test_a_number_that_is_mapped_is_a_tensor():
@@ -263,6 +266,14 @@ def test_empty_and_small(shape):
         assert torch.equal(actual, torch.stack(expected))
 
 
+@pytest.mark.parametrize("leading", [(), (0,), (2,)])
+@pytest.mark.parametrize("dims", [(0, None), (None, 0), (0, 0)])
+def test_synapses_without_inputs(leading, dims):
+    spikes, weight = torch.zeros(SAMPLES, *leading, 0), torch.zeros(SAMPLES, 4, 0)
+    arguments = [tensor if dim == 0 else tensor[0] for tensor, dim in zip((spikes, weight), dims)]
+    assert torch.equal(torch.vmap(F.graded_spikes, dims)(*arguments), torch.zeros(SAMPLES, *leading, 4))
+
+
 def test_errors_are_those_of_a_sample():
     with pytest.raises(RuntimeError, match=r"spikes must equal in_features of weight, 4, got 5"):
         torch.vmap(F.graded_spikes)(torch.ones(3, 2, 5), torch.ones(3, 6, 4))
@@ -311,21 +322,36 @@ def test_gradients_of_samples_of_a_network():
             torch.testing.assert_close(gradients[name][k], expected)
 
 
-def test_compiled():
+def layer(spikes, weight):
+    return F.lif(F.graded_spikes(spikes, weight, 64.0)).spikes
+
+
+@pytest.mark.parametrize("dynamic", [False, True])
+@pytest.mark.parametrize("function", [layer, grad(lambda *tensors: layer(*tensors).square().sum(), (0, 1))])
+def test_compiled(function, dynamic):
     spikes, weight = (torch.rand(SAMPLES, 6, 2, 5) < 0.4).float(), torch.randn(SAMPLES, 4, 5)
-
-    def run(spikes, weight):
-        return torch.vmap(lambda s, w: F.lif(F.graded_spikes(s, w, 64.0)).spikes)(spikes, weight)
-
-    compiled = torch.compile(run, backend="aot_eager", fullgraph=True)
-    assert torch.equal(compiled(spikes, weight), run(spikes, weight))
-
-
-# Reports on a weight, which a rule of their own makes matrix by matrix.
-LOOPS = ("weight_statistics", "connections")
+    run = lambda *tensors: torch.vmap(function)(*tensors)  # noqa: E731
+    torch._dynamo.reset()
+    compiled = torch.compile(run, backend="aot_eager", fullgraph=True, dynamic=dynamic)
+    for actual, expected in zip(outputs_of(compiled(spikes, weight)), outputs_of(run(spikes, weight))):
+        assert torch.equal(actual, expected)
 
 
-@pytest.mark.parametrize(("case", "dims"), of_all([case for case in CASES if case.name not in LOOPS]))
+def test_scripted_and_in_autocast():
+    spikes, weight = (torch.rand(SAMPLES, 6, 2, 5) < 0.4).float(), torch.randn(SAMPLES, 4, 5)
+    expected = torch.stack([layer(s, w) for s, w in zip(spikes, weight)])
+    assert torch.equal(torch.vmap(torch.jit.script(layer))(spikes, weight), expected)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert torch.equal(torch.vmap(layer)(spikes, weight), expected)
+
+
+# Cases whose rules never loop: the others are reports and conversions of samples that have sizes of their own, and
+# operators with samples that have weights of their own.
+ONE_CALL = ("linear_saturating", "hardware_weights", "graded_spikes", "graded_spikes_float", "graded_spikes_stack")
+ONE_CALL += ("lif_numbers", "lif_tensors", "lif_measured", "li_tensors", "li_numbers")
+
+
+@pytest.mark.parametrize(("case", "dims"), of_all([case for case in CASES if case.name in ONE_CALL]))
 def test_one_call_for_all_samples(case, dims):
     together, _ = stacked(case.arguments(requires_grad=False), dims)
     with Calls() as calls:
