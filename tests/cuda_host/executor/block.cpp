@@ -326,7 +326,27 @@ bool Block::all_arrived(const Thread& self) const {
   return true;
 }
 
+void Block::complete_product(const Thread& last, Product product) {
+  std::array<ProductRegisters*, kWarpLanes> registers{};
+  for (int lane = 0; lane < kWarpLanes; ++lane) {
+    Thread* const member = lane_of(last, lane);
+    registers[static_cast<std::size_t>(lane)] = &member->registers;
+    member->state = ThreadState::kReady;
+  }
+  multiply(product, registers);
+}
+
 void Block::complete(const Thread& last) {
+  switch (last.collective) {
+    case Collective::kSignedProduct:
+      return complete_product(last, Product::kSigned);
+    case Collective::kSignedUnsignedProduct:
+      return complete_product(last, Product::kSignedUnsigned);
+    case Collective::kHalfProduct:
+      return complete_product(last, Product::kHalf);
+    default:
+      break;
+  }
   const unsigned mask = last.mask;
   std::uint64_t ballot = 0;
   std::vector<void*> tags;
