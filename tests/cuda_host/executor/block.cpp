@@ -12,7 +12,7 @@ constexpr std::size_t kMaxSharedBytes = 49152;  // without opt-in, static and dy
 constexpr unsigned char kPoison = 0xFF;         // NaN as a float, -1 as an integer
 
 bool same_position(const Position& a, const Position& b) {
-  return a.line == b.line && std::strcmp(a.file, b.file) == 0;
+  return a.line == b.line && (a.file == b.file || std::strcmp(a.file, b.file) == 0);
 }
 
 /// Exactly `bytes` bytes from the heap, so that AddressSanitizer sees every access beyond them.
@@ -241,15 +241,6 @@ void Block::release_grid_barrier() {
 }
 
 // ---- warp operations ---------------------------------------------------------------------------------------------
-
-Thread* Block::lane_of(const Thread& self, int lane) {
-  return const_cast<Thread*>(static_cast<const Block*>(this)->lane_of(self, lane));
-}
-
-const Thread* Block::lane_of(const Thread& self, int lane) const {
-  const std::size_t i = static_cast<std::size_t>(self.linear - self.lane() + lane);
-  return i < threads_.size() ? &threads_[i] : nullptr;
-}
 
 std::uint64_t Block::meet(Collective collective, unsigned mask, std::uint64_t value, int source_lane,
                           Position position) {

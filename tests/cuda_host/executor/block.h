@@ -132,8 +132,13 @@ class Block {
   void complete_product(const Thread& last, Product product);
   void allocate_shared();
   [[noreturn]] void report_deadlock() const;
-  Thread* lane_of(const Thread& self, int lane);
-  const Thread* lane_of(const Thread& self, int lane) const;
+  const Thread* lane_of(const Thread& self, int lane) const {
+    const std::size_t i = static_cast<std::size_t>(self.linear - self.lane() + lane);
+    return i < threads_.size() ? &threads_[i] : nullptr;
+  }
+  Thread* lane_of(const Thread& self, int lane) {
+    return const_cast<Thread*>(static_cast<const Block*>(this)->lane_of(self, lane));
+  }
   std::string name_of(const Thread& thread) const;
 
   Launch& launch_;

@@ -50,12 +50,26 @@ void multiply_bytes(const std::array<ProductRegisters*, kWarpLanes>& lanes) {
   RightByte right[layout::kColumns][kInner];
   std::memcpy(left, left_words, sizeof left);
   std::memcpy(right, right_words, sizeof right);
-  for_each_sum(lanes, [&](std::uint32_t& sum, std::int32_t row, std::int32_t column) {
-    std::int32_t products = 0;  // at most 32 * 128 * 255
-    for (std::int32_t k = 0; k < kInner; ++k) {
-      products += left[row][k] * right[column][k];
+  std::int32_t right_of[kInner][layout::kColumns];
+  for (std::int32_t k = 0; k < kInner; ++k) {
+    for (std::int32_t column = 0; column < layout::kColumns; ++column) {
+      right_of[k][column] = right[column][k];
     }
-    sum += static_cast<std::uint32_t>(products);
+  }
+  std::int32_t products[layout::kRows][layout::kColumns] = {};  // at most 32 * 128 * 255
+  for (std::int32_t row = 0; row < layout::kRows; ++row) {
+    for (std::int32_t k = 0; k < kInner; ++k) {
+      const std::int32_t factor = left[row][k];
+      if (factor == 0) {
+        continue;
+      }
+      for (std::int32_t column = 0; column < layout::kColumns; ++column) {
+        products[row][column] += factor * right_of[k][column];
+      }
+    }
+  }
+  for_each_sum(lanes, [&](std::uint32_t& sum, std::int32_t row, std::int32_t column) {
+    sum += static_cast<std::uint32_t>(products[row][column]);
   });
 }
 
@@ -81,9 +95,18 @@ const std::vector<double>& half_values() {
   return values;
 }
 
+/// The next float towards zero, on the bits; NaN and the infinities stay.
 float truncated(double x) {
   const float nearest = static_cast<float>(x);
-  return std::abs(static_cast<double>(nearest)) > std::abs(x) ? std::nextafterf(nearest, 0.0F) : nearest;
+  if (!(std::abs(static_cast<double>(nearest)) > std::abs(x))) {
+    return nearest;
+  }
+  std::uint32_t bits;
+  std::memcpy(&bits, &nearest, sizeof bits);
+  bits -= 1;
+  float result;
+  std::memcpy(&result, &bits, sizeof result);
+  return result;
 }
 
 /// Eight products in the order of the inner dimension and the sum are added in double and truncated to float, twice.
@@ -95,26 +118,37 @@ void multiply_halves(const std::array<ProductRegisters*, kWarpLanes>& lanes) {
   gather(lanes, left_words, right_words);
   const std::vector<double>& values = half_values();
   double left[layout::kRows][kInner];
-  double right[layout::kColumns][kInner];
+  double right[kInner][layout::kColumns];
   for (std::int32_t k = 0; k < kInner; ++k) {
     for (std::int32_t row = 0; row < layout::kRows; ++row) {
       left[row][k] = values[left_words[row][k / 2] >> (16 * (k % 2)) & 0xFFFFU];
     }
     for (std::int32_t column = 0; column < layout::kColumns; ++column) {
-      right[column][k] = values[right_words[column][k / 2] >> (16 * (k % 2)) & 0xFFFFU];
+      right[k][column] = values[right_words[column][k / 2] >> (16 * (k % 2)) & 0xFFFFU];
+    }
+  }
+  float sums[layout::kRows][layout::kColumns];
+  for_each_sum(lanes, [&](std::uint32_t& bits, std::int32_t row, std::int32_t column) {
+    std::memcpy(&sums[row][column], &bits, sizeof bits);
+  });
+  for (std::int32_t row = 0; row < layout::kRows; ++row) {
+    for (std::int32_t first = 0; first < kInner; first += kGroup) {
+      double totals[layout::kColumns];
+      for (std::int32_t column = 0; column < layout::kColumns; ++column) {
+        totals[column] = sums[row][column];
+      }
+      for (std::int32_t k = first; k < first + kGroup; ++k) {
+        for (std::int32_t column = 0; column < layout::kColumns; ++column) {
+          totals[column] += left[row][k] * right[k][column];
+        }
+      }
+      for (std::int32_t column = 0; column < layout::kColumns; ++column) {
+        sums[row][column] = truncated(totals[column]);
+      }
     }
   }
   for_each_sum(lanes, [&](std::uint32_t& bits, std::int32_t row, std::int32_t column) {
-    float sum;
-    std::memcpy(&sum, &bits, sizeof sum);
-    for (std::int32_t first = 0; first < kInner; first += kGroup) {
-      double total = sum;
-      for (std::int32_t k = first; k < first + kGroup; ++k) {
-        total += left[row][k] * right[column][k];
-      }
-      sum = truncated(total);
-    }
-    std::memcpy(&bits, &sum, sizeof sum);
+    std::memcpy(&bits, &sums[row][column], sizeof bits);
   });
 }
 

@@ -3,6 +3,7 @@
 #include <vector>
 
 #include "csrc/kernels/graded_spikes.h"
+#include "cuda/graded_spikes_plan.h"
 #include "tests/cuda_host/kernels/support.h"
 
 namespace gradspike::testing {
@@ -152,6 +153,65 @@ TEST(GradedSpikesWide, SumsBeyond32Bits) {
                                          spikes_in.get(), weights_in.get(), out.get(), 1, in_features, 1, 1.0F, true});
     EXPECT_EQ(out.read()[0], 4001.0 * 127.0 * 32767.0);
   });
+}
+
+/// Sums of bytes beyond 2^31, which tensor cores cannot hold: the product takes parts of the inputs.
+TEST(GradedSpikesWide, MoreInputsThanOneSumHolds) {
+  if (kSmallShapes) {
+    return;
+  }
+  const std::int64_t in_features = 3 * kernels::kInputsPerSum / 2 + 5;
+  ASSERT_EQ(kernels::plan_product(1, in_features, 2, 1).tile, kernels::ProductTile::kLong);
+  const std::vector<std::uint8_t> spikes(static_cast<std::size_t>(in_features), 127);
+  const auto check = [&](auto largest) {
+    using Q = decltype(largest);
+    std::vector<Q> weights(static_cast<std::size_t>(2 * in_features), largest);
+    std::fill(weights.begin() + in_features, weights.end(), static_cast<Q>(-largest));
+    TestWorkspace workspace(0xFF);
+    DeviceArray<std::uint8_t> spikes_in(spikes);
+    DeviceArray<Q> weights_in(weights);
+    DeviceArray<double> out(2, 0xFF);
+    kernels::graded_spikes(CudaExec{nullptr, &workspace},
+                           kernels::GradedSpikesArgs<std::uint8_t, Q, double>{
+                               spikes_in.get(), weights_in.get(), out.get(), 1, in_features, 2, 1.0F, true});
+    const double expected = static_cast<double>(in_features) * 127.0 * largest;
+    EXPECT_EQ(out.read(), (std::vector<double>{expected, -expected}));
+  };
+  check(std::int8_t{127});
+  check(std::int16_t{32767});
+}
+
+/// Tiles of 128, with rows, post neurons and inputs that fill none of the last ones.
+TEST(GradedSpikesLarge, TilesOf128) {
+  if (kSmallShapes) {
+    return;
+  }
+  ASSERT_EQ(kernels::plan_product(33787, 5, 3, 1).tile, kernels::ProductTile::kLarge);
+  check_forward<float, std::int8_t, float>({33787, 5, 3, 63, Spikes::kSomeRowsFloat, true, false}, 0.5F);
+  ASSERT_EQ(kernels::plan_product(900, 70, 4230, 1).tile, kernels::ProductTile::kLarge);
+  check_forward<float, std::int8_t, float>({900, 70, 4230, 127, Spikes::kCounts, true, false}, 0.5F);
+  ASSERT_EQ(kernels::plan_product(500, 130, 4229, 2).tile, kernels::ProductTile::kLarge);
+  check_forward<std::uint8_t, std::int16_t, float>({500, 130, 4229, 32767, Spikes::kCounts, true, true}, 0.5F);
+}
+
+TEST(GradedSpikesPlan, CoversTheOutputsByTheSizesAlone) {
+  using kernels::plan_product;
+  using kernels::ProductTile;
+  EXPECT_EQ(plan_product(1, 1, 1, 1).blocks, 1);
+  EXPECT_EQ(plan_product(65, 64, 64, 1).blocks, 2);
+  // The chip at batch 256 and 100 steps, the benchmark layer of 512 x 512 at batch 16 and 500 steps, a readout of 3.
+  EXPECT_EQ(plan_product(25600, 256, 512, 1).tile, ProductTile::kLarge);
+  EXPECT_EQ(plan_product(25600, 256, 512, 1).blocks, 200 * 4);
+  EXPECT_EQ(plan_product(8000, 512, 512, 1).tile, ProductTile::kSmall);
+  EXPECT_EQ(plan_product(8000, 512, 512, 1).blocks, 125 * 8);
+  EXPECT_EQ(plan_product(5000, 120, 3, 1).tile, ProductTile::kSmall);
+  EXPECT_EQ(plan_product(5000, 120, 3, 1).blocks, 79);
+  EXPECT_EQ(plan_product(25600, 256, 512, 2).blocks, 400 * 4);
+  EXPECT_EQ(plan_product(8000, kernels::kInputsPerSum, 8, 1).tile, ProductTile::kSmall);
+  EXPECT_EQ(plan_product(8000, kernels::kInputsPerSum + 1, 8, 1).tile, ProductTile::kLong);
+  // No 32-bit sum of kInputsPerSum products overflows.
+  EXPECT_LT(kernels::kInputsPerSum * 127 * 128, std::int64_t{1} << 31);
+  EXPECT_LT(kernels::kInputsPerSum * 127 * 255, std::int64_t{1} << 32);
 }
 
 // ---- gradient to the weights -------------------------------------------------------------------------------------
