@@ -22,34 +22,6 @@ constexpr std::int32_t kWordInputs = product::kWordInputs;  // inputs per packed
 
 // ---- packing -----------------------------------------------------------------------------------------------------
 
-/// Four neighbouring elements of a row; 0 beyond its end. `wide`: all rows start at multiples of four elements, and the
-/// length of a row is one too.
-template <class X>
-__device__ __forceinline__ void load_four(const X* __restrict__ row, std::int64_t first, std::int64_t length, bool wide,
-                                          X (&values)[kWordInputs]) {
-  struct alignas(kWordInputs * sizeof(X)) Four {
-    X value[kWordInputs];
-  };
-  if (wide && first < length) {
-    const Four four = *reinterpret_cast<const Four*>(row + first);
-#pragma unroll
-    for (std::int32_t i = 0; i < kWordInputs; ++i) {
-      values[i] = four.value[i];
-    }
-  } else {
-#pragma unroll
-    for (std::int32_t i = 0; i < kWordInputs; ++i) {
-      values[i] = first + i < length ? row[first + i] : X{0};
-    }
-  }
-}
-
-/// Whether load_four may read four elements at once.
-template <class X>
-bool rows_are_wide(const X* data, std::int64_t row_length) {
-  return row_length % kWordInputs == 0 && reinterpret_cast<std::uintptr_t>(data) % (kWordInputs * sizeof(X)) == 0;
-}
-
 /// Four spikes as bytes, the first one lowest. Rows with anything else are not summed from bytes.
 template <class S>
 __global__ void __launch_bounds__(kThreads)
@@ -62,7 +34,7 @@ __global__ void __launch_bounds__(kThreads)
 #pragma unroll 2
     for (std::int64_t word = lane; word < words; word += device::kWarpSize) {
       S values[kWordInputs];
-      load_four(spikes + row * in_features, word * kWordInputs, in_features, wide, values);
+      device::load_four(spikes + row * in_features, word * kWordInputs, in_features, wide, values);
       std::uint32_t bytes = 0;
 #pragma unroll
       for (std::int32_t i = 0; i < kWordInputs; ++i) {
@@ -91,7 +63,7 @@ __global__ void __launch_bounds__(kThreads)
     bool has_nan = false;
     for (std::int64_t word = lane; word < words; word += device::kWarpSize) {
       Q values[kWordInputs];
-      load_four(weights + post * in_features, word * kWordInputs, in_features, wide, values);
+      device::load_four(weights + post * in_features, word * kWordInputs, in_features, wide, values);
       std::uint32_t bytes[kBytes] = {};
 #pragma unroll
       for (std::int32_t i = 0; i < kWordInputs; ++i) {
@@ -205,10 +177,10 @@ void graded_spikes(const CudaExec& exec, const GradedSpikesArgs<S, Q, T>& args) 
   std::uint8_t* const post_is_nan = workspace.allocate_array<std::uint8_t>(args.out_features);
 
   device::launch("pack_spikes", &pack_spikes_kernel<S>, one_warp_each(args.rows), exec, args.spikes, args.rows,
-                 args.in_features, rows_are_wide(args.spikes, args.in_features), words, spikes, row_is_float);
+                 args.in_features, device::rows_are_wide(args.spikes, args.in_features), words, spikes, row_is_float);
   device::launch("pack_weights", &pack_weights_kernel<Q>, one_warp_each(args.out_features), exec, args.weights,
-                 args.out_features, args.in_features, rows_are_wide(args.weights, args.in_features), words, weights,
-                 post_is_nan);
+                 args.out_features, args.in_features, device::rows_are_wide(args.weights, args.in_features), words,
+                 weights, post_is_nan);
   product::run<sizeof(Q), T>(
       exec, {spikes, weights, row_is_float, post_is_nan, args.out, args.rows, args.out_features, words, args.factor},
       plan_product(args.rows, args.in_features, args.out_features, sizeof(Q)));

@@ -168,25 +168,6 @@ __device__ __forceinline__ void add_slice(const std::int32_t (&spikes)[Tile::kRo
   }
 }
 
-/// Two neighbouring outputs; one wide store where every row starts at an even element.
-template <class T>
-__device__ __forceinline__ void store_pair(T* out, std::int64_t at, bool wide, const bool (&inside)[2],
-                                           const T (&value)[2]) {
-  struct alignas(2 * sizeof(T)) Pair {
-    T value[2];
-  };
-  if (wide && inside[1]) {
-    *reinterpret_cast<Pair*>(out + at) = Pair{{value[0], value[1]}};
-  } else {
-#pragma unroll
-    for (std::int32_t j = 0; j < 2; ++j) {
-      if (inside[j]) {
-        out[at + j] = value[j];
-      }
-    }
-  }
-}
-
 /// Writes the outputs of a thread; sum(m, n, i) is the exact sum of one of its registers.
 template <class Tile, class T, class Sum>
 __device__ __forceinline__ void write_outputs(const Operands<T>& args, std::int64_t first_row, std::int64_t first_post,
@@ -213,7 +194,7 @@ __device__ __forceinline__ void write_outputs(const Operands<T>& args, std::int6
             const T product = math::mul(static_cast<T>(sum(m, n, i + j)), static_cast<T>(args.factor));
             value[j] = is_nan[j] ? device::quiet_nan<T>() : product;
           }
-          store_pair(args.out, row * args.out_features + post, wide, inside, value);
+          device::store_pair(args.out, row * args.out_features + post, wide, inside, value);
         }
       }
     }

@@ -43,6 +43,7 @@
 #include "cuda/common/memory.cuh"
 #include "cuda/common/mma.cuh"
 #include "cuda/common/warp.cuh"
+#include "cuda/common/wide.cuh"
 
 namespace gradspike::device {
 inline namespace GRADSPIKE_CUDA_BUILD {
