@@ -58,7 +58,7 @@ __device__ __forceinline__ float half_scale(float largest) {
 }
 
 /// What a thread reads of a slice and writes to shared memory. Gradients: one post neuron, row pairs group + 4 i.
-/// Spikes: one pre neuron, row pairs half + 2 i.
+/// Spikes: one pre neuron, row pairs half + 2 i, in two parts so that fewer registers wait for memory.
 template <class S>
 class SliceLoader {
  public:
@@ -71,25 +71,31 @@ class SliceLoader {
         post_inside_(post_corner + post() < out_features),
         pre_inside_(pre_corner + pre() < in_features) {}
 
-  /// Rows first..end-1 of a slice; zeros beyond.
-  __device__ __forceinline__ void load(std::int64_t first, std::int64_t end) {
-    const std::int32_t rows = static_cast<std::int32_t>(end - first < kSliceRows ? end - first : kSliceRows);
+  /// The gradients of the slice at row `first`; zeros from row `end` on.
+  __device__ __forceinline__ void load_gradients(std::int64_t first, std::int64_t end) {
+    const std::int32_t rows = num_rows(first, end);
     const float* const grad = grad_ + first * out_features_;
-    const S* const spikes = spikes_ + first * in_features_;
 #pragma unroll
     for (std::int32_t i = 0; i < kGradients; ++i) {
       const std::int32_t row = i / 2 * 8 + i % 2;  // from this thread's first one
       next_grad_[i] = post_inside_ && 2 * group() + row < rows ? grad[row * out_features_] : 0.0F;
     }
+  }
+
+  /// Part 0 or 1 of the spikes of the slice.
+  template <std::int32_t kPart>
+  __device__ __forceinline__ void load_spikes(std::int64_t first, std::int64_t end) {
+    const std::int32_t rows = num_rows(first, end);
+    const S* const spikes = spikes_ + first * in_features_;
 #pragma unroll
     for (std::int32_t i = 0; i < kSpikes; ++i) {
-      const std::int32_t row = i / 2 * 4 + i % 2;
+      const std::int32_t row = kPart * kSliceRows / 2 + i / 2 * 4 + i % 2;
       next_spikes_[i] = pre_inside_ && 2 * half() + row < rows ? spikes[row * in_features_] : S{0};
     }
   }
 
-  /// Splits the gradients and writes all to buffer `b`. All lanes of a warp take part.
-  __device__ __forceinline__ void put(Slices& slices, std::int32_t b) {
+  /// Splits the gradients and writes them to buffer `b`. All lanes of a warp take part.
+  __device__ __forceinline__ void put_gradients(Slices& slices, std::int32_t b) {
     float largest = 0.0F;
 #pragma unroll
     for (std::int32_t i = 0; i < kGradients; ++i) {
@@ -116,6 +122,10 @@ class SliceLoader {
       slices.low[b][pair][post()] =
           device::pack_halves(math::sub(x0, device::low_half(high)), math::sub(x1, device::high_half(high)));
     }
+  }
+
+  template <std::int32_t kPart>
+  __device__ __forceinline__ void put_spikes(Slices& slices, std::int32_t b) {
 #pragma unroll
     for (std::int32_t i = 0; i < kSpikes; i += 2) {
       const float s0 = static_cast<float>(next_spikes_[i]);
@@ -126,7 +136,7 @@ class SliceLoader {
                            math::absolute(s0) <= kLargestHalf && math::absolute(s1) <= kLargestHalf;
         inexact_ = inexact_ || !exact;
       }
-      slices.spikes[b][half() + i][pre()] = word;
+      slices.spikes[b][kPart * kSlicePairs / 2 + half() + i][pre()] = word;
     }
   }
 
@@ -134,9 +144,12 @@ class SliceLoader {
 
  private:
   static constexpr std::int32_t kGradients = kSliceRows * kPostTile / kHalvesThreads;
-  static constexpr std::int32_t kSpikes = kSliceRows * kPreTile / kHalvesThreads;
-  static_assert(kGradients == 8 && kSpikes == 16);
+  static constexpr std::int32_t kSpikes = kSliceRows * kPreTile / kHalvesThreads / 2;
+  static_assert(kGradients == 8 && kSpikes == 8);
 
+  __device__ __forceinline__ static std::int32_t num_rows(std::int64_t first, std::int64_t end) {
+    return static_cast<std::int32_t>(end - first < kSliceRows ? end - first : kSliceRows);
+  }
   __device__ __forceinline__ static std::int32_t lane() {
     return static_cast<std::int32_t>(threadIdx.x) % device::kWarpSize;
   }
@@ -165,7 +178,7 @@ __device__ __forceinline__ void add_part(const std::uint32_t (&part)[kSlicePairs
                                          const std::uint32_t (&spikes)[kSlicePairs][kPreStride], std::int32_t my_post,
                                          std::int32_t my_pre, Accumulators& sums) {
   const std::int32_t lane = static_cast<std::int32_t>(threadIdx.x) % device::kWarpSize;
-#pragma unroll
+#pragma unroll 1  // unrolled it takes more registers than there are
   for (std::int32_t step = 0; step < kPairSteps; ++step) {
     std::uint32_t left[kPostProducts][mma::kLeftRegisters];
 #pragma unroll
@@ -192,21 +205,18 @@ __device__ __forceinline__ void add_part(const std::uint32_t (&part)[kSlicePairs
   }
 }
 
-/// totals += (low + high) * spikes / scale over the rows of buffer `b`.
-__device__ __forceinline__ void add_slice(const Slices& slices, std::int32_t b, std::int32_t my_post,
-                                          std::int32_t my_pre, Accumulators& totals) {
+/// totals += sums * 1 / scale of buffer `b`.
+__device__ __forceinline__ void add_scaled(const float (&inverse_scale)[kPostTile], const Accumulators& sums,
+                                           std::int32_t my_post, Accumulators& totals) {
   const std::int32_t lane = static_cast<std::int32_t>(threadIdx.x) % device::kWarpSize;
-  Accumulators sums = {};
-  add_part(slices.low[b], slices.spikes[b], my_post, my_pre, sums);
-  add_part(slices.high[b], slices.spikes[b], my_post, my_pre, sums);
 #pragma unroll
   for (std::int32_t m = 0; m < kPostProducts; ++m) {
 #pragma unroll
     for (std::int32_t i = 0; i < mma::kSumRegisters; ++i) {
-      const float inverse_scale = slices.inverse_scale[b][my_post + m * mma::kRows + mma::sum_element(lane, i).row];
+      const float factor = inverse_scale[my_post + m * mma::kRows + mma::sum_element(lane, i).row];
 #pragma unroll
       for (std::int32_t n = 0; n < kPreProducts; ++n) {
-        totals[m][n][i] = math::add(totals[m][n][i], math::mul(sums[m][n][i], inverse_scale));
+        totals[m][n][i] = math::add(totals[m][n][i], math::mul(sums[m][n][i], factor));
       }
     }
   }
@@ -233,22 +243,36 @@ __global__ void __launch_bounds__(kHalvesThreads, 2)
   const std::int32_t my_pre = warp % kPreWarps * kPreProducts * mma::kColumns;
 
   SliceLoader<S> loader(args.grad, args.spikes, args.out_features, args.in_features, post_corner, pre_corner);
-  Accumulators totals = {};
-  loader.load(begin, end);
-  loader.put(slices, 0);
+  loader.load_gradients(begin, end);
+  loader.template load_spikes<0>(begin, end);
+  loader.put_gradients(slices, 0);
+  loader.template put_spikes<0>(slices, 0);
+  loader.template load_spikes<1>(begin, end);
+  loader.template put_spikes<1>(slices, 0);
   __syncthreads();
+  Accumulators totals = {};
   std::int32_t buffer = 0;
   for (std::int64_t first = begin; first < end; first += kSliceRows) {
-    const bool more = first + kSliceRows < end;
-    if (more) {
-      loader.load(first + kSliceRows, end);
-    }
-    add_slice(slices, buffer, my_post, my_pre, totals);
     // The other buffer was last read before the barrier at the end of the slice before.
-    buffer = 1 - buffer;
+    const std::int64_t next = first + kSliceRows;
+    const bool more = next < end;
     if (more) {
-      loader.put(slices, buffer);
+      loader.load_gradients(next, end);
+      loader.template load_spikes<0>(next, end);
     }
+    Accumulators sums = {};
+    add_part(slices.low[buffer], slices.spikes[buffer], my_post, my_pre, sums);
+    if (more) {
+      loader.put_gradients(slices, 1 - buffer);
+      loader.template put_spikes<0>(slices, 1 - buffer);
+      loader.template load_spikes<1>(next, end);
+    }
+    add_part(slices.high[buffer], slices.spikes[buffer], my_post, my_pre, sums);
+    add_scaled(slices.inverse_scale[buffer], sums, my_post, totals);
+    if (more) {
+      loader.template put_spikes<1>(slices, 1 - buffer);
+    }
+    buffer = 1 - buffer;
     __syncthreads();
   }
 
