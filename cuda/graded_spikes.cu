@@ -183,7 +183,7 @@ void graded_spikes(const CudaExec& exec, const GradedSpikesArgs<S, Q, T>& args) 
                  weights, post_is_nan);
   product::run<sizeof(Q), T>(
       exec, {spikes, weights, row_is_float, post_is_nan, args.out, args.rows, args.out_features, words, args.factor},
-      plan_product(args.rows, args.in_features, args.out_features, sizeof(Q)));
+      plan_product(args.rows, args.in_features, args.out_features, sizeof(Q), sizeof(T)));
   device::launch("float_product", &float_product_kernel<S, Q, T>,
                  {num_tiles(args.rows, args.out_features, kTile, kTile), kThreads}, exec, args, row_is_float,
                  post_is_nan);

@@ -14,7 +14,7 @@ constexpr std::int64_t kInputsPerSum = 131072;
 
 enum class ProductTile : std::int32_t {
   kSmall,  // 64 rows x 64 post neurons
-  kLarge,  // 128 x 128 with weights of one byte, 64 x 128 with two
+  kLarge,  // 128 x 128; weights of two bytes and results of eight would need too many registers
   kLong,   // kSmall with sums in 64 bits
 };
 
@@ -29,13 +29,14 @@ constexpr std::int64_t num_tiles(std::int64_t rows, std::int64_t columns, std::i
 }
 
 constexpr ProductPlan plan_product(std::int64_t rows, std::int64_t in_features, std::int64_t out_features,
-                                   std::int64_t weight_bytes) {
+                                   std::int64_t weight_bytes, std::int64_t result_bytes = 4) {
   const std::int64_t small = num_tiles(rows, out_features, 64, 64);
-  const std::int64_t large = num_tiles(rows, out_features, weight_bytes == 1 ? 128 : 64, 128);
+  const std::int64_t large = num_tiles(rows, out_features, 128, 128);
   if (in_features > kInputsPerSum) {
     return {ProductTile::kLong, small};
   }
-  return large >= kEnoughBlocks ? ProductPlan{ProductTile::kLarge, large} : ProductPlan{ProductTile::kSmall, small};
+  return weight_bytes == 1 && result_bytes == 4 && large >= kEnoughBlocks ? ProductPlan{ProductTile::kLarge, large}
+                                                                          : ProductPlan{ProductTile::kSmall, small};
 }
 
 }  // namespace gradspike::kernels

@@ -61,8 +61,7 @@ struct Shape {
 };
 template <std::int32_t kBytes>
 using SmallShape = Shape<kBytes, 2, 2, 3>;
-template <std::int32_t kBytes>
-using LargeShape = Shape<kBytes, kBytes == 1 ? 4 : 2, 4, kBytes == 1 ? 3 : 2>;  // 48 KiB and 40 KiB of shared memory
+using LargeShape = Shape<1, 4, 4, 3>;  // 48 KiB of shared memory
 
 /// Place of a chunk in row `row` of a buffer, in words; rows that are multiples of 8 apart agree.
 constexpr std::int32_t chunk_place(std::int32_t row, std::int32_t chunk) {
@@ -136,7 +135,7 @@ __device__ __forceinline__ void add_slice(const std::int32_t (&spikes)[Tile::kRo
   const std::int32_t warp = static_cast<std::int32_t>(threadIdx.x) / device::kWarpSize;
   const std::int32_t my_rows = warp / Tile::kPostWarps * Tile::kRowTiles * mma::kRows;
   const std::int32_t my_posts = warp % Tile::kPostWarps * Tile::kPostTiles * mma::kColumns;
-#pragma unroll
+#pragma unroll 1  // unrolled it takes more registers than large tiles leave
   for (std::int32_t step = 0; step < kSteps; ++step) {
     std::uint32_t left[Tile::kRowTiles][mma::kLeftRegisters];
 #pragma unroll
@@ -269,16 +268,20 @@ __global__ void __launch_bounds__(kThreads, 2) product_kernel(const Operands<T> 
 
 template <std::int32_t kBytes, class T>
 void run(const CudaExec& exec, const Operands<T>& args, const ProductPlan& plan) {
-  using Kernel = void (*)(const Operands<T>);
-  const Kernel kernel = plan.tile == ProductTile::kLarge  ? &product_kernel<LargeShape<kBytes>, T, false>
-                        : plan.tile == ProductTile::kLong ? &product_kernel<SmallShape<kBytes>, T, true>
-                                                          : &product_kernel<SmallShape<kBytes>, T, false>;
+  void (*kernel)(const Operands<T>) = &product_kernel<SmallShape<kBytes>, T, false>;
+  if (plan.tile == ProductTile::kLong) {
+    kernel = &product_kernel<SmallShape<kBytes>, T, true>;
+  }
+  if constexpr (kBytes == 1 && std::is_same_v<T, float>) {
+    if (plan.tile == ProductTile::kLarge) {
+      kernel = &product_kernel<LargeShape, T, false>;
+    }
+  }
   device::launch("integer_product", kernel, {plan.blocks, kThreads}, exec, args);
 }
 
 static_assert(SmallShape<1>::kRows == 64 && SmallShape<1>::kPosts == 64 && SmallShape<2>::kPosts == 64);
-static_assert(LargeShape<1>::kRows == 128 && LargeShape<2>::kRows == 64);
-static_assert(LargeShape<1>::kPosts == 128 && LargeShape<2>::kPosts == 128);
+static_assert(LargeShape::kRows == 128 && LargeShape::kPosts == 128);
 
 }  // namespace
 }  // namespace gradspike::kernels::product

@@ -190,8 +190,6 @@ TEST(GradedSpikesLarge, TilesOf128) {
   check_forward<float, std::int8_t, float>({33787, 5, 3, 63, Spikes::kSomeRowsFloat, true, false}, 0.5F);
   ASSERT_EQ(kernels::plan_product(900, 70, 4230, 1).tile, kernels::ProductTile::kLarge);
   check_forward<float, std::int8_t, float>({900, 70, 4230, 127, Spikes::kCounts, true, false}, 0.5F);
-  ASSERT_EQ(kernels::plan_product(500, 130, 4229, 2).tile, kernels::ProductTile::kLarge);
-  check_forward<std::uint8_t, std::int16_t, float>({500, 130, 4229, 32767, Spikes::kCounts, true, true}, 0.5F);
 }
 
 TEST(GradedSpikesPlan, CoversTheOutputsByTheSizesAlone) {
@@ -206,7 +204,7 @@ TEST(GradedSpikesPlan, CoversTheOutputsByTheSizesAlone) {
   EXPECT_EQ(plan_product(8000, 512, 512, 1).blocks, 125 * 8);
   EXPECT_EQ(plan_product(5000, 120, 3, 1).tile, ProductTile::kSmall);
   EXPECT_EQ(plan_product(5000, 120, 3, 1).blocks, 79);
-  EXPECT_EQ(plan_product(25600, 256, 512, 2).blocks, 400 * 4);
+  EXPECT_EQ(plan_product(25600, 256, 512, 2).tile, ProductTile::kSmall);
   EXPECT_EQ(plan_product(8000, kernels::kInputsPerSum, 8, 1).tile, ProductTile::kSmall);
   EXPECT_EQ(plan_product(8000, kernels::kInputsPerSum + 1, 8, 1).tile, ProductTile::kLong);
   // No 32-bit sum of kInputsPerSum products overflows.
