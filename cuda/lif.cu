@@ -7,7 +7,7 @@
 // flight. Computed, not measured, for float with spikes alone asked for:
 //
 //                               forward                              backward (two arrays read)
-//   131072 chains, near   32 B per chain in registers,  4.2 MB        32 B,  4.2 MB
+//   131072 chains, near   32 B per chain in registers,  4.2 MB        32 B,  3.2 MB    (101376 chains at a time)
 //     8192 chains, far   352 B per chain in shared memory,  2.9 MB   320 B,  2.6 MB    (near: 0.26 MB)
 //
 // Far kernels use copies of 4 or 8 bytes that each thread waits for itself. Bulk copies of whole tiles (TMA) by a
@@ -28,6 +28,10 @@ constexpr std::int32_t kFarThreads = 64;      // small blocks spread few chains 
 constexpr std::int64_t kFarChains = 65536;    // from here on the near kernels have enough in flight
 constexpr std::size_t kFarBytes = 48 * 1024;  // of shared memory
 
+/// Blocks that a multiprocessor must hold. Without a limit the near kernels would take up to 128 registers (compiled
+/// for sm_80 and sm_90), so that half of 131072 chains would wait for the other half. With it: 56 forward, 76 backward.
+constexpr std::int32_t min_blocks(bool near) { return near ? 6 : 1; }
+
 // ---- coefficients ------------------------------------------------------------------------------------------------
 
 template <class T>
@@ -41,7 +45,8 @@ __global__ void __launch_bounds__(kThreads) lif_coefficients_kernel(const LifCoe
 // ---- forward -----------------------------------------------------------------------------------------------------
 
 template <class T, bool kMeasuredSpikes, bool kMeasuredMembrane, bool kFar>
-__global__ void __launch_bounds__(kThreads) lif_forward_kernel(const LifForwardArgs<T> args) {
+__global__ void __launch_bounds__(kThreads, min_blocks(!kFar && !kMeasuredSpikes && !kMeasuredMembrane))
+    lif_forward_kernel(const LifForwardArgs<T> args) {
   static_assert(!kFar || (!kMeasuredSpikes && !kMeasuredMembrane));
   using Steps = Window<T, kForwardSteps<T>>;
   GRADSPIKE_DYNAMIC_SHARED(T, shared);
@@ -229,7 +234,9 @@ __host__ __device__ __forceinline__ Places<4> places(const LiBackwardArgs<T>& ar
 }
 
 template <class T, bool kMeasuredSpikes, bool kMeasuredMembrane, bool kCoefficients, bool kFar>
-__global__ void __launch_bounds__(kThreads) lif_backward_kernel(const LifBackwardArgs<T> args) {
+__global__ void __launch_bounds__(kThreads,
+                                  min_blocks(!kFar && !kMeasuredSpikes && !kMeasuredMembrane && !kCoefficients))
+    lif_backward_kernel(const LifBackwardArgs<T> args) {
   static_assert(!kFar || (!kMeasuredSpikes && !kMeasuredMembrane));
   GRADSPIKE_DYNAMIC_SHARED(T, shared);
   const std::int64_t chains = args.batch * args.neuron;
