@@ -212,7 +212,6 @@ struct Places {
 
   template <class T>
   __host__ __device__ __forceinline__ explicit Places(const T* const (&arrays)[kArrays]) : count(0) {
-#pragma unroll
     for (std::int32_t i = 0; i < kArrays; ++i) {
       of[i] = count;
       count += arrays[i] != nullptr ? 1 : 0;
