@@ -1,7 +1,19 @@
 // CUDA kernels of lif and li: one thread per (batch, neuron) chain walks over time with its state in registers.
 //
-// A chain is sequential, so memory latency decides: each thread loads a window of several time steps ahead of the one
-// that it works on. Neighbouring threads are neighbouring neurons; every access of a warp is one contiguous run.
+// A chain is sequential, so memory latency decides: each thread reads several time steps ahead of the one that it works
+// on. Neighbouring threads are neighbouring neurons; every access of a warp is one contiguous run.
+//
+// How far ahead follows from the number of chains. To keep a memory of 4.3 TB/s and 0.8 us busy, 3.4 MB must be in
+// flight. Computed, not measured, for float with spikes alone asked for:
+//
+//                               forward                              backward (two arrays read)
+//   131072 chains, near   32 B per chain in registers,  4.2 MB        32 B,  3.2 MB    (101376 chains at a time)
+//     8192 chains, far   352 B per chain in shared memory,  2.9 MB   320 B,  2.6 MB    (near: 0.26 MB)
+//
+// Far kernels use copies of 4 or 8 bytes that each thread waits for itself. Bulk copies of whole tiles (TMA) by a
+// producer warp would issue fewer instructions, but need barriers between the warps, tiles of aligned sizes and a
+// second kernel for sm_80; at 8192 chains neither issue slots nor shared memory (24 KiB per block) are short. Whether
+// they pay has to be measured on a GPU first.
 #include "csrc/kernels/lif.h"
 
 #include "csrc/math/lif.h"
@@ -11,7 +23,14 @@
 namespace gradspike::kernels {
 namespace {
 
-constexpr std::int32_t kThreads = 128;  // small blocks spread few chains over many multiprocessors
+constexpr std::int32_t kThreads = 128;
+constexpr std::int32_t kFarThreads = 64;      // small blocks spread few chains over many multiprocessors
+constexpr std::int64_t kFarChains = 65536;    // from here on the near kernels have enough in flight
+constexpr std::size_t kFarBytes = 48 * 1024;  // of shared memory
+
+/// Blocks that a multiprocessor must hold. Without a limit the near kernels would take up to 128 registers (compiled
+/// for sm_80 and sm_90), so that half of 131072 chains would wait for the other half. With it: 56 forward, 76 backward.
+constexpr std::int32_t min_blocks(bool near) { return near ? 6 : 1; }
 
 // ---- coefficients ------------------------------------------------------------------------------------------------
 
@@ -25,9 +44,12 @@ __global__ void __launch_bounds__(kThreads) lif_coefficients_kernel(const LifCoe
 
 // ---- forward -----------------------------------------------------------------------------------------------------
 
-template <class T, bool kMeasuredSpikes, bool kMeasuredMembrane>
-__global__ void __launch_bounds__(kThreads) lif_forward_kernel(const LifForwardArgs<T> args) {
+template <class T, bool kMeasuredSpikes, bool kMeasuredMembrane, bool kFar>
+__global__ void __launch_bounds__(kThreads, min_blocks(!kFar && !kMeasuredSpikes && !kMeasuredMembrane))
+    lif_forward_kernel(const LifForwardArgs<T> args) {
+  static_assert(!kFar || (!kMeasuredSpikes && !kMeasuredMembrane));
   using Steps = Window<T, kForwardSteps<T>>;
+  GRADSPIKE_DYNAMIC_SHARED(T, shared);
   const std::int64_t chains = args.batch * args.neuron;
   const std::int64_t chain = device::global_thread();
   if (chain < chains) {
@@ -48,12 +70,29 @@ __global__ void __launch_bounds__(kThreads) lif_forward_kernel(const LifForwardA
       }
     };
 
-    load(0);
+    Ring<T, kForwardSteps<T>> ring(shared, 1);
+    const auto copy = [&](std::int64_t first) {
+      ring.template copy<true>(0, args.input, first, args.time, chains, chain);
+      ring.commit();
+    };
+
+    if constexpr (kFar) {
+      for (std::int32_t group = 0; group < ring.kGroups; ++group) {
+        copy(group * kForwardSteps<T>);
+      }
+    } else {
+      load(0);
+    }
     for (std::int64_t first = 0; first < args.time; first += kForwardSteps<T>) {
-      const Steps x = input;
+      Steps x = input;
       const Steps spikes = measured_spikes;
       const Steps membrane = measured_membrane;
-      load(first + kForwardSteps<T>);
+      if constexpr (kFar) {
+        ring.template wait<1>();
+        x = ring.read(0, args.input);
+      } else {
+        load(first + kForwardSteps<T>);
+      }
 #pragma unroll
       for (std::int32_t i = 0; i < kForwardSteps<T>; ++i) {
         if (first + i < args.time) {
@@ -72,6 +111,12 @@ __global__ void __launch_bounds__(kThreads) lif_forward_kernel(const LifForwardA
           store(args.saved, at, step.saved);
         }
       }
+      if constexpr (kFar) {  // into the slots that were read above
+        copy(first + ring.kGroups * kForwardSteps<T>);
+      }
+    }
+    if constexpr (kFar) {
+      device::async_copy_wait<0>();
     }
 
     args.final_state[math::kStateCurrent * chains + chain] = state.current;
@@ -80,9 +125,11 @@ __global__ void __launch_bounds__(kThreads) lif_forward_kernel(const LifForwardA
   }
 }
 
-template <class T, bool kMeasuredMembrane>
+template <class T, bool kMeasuredMembrane, bool kFar>
 __global__ void __launch_bounds__(kThreads) li_forward_kernel(const LiForwardArgs<T> args) {
+  static_assert(!kFar || !kMeasuredMembrane);
   using Steps = Window<T, kForwardSteps<T>>;
+  GRADSPIKE_DYNAMIC_SHARED(T, shared);
   const std::int64_t chains = args.batch * args.neuron;
   const std::int64_t chain = device::global_thread();
   if (chain < chains) {
@@ -98,11 +145,28 @@ __global__ void __launch_bounds__(kThreads) li_forward_kernel(const LiForwardArg
       }
     };
 
-    load(0);
+    Ring<T, kForwardSteps<T>> ring(shared, 1);
+    const auto copy = [&](std::int64_t first) {
+      ring.template copy<true>(0, args.input, first, args.time, chains, chain);
+      ring.commit();
+    };
+
+    if constexpr (kFar) {
+      for (std::int32_t group = 0; group < ring.kGroups; ++group) {
+        copy(group * kForwardSteps<T>);
+      }
+    } else {
+      load(0);
+    }
     for (std::int64_t first = 0; first < args.time; first += kForwardSteps<T>) {
-      const Steps x = input;
+      Steps x = input;
       const Steps membrane = measured_membrane;
-      load(first + kForwardSteps<T>);
+      if constexpr (kFar) {
+        ring.template wait<1>();
+        x = ring.read(0, args.input);
+      } else {
+        load(first + kForwardSteps<T>);
+      }
 #pragma unroll
       for (std::int32_t i = 0; i < kForwardSteps<T>; ++i) {
         if (first + i < args.time) {
@@ -112,6 +176,12 @@ __global__ void __launch_bounds__(kThreads) li_forward_kernel(const LiForwardArg
           store(args.current, at, state.current);
         }
       }
+      if constexpr (kFar) {  // into the slots that were read above
+        copy(first + ring.kGroups * kForwardSteps<T>);
+      }
+    }
+    if constexpr (kFar) {
+      device::async_copy_wait<0>();
     }
 
     args.final_state[math::kStateCurrent * chains + chain] = state.current;
@@ -134,8 +204,40 @@ struct BackwardSteps {
   Steps measured_membrane;
 };
 
-template <class T, bool kMeasuredSpikes, bool kMeasuredMembrane, bool kCoefficients>
-__global__ void __launch_bounds__(kThreads) lif_backward_kernel(const LifBackwardArgs<T> args) {
+/// How many of the arrays that a backward kernel may read are there, and their places among those that are.
+template <std::int32_t kArrays>
+struct Places {
+  std::int32_t of[kArrays];
+  std::int32_t count;
+
+  template <class T>
+  __host__ __device__ __forceinline__ explicit Places(const T* const (&arrays)[kArrays]) : count(0) {
+    for (std::int32_t i = 0; i < kArrays; ++i) {
+      of[i] = count;
+      count += arrays[i] != nullptr ? 1 : 0;
+    }
+  }
+};
+template <class T>
+__host__ __device__ __forceinline__ Places<5> places(const LifBackwardArgs<T>& args) {
+  const T* const arrays[] = {args.grad_spikes, args.grad_membrane, args.grad_current, args.saved,
+                             args.grad_coefficients != nullptr ? args.current : nullptr};
+  return Places<5>(arrays);
+}
+template <class T>
+__host__ __device__ __forceinline__ Places<4> places(const LiBackwardArgs<T>& args) {
+  const bool traces = args.grad_coefficients != nullptr;
+  const T* const arrays[] = {args.grad_membrane, args.grad_current, traces ? args.membrane : nullptr,
+                             traces ? args.current : nullptr};
+  return Places<4>(arrays);
+}
+
+template <class T, bool kMeasuredSpikes, bool kMeasuredMembrane, bool kCoefficients, bool kFar>
+__global__ void __launch_bounds__(kThreads,
+                                  min_blocks(!kFar && !kMeasuredSpikes && !kMeasuredMembrane && !kCoefficients))
+    lif_backward_kernel(const LifBackwardArgs<T> args) {
+  static_assert(!kFar || (!kMeasuredSpikes && !kMeasuredMembrane));
+  GRADSPIKE_DYNAMIC_SHARED(T, shared);
   const std::int64_t chains = args.batch * args.neuron;
   const std::int64_t chain = device::global_thread();
   if (chain < chains) {
@@ -163,10 +265,41 @@ __global__ void __launch_bounds__(kThreads) lif_backward_kernel(const LifBackwar
       }
     };
 
-    load(args.time - 1);
+    const Places<5> place = places(args);
+    Ring<T, kBackwardSteps<T>> ring(shared, place.count);
+    const auto copy = [&](std::int64_t first) {
+      ring.template copy<false>(place.of[0], args.grad_spikes, first, args.time, chains, chain);
+      ring.template copy<false>(place.of[1], args.grad_membrane, first, args.time, chains, chain);
+      ring.template copy<false>(place.of[2], args.grad_current, first, args.time, chains, chain);
+      ring.template copy<false>(place.of[3], args.saved, first, args.time, chains, chain);
+      if constexpr (kCoefficients) {
+        ring.template copy<false>(place.of[4], args.current, first - 1, args.time, chains, chain);
+      }
+      ring.commit();
+    };
+
+    if constexpr (kFar) {
+      for (std::int32_t group = 0; group < ring.kGroups; ++group) {
+        copy(args.time - 1 - group * kBackwardSteps<T>);
+      }
+    } else {
+      load(args.time - 1);
+    }
     for (std::int64_t first = args.time - 1; first >= 0; first -= kBackwardSteps<T>) {
-      const BackwardSteps<T> now = ahead;
-      load(first - kBackwardSteps<T>);
+      BackwardSteps<T> now = ahead;
+      if constexpr (kFar) {
+        ring.template wait<2>();
+        now.grad_spikes = ring.read(place.of[0], args.grad_spikes);
+        now.grad_membrane = ring.read(place.of[1], args.grad_membrane);
+        now.grad_current = ring.read(place.of[2], args.grad_current);
+        now.saved = ring.read(place.of[3], args.saved);
+        if constexpr (kCoefficients) {
+          now.current = ring.read(place.of[4], args.current);
+          ahead.saved.value[0] = ring.peek(place.of[3]);
+        }
+      } else {
+        load(first - kBackwardSteps<T>);
+      }
 #pragma unroll
       for (std::int32_t i = 0; i < kBackwardSteps<T>; ++i) {
         const std::int64_t t = first - i;
@@ -203,15 +336,22 @@ __global__ void __launch_bounds__(kThreads) lif_backward_kernel(const LifBackwar
           }
         }
       }
+      if constexpr (kFar) {  // into the slots that were read above
+        copy(first - ring.kGroups * kBackwardSteps<T>);
+      }
+    }
+    if constexpr (kFar) {
+      device::async_copy_wait<0>();
     }
     finish_adjoint(adjoint, sums, args.initial_state == nullptr, args.grad_initial_state, args.grad_coefficients,
                    chains, chain, true);
   }
 }
 
-template <class T, bool kCoefficients>
+template <class T, bool kCoefficients, bool kFar>
 __global__ void __launch_bounds__(kThreads) li_backward_kernel(const LiBackwardArgs<T> args) {
   using Steps = Window<T, kBackwardSteps<T>>;
+  GRADSPIKE_DYNAMIC_SHARED(T, shared);
   struct LiSteps {
     Steps grad_membrane;
     Steps grad_current;
@@ -235,10 +375,38 @@ __global__ void __launch_bounds__(kThreads) li_backward_kernel(const LiBackwardA
       }
     };
 
-    load(args.time - 1);
+    const Places<4> place = places(args);
+    Ring<T, kBackwardSteps<T>> ring(shared, place.count);
+    const auto copy = [&](std::int64_t first) {
+      ring.template copy<false>(place.of[0], args.grad_membrane, first, args.time, chains, chain);
+      ring.template copy<false>(place.of[1], args.grad_current, first, args.time, chains, chain);
+      if constexpr (kCoefficients) {
+        ring.template copy<false>(place.of[2], args.membrane, first - 1, args.time, chains, chain);
+        ring.template copy<false>(place.of[3], args.current, first - 1, args.time, chains, chain);
+      }
+      ring.commit();
+    };
+
+    if constexpr (kFar) {
+      for (std::int32_t group = 0; group < ring.kGroups; ++group) {
+        copy(args.time - 1 - group * kBackwardSteps<T>);
+      }
+    } else {
+      load(args.time - 1);
+    }
     for (std::int64_t first = args.time - 1; first >= 0; first -= kBackwardSteps<T>) {
-      const LiSteps now = ahead;
-      load(first - kBackwardSteps<T>);
+      LiSteps now = ahead;
+      if constexpr (kFar) {
+        ring.template wait<1>();
+        now.grad_membrane = ring.read(place.of[0], args.grad_membrane);
+        now.grad_current = ring.read(place.of[1], args.grad_current);
+        if constexpr (kCoefficients) {
+          now.membrane = ring.read(place.of[2], args.membrane);
+          now.current = ring.read(place.of[3], args.current);
+        }
+      } else {
+        load(first - kBackwardSteps<T>);
+      }
 #pragma unroll
       for (std::int32_t i = 0; i < kBackwardSteps<T>; ++i) {
         const std::int64_t t = first - i;
@@ -259,6 +427,12 @@ __global__ void __launch_bounds__(kThreads) li_backward_kernel(const LiBackwardA
           }
         }
       }
+      if constexpr (kFar) {  // into the slots that were read above
+        copy(first - ring.kGroups * kBackwardSteps<T>);
+      }
+    }
+    if constexpr (kFar) {
+      device::async_copy_wait<0>();
     }
     finish_adjoint(adjoint, sums, args.initial_state == nullptr, args.grad_initial_state, args.grad_coefficients,
                    chains, chain, false);
@@ -275,23 +449,36 @@ __global__ void __launch_bounds__(kThreads) parameter_gradients_kernel(const Par
 
 device::LaunchShape one_thread_each(std::int64_t count) { return {device::divide_up(count, kThreads), kThreads}; }
 
+/// Whether chains are few enough to be read far ahead, which the kernels without measured data can.
+bool is_far(std::int64_t chains) { return chains < kFarChains; }
+
+/// A launch with room for `arrays` arrays in the ring of every chain.
+template <class T, std::int32_t kSteps>
+device::LaunchShape far_shape(std::int64_t chains, std::int32_t arrays) {
+  const std::size_t bytes = Ring<T, kSteps>::bytes_per_chain(arrays);
+  const std::int32_t threads = bytes * kFarThreads <= kFarBytes ? kFarThreads : kFarThreads / 2;
+  return {device::divide_up(chains, threads), threads, bytes * static_cast<std::size_t>(threads)};
+}
+
 /// The kernel for what is measured.
 template <class T>
 auto select_lif_forward(const LifForwardArgs<T>& args) {
   if (args.measured_spikes.steps > 0) {
-    return args.measured_membrane.steps > 0 ? &lif_forward_kernel<T, true, true> : &lif_forward_kernel<T, true, false>;
+    return args.measured_membrane.steps > 0 ? &lif_forward_kernel<T, true, true, false>
+                                            : &lif_forward_kernel<T, true, false, false>;
   }
-  return args.measured_membrane.steps > 0 ? &lif_forward_kernel<T, false, true> : &lif_forward_kernel<T, false, false>;
+  return args.measured_membrane.steps > 0 ? &lif_forward_kernel<T, false, true, false>
+                                          : &lif_forward_kernel<T, false, false, false>;
 }
 
 template <bool kCoefficients, class T>
 auto select_lif_backward(const LifBackwardArgs<T>& args) {
   if (args.measured_spikes.steps > 0) {
-    return args.measured_membrane.steps > 0 ? &lif_backward_kernel<T, true, true, kCoefficients>
-                                            : &lif_backward_kernel<T, true, false, kCoefficients>;
+    return args.measured_membrane.steps > 0 ? &lif_backward_kernel<T, true, true, kCoefficients, false>
+                                            : &lif_backward_kernel<T, true, false, kCoefficients, false>;
   }
-  return args.measured_membrane.steps > 0 ? &lif_backward_kernel<T, false, true, kCoefficients>
-                                          : &lif_backward_kernel<T, false, false, kCoefficients>;
+  return args.measured_membrane.steps > 0 ? &lif_backward_kernel<T, false, true, kCoefficients, false>
+                                          : &lif_backward_kernel<T, false, false, kCoefficients, false>;
 }
 
 }  // namespace
@@ -303,28 +490,57 @@ void lif_coefficients(const CudaExec& exec, const LifCoefficientsArgs<T>& args) 
 
 template <class T>
 void lif_forward(const CudaExec& exec, const LifForwardArgs<T>& args) {
-  device::launch("lif_forward", select_lif_forward(args), one_thread_each(args.batch * args.neuron), exec, args);
+  const std::int64_t chains = args.batch * args.neuron;
+  if (is_far(chains) && args.measured_spikes.steps == 0 && args.measured_membrane.steps == 0) {
+    device::launch("lif_forward", &lif_forward_kernel<T, false, false, true>, far_shape<T, kForwardSteps<T>>(chains, 1),
+                   exec, args);
+  } else {
+    device::launch("lif_forward", select_lif_forward(args), one_thread_each(chains), exec, args);
+  }
 }
 
 template <class T>
 void lif_backward(const CudaExec& exec, const LifBackwardArgs<T>& args) {
-  device::launch("lif_backward",
-                 args.grad_coefficients != nullptr ? select_lif_backward<true>(args) : select_lif_backward<false>(args),
-                 one_thread_each(args.batch * args.neuron), exec, args);
+  const std::int64_t chains = args.batch * args.neuron;
+  const bool coefficients = args.grad_coefficients != nullptr;
+  if (is_far(chains) && args.measured_spikes.steps == 0 && args.measured_membrane.steps == 0) {
+    device::launch("lif_backward",
+                   coefficients ? &lif_backward_kernel<T, false, false, true, true>
+                                : &lif_backward_kernel<T, false, false, false, true>,
+                   far_shape<T, kBackwardSteps<T>>(chains, places(args).count), exec, args);
+  } else {
+    device::launch("lif_backward", coefficients ? select_lif_backward<true>(args) : select_lif_backward<false>(args),
+                   one_thread_each(chains), exec, args);
+  }
 }
 
 template <class T>
 void li_forward(const CudaExec& exec, const LiForwardArgs<T>& args) {
-  device::launch("li_forward",
-                 args.measured_membrane.steps > 0 ? &li_forward_kernel<T, true> : &li_forward_kernel<T, false>,
-                 one_thread_each(args.batch * args.neuron), exec, args);
+  const std::int64_t chains = args.batch * args.neuron;
+  if (is_far(chains) && args.measured_membrane.steps == 0) {
+    device::launch("li_forward", &li_forward_kernel<T, false, true>, far_shape<T, kForwardSteps<T>>(chains, 1), exec,
+                   args);
+  } else {
+    device::launch(
+        "li_forward",
+        args.measured_membrane.steps > 0 ? &li_forward_kernel<T, true, false> : &li_forward_kernel<T, false, false>,
+        one_thread_each(chains), exec, args);
+  }
 }
 
 template <class T>
 void li_backward(const CudaExec& exec, const LiBackwardArgs<T>& args) {
-  device::launch("li_backward",
-                 args.grad_coefficients != nullptr ? &li_backward_kernel<T, true> : &li_backward_kernel<T, false>,
-                 one_thread_each(args.batch * args.neuron), exec, args);
+  const std::int64_t chains = args.batch * args.neuron;
+  const bool coefficients = args.grad_coefficients != nullptr;
+  if (is_far(chains)) {
+    device::launch("li_backward",
+                   coefficients ? &li_backward_kernel<T, true, true> : &li_backward_kernel<T, false, true>,
+                   far_shape<T, kBackwardSteps<T>>(chains, places(args).count), exec, args);
+  } else {
+    device::launch("li_backward",
+                   coefficients ? &li_backward_kernel<T, true, false> : &li_backward_kernel<T, false, false>,
+                   one_thread_each(chains), exec, args);
+  }
 }
 
 template <class T>

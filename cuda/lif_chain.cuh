@@ -31,6 +31,69 @@ struct Window {
   }
 };
 
+/// The same values on their way through shared memory, where they take no registers: for few chains, each of which then
+/// has to read far ahead. Every thread copies and reads slots of its own, so nobody waits for others.
+///
+///   ring[slot][array][thread], where a slot is one time step; consecutive threads lie in consecutive banks
+template <class T, std::int32_t kSteps>
+class Ring {
+ public:
+  static constexpr std::int32_t kGroups = 12;  // of kSteps steps: 96 steps of float forward, 48 backward
+
+  __device__ __forceinline__ Ring(T* shared, std::int32_t arrays) : shared_(shared), arrays_(arrays) {}
+
+  /// Starts the copies of one array for the group that begins at step `first`; steps that do not exist become 0.
+  template <bool kForward>
+  __device__ __forceinline__ void copy(std::int32_t array, const T* __restrict__ data, std::int64_t first,
+                                       std::int64_t time, std::int64_t chains, std::int64_t chain) {
+    if (data != nullptr) {
+#pragma unroll
+      for (std::int32_t i = 0; i < kSteps; ++i) {
+        const std::int64_t t = kForward ? first + i : first - i;
+        const bool inside = t >= 0 && t < time;
+        device::async_copy<static_cast<std::int32_t>(sizeof(T))>(slot(oldest_, array, i),
+                                                                 inside ? data + t * chains + chain : data, inside);
+      }
+    }
+  }
+  /// Ends a group of copies, which took the place of the oldest one.
+  __device__ __forceinline__ void commit() {
+    device::async_copy_commit();
+    oldest_ = next(oldest_);
+  }
+  /// Waits for the kOldest oldest groups.
+  template <std::int32_t kOldest>
+  __device__ __forceinline__ void wait() const {
+    device::async_copy_wait<kGroups - kOldest>();
+  }
+  /// The values of one array in the oldest group; 0 without data.
+  __device__ __forceinline__ Window<T, kSteps> read(std::int32_t array, const T* data) const {
+    Window<T, kSteps> window;
+#pragma unroll
+    for (std::int32_t i = 0; i < kSteps; ++i) {
+      window.value[i] = data != nullptr ? *slot(oldest_, array, i) : T{0};
+    }
+    return window;
+  }
+  /// The first value of one array, which has data, in the group after the oldest.
+  __device__ __forceinline__ T peek(std::int32_t array) const { return *slot(next(oldest_), array, 0); }
+
+  static constexpr std::size_t bytes_per_chain(std::int32_t arrays) { return kGroups * kSteps * arrays * sizeof(T); }
+
+ private:
+  __device__ __forceinline__ T* slot(std::int32_t group, std::int32_t array, std::int32_t step) const {
+    const std::int32_t index = (group * kSteps + step) * arrays_ + array;
+    return shared_ + index * static_cast<std::int32_t>(blockDim.x) + static_cast<std::int32_t>(threadIdx.x);
+  }
+  __device__ __forceinline__ static std::int32_t next(std::int32_t group) {
+    return group + 1 < kGroups ? group + 1 : 0;
+  }
+
+  T* shared_;
+  std::int32_t arrays_;
+  std::int32_t oldest_ = 0;
+};
+
 template <class T>
 __device__ __forceinline__ void store(T* data, std::int64_t at, T value) {
   if (data != nullptr) {

@@ -35,11 +35,15 @@
 
 #include <cstdint>
 
+#include "cuda/common/async_copy.cuh"
 #include "cuda/common/atomics.cuh"
+#include "cuda/common/half.cuh"
 #include "cuda/common/integer.cuh"
 #include "cuda/common/launch.cuh"
 #include "cuda/common/memory.cuh"
+#include "cuda/common/mma.cuh"
 #include "cuda/common/warp.cuh"
+#include "cuda/common/wide.cuh"
 
 namespace gradspike::device {
 inline namespace GRADSPIKE_CUDA_BUILD {

@@ -1,5 +1,4 @@
-// Integer dot products of packed operands, and bit patterns of numbers. All sums are modulo 2^32, as the instructions
-// are.
+// Bit patterns of numbers.
 #pragma once
 
 #include <cstdint>
@@ -7,38 +6,6 @@
 
 namespace gradspike::device {
 inline namespace GRADSPIKE_CUDA_BUILD {
-
-/// sum + a0 b0 + a1 b1 + a2 b2 + a3 b3 of four signed bytes each, lowest byte first.
-__device__ __forceinline__ std::int32_t dp4a(std::int32_t a, std::int32_t b, std::int32_t sum) {
-#if defined(__CUDACC__)
-  return __dp4a(a, b, sum);
-#else
-  std::uint32_t total = static_cast<std::uint32_t>(sum);
-  for (int i = 0; i < 4; ++i) {
-    const std::int32_t product = static_cast<std::int8_t>(static_cast<std::uint32_t>(a) >> (8 * i)) *
-                                 static_cast<std::int8_t>(static_cast<std::uint32_t>(b) >> (8 * i));
-    total += static_cast<std::uint32_t>(product);
-  }
-  return static_cast<std::int32_t>(total);
-#endif
-}
-
-/// sum + a0 b0 + a1 b1, where `a` holds two signed 16-bit numbers and b0, b1 are the signed bytes 0 and 1 of `b`, or
-/// bytes 2 and 3 for kHigh.
-template <bool kHigh>
-__device__ __forceinline__ std::int32_t dp2a(std::int32_t a, std::int32_t b, std::int32_t sum) {
-#if defined(__CUDACC__)
-  return kHigh ? __dp2a_hi(a, b, sum) : __dp2a_lo(a, b, sum);
-#else
-  std::uint32_t total = static_cast<std::uint32_t>(sum);
-  for (int i = 0; i < 2; ++i) {
-    const std::int32_t product = static_cast<std::int16_t>(static_cast<std::uint32_t>(a) >> (16 * i)) *
-                                 static_cast<std::int8_t>(static_cast<std::uint32_t>(b) >> (8 * (i + (kHigh ? 2 : 0))));
-    total += static_cast<std::uint32_t>(product);
-  }
-  return static_cast<std::int32_t>(total);
-#endif
-}
 
 /// The NaN that marks an undefined output; the same bits as std::numeric_limits<T>::quiet_NaN() on the host.
 template <class T>

@@ -23,6 +23,34 @@ def on_gpu(tensors):
     return tuple(tensor.detach().cuda().requires_grad_(tensor.requires_grad) for tensor in tensors)
 
 
+def weighted(outputs):
+    """A fixed linear functional of the differentiable outputs, on their device."""
+    return sum(
+        (o * torch.linspace(-1.0, 1.0, o.numel(), dtype=o.dtype, device=o.device).reshape(o.shape)).sum()
+        for o in outputs
+        if o.requires_grad
+    )
+
+
+def step(case, tensors):
+    """Outputs, and gradients to all tensors that ask for one."""
+    outputs = outputs_of(case.call(*tensors))
+    wanted = [tensor for tensor in tensors if tensor.requires_grad]
+    return [o.detach() for o in outputs] + list(torch.autograd.grad(weighted(outputs), wanted))
+
+
+def fresh_values(tensors, seed):
+    """Other values of the same kind: the batch entries in another order, so that spikes stay spikes."""
+    generator = torch.Generator().manual_seed(seed)
+    result = []
+    for tensor in tensors:
+        batched = 1 if tensor.dim() >= 3 else 0
+        order = torch.randperm(tensor.shape[batched], generator=generator) if tensor.dim() > 0 else None
+        values = tensor.detach().cpu()
+        result.append((values if order is None else values.index_select(batched, order)).to(tensor.device))
+    return result
+
+
 def assert_same(actual, expected, exact):
     for a, e in zip(actual, expected):
         assert a.dtype == e.dtype
@@ -44,24 +72,48 @@ def test_backward(case):
     tensors = case.arguments(batch=37)
     moved = on_gpu(tensors)
     expected = gradients_of(case.call(*tensors), tensors)
-    loss = sum(
-        (o * torch.linspace(-1.0, 1.0, o.numel(), dtype=o.dtype).reshape(o.shape).cuda()).sum()
-        for o in outputs_of(case.call(*moved))
-        if o.requires_grad
-    )
+    loss = weighted(outputs_of(case.call(*moved)))
     actual = torch.autograd.grad(loss, [tensor for tensor in moved if tensor.requires_grad])
     assert_same(actual, expected, case.name not in SUMS)
 
 
 @pytest.mark.parametrize("case", DIFFERENTIABLE, ids=lambda case: case.name)
-def test_backward_is_deterministic(case):
-    def run():
-        moved = on_gpu(case.arguments(batch=37))
-        loss = sum(o.square().sum() for o in outputs_of(case.call(*moved)) if o.requires_grad)
-        return torch.autograd.grad(loss, [tensor for tensor in moved if tensor.requires_grad])
+def test_twenty_repetitions_on_several_streams_give_the_same_bits(case):
+    moved = on_gpu(case.arguments(batch=37))
+    first = step(case, moved)
+    other = torch.randn(2048, 2048, device="cuda")
+    torch.cuda.synchronize()
+    for repetition in range(20):
+        stream = torch.cuda.Stream() if repetition % 2 else torch.cuda.current_stream()
+        busy = torch.cuda.Stream()
+        with torch.cuda.stream(busy):  # other work on the device at the same time
+            other @ other
+        with torch.cuda.stream(stream):
+            again = step(case, moved)
+        torch.cuda.synchronize()
+        assert all(torch.equal(a, b) for a, b in zip(again, first)), f"repetition {repetition}"
 
-    first, second = run(), run()
-    assert all(torch.equal(a, b) for a, b in zip(first, second))
+
+@pytest.mark.parametrize("case", DIFFERENTIABLE, ids=lambda case: case.name)
+def test_graph_capture_of_forward_and_backward(case):
+    static = on_gpu(case.arguments(batch=37))
+    stream = torch.cuda.Stream()
+    stream.wait_stream(torch.cuda.current_stream())
+    with torch.cuda.stream(stream):
+        for _ in range(3):
+            step(case, static)
+    torch.cuda.current_stream().wait_stream(stream)
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph):
+        captured = step(case, static)
+    for seed in range(5):
+        fresh = fresh_values(static, seed)
+        with torch.no_grad():
+            for target, source in zip(static, fresh):
+                target.copy_(source)
+        graph.replay()
+        moved = tuple(f.requires_grad_(s.requires_grad) for f, s in zip(fresh, static))
+        assert all(torch.equal(a, b) for a, b in zip(captured, step(case, moved))), f"replay {seed}"
 
 
 @pytest.mark.parametrize("case", [c for c in CASES if c.name != "connections"], ids=lambda case: case.name)
@@ -104,6 +156,44 @@ def test_graph_capture():
         static.copy_(fresh)
         graph.replay()
         assert torch.equal(captured, model(fresh))
+
+
+def test_graph_capture_of_a_training_step():
+    """Ten steps of gradient descent in a graph leave the weights that ten eager steps leave."""
+
+    def make():
+        torch.manual_seed(3)
+        return torch.nn.Sequential(nn.Synapse(5, 40), nn.LIF(40), nn.Synapse(40, 3), nn.LI(3)).cuda()
+
+    def train_step(model, spikes):
+        loss = model(spikes).square().mean()
+        gradients = torch.autograd.grad(loss, list(model.parameters()))
+        with torch.no_grad():
+            for parameter, gradient in zip(model.parameters(), gradients):
+                parameter.sub_(0.1 * gradient)
+        return loss.detach()
+
+    batches = [(torch.rand(30, 4, 5, device="cuda") < 0.3).float() for _ in range(10)]
+    static = batches[0].clone()
+    captured, eager = make(), make()
+    start = [parameter.detach().clone() for parameter in captured.parameters()]
+    stream = torch.cuda.Stream()
+    stream.wait_stream(torch.cuda.current_stream())
+    with torch.cuda.stream(stream):
+        for _ in range(3):
+            train_step(captured, static)
+    torch.cuda.current_stream().wait_stream(stream)
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph):
+        loss = train_step(captured, static)
+    with torch.no_grad():
+        for parameter, value in zip(captured.parameters(), start):
+            parameter.copy_(value)
+    for batch in batches:
+        static.copy_(batch)
+        graph.replay()
+        assert torch.equal(loss, train_step(eager, batch))
+    assert all(torch.equal(a, b) for a, b in zip(captured.parameters(), eager.parameters()))
 
 
 def test_connections_refuses_nan():

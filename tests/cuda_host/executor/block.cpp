@@ -12,7 +12,7 @@ constexpr std::size_t kMaxSharedBytes = 49152;  // without opt-in, static and dy
 constexpr unsigned char kPoison = 0xFF;         // NaN as a float, -1 as an integer
 
 bool same_position(const Position& a, const Position& b) {
-  return a.line == b.line && std::strcmp(a.file, b.file) == 0;
+  return a.line == b.line && (a.file == b.file || std::strcmp(a.file, b.file) == 0);
 }
 
 /// Exactly `bytes` bytes from the heap, so that AddressSanitizer sees every access beyond them.
@@ -242,15 +242,6 @@ void Block::release_grid_barrier() {
 
 // ---- warp operations ---------------------------------------------------------------------------------------------
 
-Thread* Block::lane_of(const Thread& self, int lane) {
-  return const_cast<Thread*>(static_cast<const Block*>(this)->lane_of(self, lane));
-}
-
-const Thread* Block::lane_of(const Thread& self, int lane) const {
-  const std::size_t i = static_cast<std::size_t>(self.linear - self.lane() + lane);
-  return i < threads_.size() ? &threads_[i] : nullptr;
-}
-
 std::uint64_t Block::meet(Collective collective, unsigned mask, std::uint64_t value, int source_lane,
                           Position position) {
   Thread& self = *current_thread;
@@ -326,7 +317,27 @@ bool Block::all_arrived(const Thread& self) const {
   return true;
 }
 
+void Block::complete_product(const Thread& last, Product product) {
+  std::array<ProductRegisters*, kWarpLanes> registers{};
+  for (int lane = 0; lane < kWarpLanes; ++lane) {
+    Thread* const member = lane_of(last, lane);
+    registers[static_cast<std::size_t>(lane)] = &member->registers;
+    member->state = ThreadState::kReady;
+  }
+  multiply(product, registers);
+}
+
 void Block::complete(const Thread& last) {
+  switch (last.collective) {
+    case Collective::kSignedProduct:
+      return complete_product(last, Product::kSigned);
+    case Collective::kSignedUnsignedProduct:
+      return complete_product(last, Product::kSignedUnsigned);
+    case Collective::kHalfProduct:
+      return complete_product(last, Product::kHalf);
+    default:
+      break;
+  }
   const unsigned mask = last.mask;
   std::uint64_t ballot = 0;
   std::vector<void*> tags;

@@ -29,7 +29,14 @@ class Random {
 };
 
 enum class ThreadState { kReady, kAtBarrier, kAtGridBarrier, kAtCollective, kReturned };
-enum class Collective { kShuffle, kBallot, kBarrier };
+enum class Collective { kShuffle, kBallot, kBarrier, kSignedProduct, kSignedUnsignedProduct, kHalfProduct };
+
+/// What one lane brings to a matrix product; `sums` is also what it gets back, as bits.
+struct ProductRegisters {
+  std::array<std::uint32_t, 4> left;
+  std::array<std::uint32_t, 2> right;
+  std::array<std::uint32_t, 4> sums;
+};
 
 struct AsyncCopy {
   void* target;
@@ -51,6 +58,7 @@ struct Thread {
   std::uint64_t value = 0;
   std::uint64_t result = 0;
   int source_lane = 0;
+  ProductRegisters registers{};
   std::vector<AsyncCopy> open_copies;
   std::deque<std::vector<AsyncCopy>> copy_groups;
   unsigned num_warp_barriers = 0;
@@ -121,10 +129,16 @@ class Block {
   void check_lanes(const Thread& self) const;
   bool all_arrived(const Thread& self) const;
   void complete(const Thread& last);
+  void complete_product(const Thread& last, Product product);
   void allocate_shared();
   [[noreturn]] void report_deadlock() const;
-  Thread* lane_of(const Thread& self, int lane);
-  const Thread* lane_of(const Thread& self, int lane) const;
+  const Thread* lane_of(const Thread& self, int lane) const {
+    const std::size_t i = static_cast<std::size_t>(self.linear - self.lane() + lane);
+    return i < threads_.size() ? &threads_[i] : nullptr;
+  }
+  Thread* lane_of(const Thread& self, int lane) {
+    return const_cast<Thread*>(static_cast<const Block*>(this)->lane_of(self, lane));
+  }
   std::string name_of(const Thread& thread) const;
 
   Launch& launch_;
@@ -146,6 +160,9 @@ extern Block* current_block;
 /// From a running thread: ends the launch with this error.
 [[noreturn]] void fail(Fault fault, const std::string& message);
 std::string describe(const Position& position);
+
+/// sums += left * right over the lanes of a warp.
+void multiply(Product product, const std::array<ProductRegisters*, kWarpLanes>& lanes);
 
 /// The indices as a kernel sees them.
 void set_indices(const Launch& launch, const Extent& block, const Extent& thread);

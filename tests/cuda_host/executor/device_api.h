@@ -23,6 +23,15 @@ void grid_barrier(Position position);
 std::uint64_t warp_shuffle(unsigned mask, std::uint64_t value, int source_lane, Position position);
 unsigned warp_ballot(unsigned mask, bool predicate, Position position);
 void warp_barrier(unsigned mask, Position position);
+
+/// Element types of a warp's matrix product.
+enum class Product { kSigned, kSignedUnsigned, kHalf };
+/// sums += left * right by all 32 lanes of a warp; cuda/common/mma.cuh says what the registers hold.
+void warp_product(Product product, std::int32_t (&sums)[4], const std::uint32_t (&left)[4],
+                  const std::uint32_t (&right)[2], Position position);
+void warp_product(Product product, float (&sums)[4], const std::uint32_t (&left)[4], const std::uint32_t (&right)[2],
+                  Position position);
+
 /// Memory fence: orders memory for the race checker only.
 void fence();
 
@@ -34,7 +43,8 @@ void* shared_memory(const void* site, std::size_t bytes, std::size_t alignment, 
 /// The dynamic shared memory of the running block: exactly the bytes of the launch.
 void* dynamic_shared_memory();
 
-/// Queues a copy to shared memory of 4, 8 or 16 bytes; until it is waited for the target holds 0xFF.
+/// Queues a copy to shared memory of 4, 8 or 16 bytes, of zeros without a source; until it is waited for the target
+/// holds 0xFF.
 void async_copy(void* target, const void* source, std::size_t bytes, Position position);
 /// Ends the running thread's group of queued copies.
 void async_copy_commit();

@@ -145,7 +145,11 @@ void run(const char* name, Extent grid, Extent block, std::size_t dynamic_shared
 
 void carry_out(const std::vector<AsyncCopy>& copies) {
   for (const AsyncCopy& copy : copies) {
-    std::memcpy(copy.target, copy.source, copy.bytes);
+    if (copy.source == nullptr) {
+      std::memset(copy.target, 0, copy.bytes);
+    } else {
+      std::memcpy(copy.target, copy.source, copy.bytes);
+    }
   }
 }
 

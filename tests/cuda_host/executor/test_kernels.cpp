@@ -157,22 +157,6 @@ TEST(DeviceFunctions, SharedMemoryIsFreshAndPoisonedInEachBlock) {
   EXPECT_EQ(wrong, 0);
 }
 
-/// Host bodies of the packed products, against the products of the unpacked numbers.
-TEST(DeviceFunctions, PackedProducts) {
-  const std::int8_t a[4] = {-128, 127, -1, 5};
-  const std::int8_t b[4] = {127, -128, 100, 0};
-  const std::int16_t w[2] = {-32767, 300};
-  std::int32_t a_word;
-  std::int32_t b_word;
-  std::int32_t w_word;
-  std::memcpy(&a_word, a, 4);
-  std::memcpy(&b_word, b, 4);
-  std::memcpy(&w_word, w, 4);
-  EXPECT_EQ(gradspike::device::dp4a(a_word, b_word, 10), 10 - 128 * 127 - 127 * 128 - 100);
-  EXPECT_EQ(gradspike::device::dp2a<false>(w_word, b_word, 1), 1 - 32767 * 127 - 300 * 128);
-  EXPECT_EQ(gradspike::device::dp2a<true>(w_word, b_word, 1), 1 - 32767 * 100);
-}
-
 TEST(DeviceFunctions, ExceptionsOfAKernelReachTheCaller) {
   EXPECT_THROW(launch("throws", {1, 1, 1}, {33, 1, 1}, 0,
                       [] {

@@ -3,6 +3,7 @@
 #include <vector>
 
 #include "csrc/kernels/graded_spikes.h"
+#include "cuda/graded_spikes_plan.h"
 #include "tests/cuda_host/kernels/support.h"
 
 namespace gradspike::testing {
@@ -154,6 +155,63 @@ TEST(GradedSpikesWide, SumsBeyond32Bits) {
   });
 }
 
+/// Sums of bytes beyond 2^31, which tensor cores cannot hold: the product takes parts of the inputs.
+TEST(GradedSpikesWide, MoreInputsThanOneSumHolds) {
+  if (kSmallShapes) {
+    return;
+  }
+  const std::int64_t in_features = 3 * kernels::kInputsPerSum / 2 + 5;
+  ASSERT_EQ(kernels::plan_product(1, in_features, 2, 1).tile, kernels::ProductTile::kLong);
+  const std::vector<std::uint8_t> spikes(static_cast<std::size_t>(in_features), 127);
+  const auto check = [&](auto largest) {
+    using Q = decltype(largest);
+    std::vector<Q> weights(static_cast<std::size_t>(2 * in_features), largest);
+    std::fill(weights.begin() + in_features, weights.end(), static_cast<Q>(-largest));
+    TestWorkspace workspace(0xFF);
+    DeviceArray<std::uint8_t> spikes_in(spikes);
+    DeviceArray<Q> weights_in(weights);
+    DeviceArray<double> out(2, 0xFF);
+    kernels::graded_spikes(CudaExec{nullptr, &workspace},
+                           kernels::GradedSpikesArgs<std::uint8_t, Q, double>{
+                               spikes_in.get(), weights_in.get(), out.get(), 1, in_features, 2, 1.0F, true});
+    const double expected = static_cast<double>(in_features) * 127.0 * largest;
+    EXPECT_EQ(out.read(), (std::vector<double>{expected, -expected}));
+  };
+  check(std::int8_t{127});
+  check(std::int16_t{32767});
+}
+
+/// Tiles of 128, with rows, post neurons and inputs that fill none of the last ones.
+TEST(GradedSpikesLarge, TilesOf128) {
+  if (kSmallShapes) {
+    return;
+  }
+  ASSERT_EQ(kernels::plan_product(33787, 5, 3, 1).tile, kernels::ProductTile::kLarge);
+  check_forward<float, std::int8_t, float>({33787, 5, 3, 63, Spikes::kSomeRowsFloat, true, false}, 0.5F);
+  ASSERT_EQ(kernels::plan_product(900, 70, 4230, 1).tile, kernels::ProductTile::kLarge);
+  check_forward<float, std::int8_t, float>({900, 70, 4230, 127, Spikes::kCounts, true, false}, 0.5F);
+}
+
+TEST(GradedSpikesPlan, CoversTheOutputsByTheSizesAlone) {
+  using kernels::plan_product;
+  using kernels::ProductTile;
+  EXPECT_EQ(plan_product(1, 1, 1, 1).blocks, 1);
+  EXPECT_EQ(plan_product(65, 64, 64, 1).blocks, 2);
+  // The chip at batch 256 and 100 steps, the benchmark layer of 512 x 512 at batch 16 and 500 steps, a readout of 3.
+  EXPECT_EQ(plan_product(25600, 256, 512, 1).tile, ProductTile::kLarge);
+  EXPECT_EQ(plan_product(25600, 256, 512, 1).blocks, 200 * 4);
+  EXPECT_EQ(plan_product(8000, 512, 512, 1).tile, ProductTile::kSmall);
+  EXPECT_EQ(plan_product(8000, 512, 512, 1).blocks, 125 * 8);
+  EXPECT_EQ(plan_product(5000, 120, 3, 1).tile, ProductTile::kSmall);
+  EXPECT_EQ(plan_product(5000, 120, 3, 1).blocks, 79);
+  EXPECT_EQ(plan_product(25600, 256, 512, 2).tile, ProductTile::kSmall);
+  EXPECT_EQ(plan_product(8000, kernels::kInputsPerSum, 8, 1).tile, ProductTile::kSmall);
+  EXPECT_EQ(plan_product(8000, kernels::kInputsPerSum + 1, 8, 1).tile, ProductTile::kLong);
+  // No 32-bit sum of kInputsPerSum products overflows.
+  EXPECT_LT(kernels::kInputsPerSum * 127 * 128, std::int64_t{1} << 31);
+  EXPECT_LT(kernels::kInputsPerSum * 127 * 255, std::int64_t{1} << 32);
+}
+
 // ---- gradient to the weights -------------------------------------------------------------------------------------
 
 template <class S, class W, class T>
@@ -163,10 +221,11 @@ struct WeightGradCase {
   std::vector<W> weight;
   kernels::GradedSpikesWeightGradArgs<S, W, T> args{};
 
-  WeightGradCase(std::int64_t rows, std::int64_t in_features, std::int64_t out_features, math::StraightThrough rule) {
+  WeightGradCase(std::int64_t rows, std::int64_t in_features, std::int64_t out_features, math::StraightThrough rule,
+                 Spikes kind = Spikes::kSomeRowsFloat) {
     Numbers numbers(11);
     grad = numbers.vector<T>(rows * out_features, -1.0, 1.0);
-    spikes = make_spikes<S>(rows, in_features, Spikes::kSomeRowsFloat, numbers);
+    spikes = make_spikes<S>(rows, in_features, kind, numbers);
     weight = numbers.vector<W>(out_features * in_features, -2.0, 2.0);
     args.rows = rows;
     args.in_features = in_features;
@@ -203,11 +262,13 @@ struct WeightGradCase {
   }
 };
 
+/// The same bits in every run, and the error bound of the sums.
 template <class S, class W, class T>
-void check_weight_grad(std::int64_t rows, std::int64_t in_features, std::int64_t out_features,
-                       math::StraightThrough rule) {
-  SCOPED_TRACE(std::to_string(rows) + " x " + std::to_string(in_features) + " -> " + std::to_string(out_features));
-  const WeightGradCase<S, W, T> c(rows, in_features, out_features, rule);
+void check_weight_grad(const WeightGradCase<S, W, T>& c) {
+  const std::int64_t in_features = c.args.in_features;
+  const std::int64_t out_features = c.args.out_features;
+  SCOPED_TRACE(std::to_string(c.args.rows) + " x " + std::to_string(in_features) + " -> " +
+               std::to_string(out_features));
   std::vector<W> first;
   for_each_run([&](const KernelRun& run) {
     const std::vector<W> result = c.on_device(run);
@@ -216,7 +277,8 @@ void check_weight_grad(std::int64_t rows, std::int64_t in_features, std::int64_t
     }
     expect_same_bits(result, first, "grad_weight against the first run");
   });
-  // A block of 256 rows is summed in T: at most 256 roundings of sums and products; 8 more for all that follows.
+  // A block of 256 rows is summed in T: at most 256 roundings of sums and products; 8 more for all that follows. Sums
+  // on tensor cores take fewer and stay within that.
   const double epsilon = std::max<double>(std::numeric_limits<T>::epsilon(), std::numeric_limits<W>::epsilon());
   for (std::int64_t post = 0; post < out_features; ++post) {
     for (std::int64_t pre = 0; pre < in_features; ++pre) {
@@ -229,10 +291,16 @@ void check_weight_grad(std::int64_t rows, std::int64_t in_features, std::int64_t
       if (std::abs(static_cast<double>(grad_q)) <= tolerance) {
         continue;  // its sign, on which the returning rule depends, is within the error
       }
-      const W expected = math::straight_through(grad_q, c.weight[at], c.args.transform, rule);
+      const W expected = math::straight_through(grad_q, c.weight[at], c.args.transform, c.args.rule);
       ASSERT_NEAR(first[at], expected, tolerance * c.args.transform.scale) << "post " << post << ", pre " << pre;
     }
   }
+}
+
+template <class S, class W, class T>
+void check_weight_grad(std::int64_t rows, std::int64_t in_features, std::int64_t out_features,
+                       math::StraightThrough rule, Spikes kind = Spikes::kSomeRowsFloat) {
+  check_weight_grad(WeightGradCase<S, W, T>(rows, in_features, out_features, rule, kind));
 }
 
 TYPED_TEST(GradedSpikes, WeightGradErrorBound) {
@@ -242,12 +310,111 @@ TYPED_TEST(GradedSpikes, WeightGradErrorBound) {
   using math::StraightThrough;
   check_weight_grad<S, W, T>(1, 1, 1, StraightThrough::kIdentity);
   check_weight_grad<S, W, T>(33, 9, 7, StraightThrough::kClipped);
+  check_weight_grad<S, W, T>(35, 9, 7, StraightThrough::kClipped, Spikes::kCounts);
   if (kSmallShapes) {
     return;
   }
   check_weight_grad<S, W, T>(255, 65, 3, StraightThrough::kReturning);
   check_weight_grad<S, W, T>(257, 5, 70, StraightThrough::kClipped);
   check_weight_grad<S, W, T>(1300, 67, 66, StraightThrough::kReturning);
+  check_weight_grad<S, W, T>(257, 131, 65, StraightThrough::kClipped, Spikes::kBinary);
+  check_weight_grad<S, W, T>(600, 130, 3, StraightThrough::kReturning, Spikes::kLargest);
+}
+
+/// Tiles and ranges of rows of spikes that halves do not hold are summed in float, the others on tensor cores.
+TEST(GradedSpikesWeightGrad, OneSpikeThatIsNoHalf) {
+  for (const float odd : {0.1F, 2049.0F, 65536.0F, -1e-12F, 0.5F}) {
+    WeightGradCase<float, float, float> c(520, 131, 66, math::StraightThrough::kIdentity, Spikes::kBinary);
+    c.spikes[519 * 131 + 130] = odd;
+    check_weight_grad(c);
+    if (kSmallShapes) {
+      return;
+    }
+  }
+}
+
+/// Gradients at both ends of float, in one column each: every post neuron has its own scale.
+TEST(GradedSpikesWeightGrad, SmallestAndLargestGradients) {
+  WeightGradCase<float, float, float> c(70, 9, 6, math::StraightThrough::kIdentity, Spikes::kBinary);
+  const float magnitudes[] = {1e-44F, 1e-38F, 1e-30F, 1e30F, 1e36F, 0.0F};
+  for (std::size_t i = 0; i < c.grad.size(); ++i) {
+    c.grad[i] *= magnitudes[i % 6];
+  }
+  c.args.factor = 1.0F;
+  c.args.transform = {1.0F, -63.0, 63.0, math::Rounding::kHalfEven};
+  for_each_run([&](const KernelRun& run) {
+    const std::vector<float> result = c.on_device(run);
+    for (std::int64_t i = 0; i < 54; ++i) {
+      double sum = 0;
+      double magnitude = 0;
+      c.sums(i / 9, i % 9, &sum, &magnitude);
+      const double tolerance =
+          265.0 * std::numeric_limits<float>::epsilon() * magnitude + 70.0 * std::numeric_limits<float>::denorm_min();
+      EXPECT_NEAR(result[static_cast<std::size_t>(i)], sum, tolerance) << i;
+    }
+  });
+}
+
+/// Relative error in the Frobenius norm of the gradient and of sums in float in the order of the rows.
+struct Errors {
+  double kernel;
+  double plain;
+};
+
+Errors weight_grad_errors(std::int64_t rows, double rate, bool heavy_tails) {
+  const std::int64_t n = 128;
+  WeightGradCase<float, float, float> c(rows, n, n, math::StraightThrough::kIdentity, Spikes::kBinary);
+  c.args.factor = 1.0F;
+  c.args.transform = {1.0F, -63.0, 63.0, math::Rounding::kHalfEven};
+  Numbers numbers(23);
+  const auto normal = [&] {
+    return std::sqrt(-2.0 * std::log(numbers.uniform(1e-12, 1.0))) *
+           std::cos(6.283185307179586 * numbers.uniform(0, 1));
+  };
+  for (float& g : c.grad) {
+    g = static_cast<float>(1e-3 * normal() * (heavy_tails ? std::exp(2.0 * normal()) : 1.0));
+  }
+  for (float& s : c.spikes) {
+    s = numbers.chance(rate) ? 1.0F : 0.0F;
+  }
+  std::vector<double> exact(static_cast<std::size_t>(n * n));
+  std::vector<float> plain(static_cast<std::size_t>(n * n));
+  for (std::int64_t row = 0; row < rows; ++row) {
+    for (std::int64_t pre = 0; pre < n; ++pre) {
+      if (c.spikes[static_cast<std::size_t>(row * n + pre)] != 0.0F) {
+        for (std::int64_t post = 0; post < n; ++post) {
+          const float g = c.grad[static_cast<std::size_t>(row * n + post)];
+          exact[static_cast<std::size_t>(post * n + pre)] += g;
+          plain[static_cast<std::size_t>(post * n + pre)] += g;
+        }
+      }
+    }
+  }
+  TestWorkspace workspace(0xFF);
+  const std::vector<float> result = c.on_device({CudaExec{nullptr, &workspace}, 0xFF});
+  double norm = 0;
+  Errors squared{0, 0};
+  for (std::size_t i = 0; i < exact.size(); ++i) {
+    norm += exact[i] * exact[i];
+    squared.kernel += (result[i] - exact[i]) * (result[i] - exact[i]);
+    squared.plain += (plain[i] - exact[i]) * (plain[i] - exact[i]);
+  }
+  return {std::sqrt(squared.kernel / norm), std::sqrt(squared.plain / norm)};
+}
+
+TEST(GradedSpikesWeightGrad, BetterThanPlainSumsInFloat) {
+  if (kSmallShapes) {
+    return;
+  }
+  for (const bool heavy_tails : {false, true}) {
+    for (const double rate : {0.05, 1.0}) {
+      const Errors errors = weight_grad_errors(rate < 1.0 ? 8000 : 3000, rate, heavy_tails);
+      RecordProperty(std::string(heavy_tails ? "heavy" : "normal") + (rate < 1.0 ? "_sparse" : "_dense"),
+                     std::to_string(errors.kernel * 1e9) + "e-9, plain " + std::to_string(errors.plain * 1e9) + "e-9");
+      EXPECT_LT(errors.kernel, 2e-7) << "heavy tails " << heavy_tails << ", rate " << rate;
+      EXPECT_LT(errors.kernel, errors.plain) << "heavy tails " << heavy_tails << ", rate " << rate;
+    }
+  }
 }
 
 TEST(GradedSpikesWeightGrad, NoRowsGiveZeros) {

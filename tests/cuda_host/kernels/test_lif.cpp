@@ -320,6 +320,17 @@ TYPED_TEST(Lif, BackwardBits) {
   }
 }
 
+/// Chains that are many enough for the kernels that read ahead in registers.
+TYPED_TEST(Lif, ManyChainsBits) {
+  if (!kSmallShapes) {
+    for (const Variant& variant :
+         {Variant{true, 3, true, false, false, true, true}, Variant{false, 0, false, false, false, false, false}}) {
+      check_lif_forward<TypeParam>({19, 1, 65537}, variant);
+      check_lif_backward<TypeParam>({19, 1, 65537}, variant);
+    }
+  }
+}
+
 /// A long run: one rounding that differs anywhere would grow.
 TYPED_TEST(Lif, LongRunBits) {
   if (!kSmallShapes) {
@@ -465,6 +476,13 @@ void check_li(const Shape& shape, const Variant& v) {
       expect_same_bits(grad_coefficients.read(), expected.coefficients, "grad_coefficients");
     }
   });
+}
+
+TYPED_TEST(Lif, LiOfManyChainsBits) {
+  if (!kSmallShapes) {
+    check_li<TypeParam>({19, 1, 65537}, {true, 0, true, false, false, true, true});
+    check_li<TypeParam>({19, 1, 65537}, {false, 0, false, false, false, false, false});
+  }
 }
 
 TYPED_TEST(Lif, LiBits) {
