@@ -13,6 +13,7 @@ from typing import Any, Callable, Dict, List
 
 import layer
 import measure
+import peers
 import torch
 from layer import COMPILED, FUSED, HXTORCH, LOOP, SEPARATE, Layer, Run, Sizes
 
@@ -60,20 +61,20 @@ def _status(field: str) -> int:
     raise OSError(f"/proc/self/status has no {field}")
 
 
-def resident_growth_alone(name: str) -> float:
+def resident_growth_alone(name: str, threshold: float) -> float:
     """`resident_growth` of an entry's first call in a new process, where no earlier entry has left memory behind."""
-    command = [sys.executable, "-W", "ignore", __file__, "--resident-growth-of", name]
+    command = [sys.executable, "-W", "ignore", __file__, "--resident-growth-of", name, str(threshold)]
     return float(subprocess.run(command, check=True, capture_output=True, text=True).stdout.split()[-1])
 
 
 def all_entries(skipped: List[str]) -> "tuple[Layer, Dict[str, Run], Dict[str, Any]]":
     own = layer.make_layer(Sizes(), 0.05)
-    return own, *layer.entries(own, [LOOP, COMPILED, HXTORCH], None, skipped)
+    return own, *layer.entries(own, [LOOP, COMPILED, HXTORCH], ["SpikingJelly", "snnTorch"], skipped)
 
 
 def main() -> None:
     if "--resident-growth-of" in sys.argv:
-        print_resident_growth(sys.argv[-1])
+        print_resident_growth(sys.argv[-2], float(sys.argv[-1]))
         return
     options = measure.parse_options(__doc__)
     skipped: List[str] = []
@@ -85,7 +86,7 @@ def main() -> None:
         work()
         peaks[name] = allocated_peak(work)
         if name in (SEPARATE, FUSED, LOOP) or name.startswith("SpikingJelly"):
-            resident[name] = resident_growth_alone(name)
+            resident[name] = resident_growth_alone(name, checks[name].get("threshold", 0.0) if name in checks else 0.0)
     rows: List[Dict[str, Any]] = []
     for name in (SEPARATE, FUSED):
         if name not in peaks:
@@ -110,15 +111,12 @@ def main() -> None:
     measure.write("memory", options, checks, rows, details, skipped)
 
 
-def print_resident_growth(name: str) -> None:
+def print_resident_growth(name: str, threshold: float) -> None:
     torch.set_num_threads(1)
     own = layer.make_layer(Sizes(), 0.05)
-    library = name.split()[0]
-    loops = [name] if name in layer.LOOPS else []
-    run = {SEPARATE: layer.separate, FUSED: layer.fused, **layer.LOOPS}.get(name)
+    run = {SEPARATE: layer.separate, FUSED: layer.fused, LOOP: layer.plain_loop}.get(name)
     if run is None:
-        runs, _ = layer.entries(own, loops, [library], [])
-        run = runs[name]
+        run = layer.run_of(peers.available([])[name.split()[0]], threshold)
     small = layer.make_layer(Sizes(4, 2, 256, 512), 0.05)
     work_of(run, small, name not in layer.OWN)()  # loads code and thread pools
     print(resident_growth(work_of(run, own, name not in layer.OWN)))

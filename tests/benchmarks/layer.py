@@ -171,6 +171,11 @@ def unchecked_entries(
     return runs, checks
 
 
+def run_of(peer: peers.Peer, threshold: float) -> Run:
+    """A library's entry: the float product with the dequantised weight, then its neuron."""
+    return lambda layer: peer.lif(torch.nn.functional.linear(layer.spikes, layer.dequantised), threshold)
+
+
 def _peers(
     layer: Layer, rate: float, libraries: Optional[Sequence[str]], skipped: List[str], checks: Dict[str, Any]
 ) -> Dict[str, Run]:
@@ -182,10 +187,7 @@ def _peers(
     for name, peer in peers.available(skipped).items():
         if libraries is not None and name not in libraries:
             continue
-
-        def run(layer: Layer, lif: Callable[[Tensor, float], Tensor] = peer.lif) -> Tensor:
-            return lif(torch.nn.functional.linear(layer.spikes, layer.dequantised), threshold)
-
+        run = run_of(peer, threshold)
         try:
             with torch.no_grad():
                 actual = run(layer).contiguous()
