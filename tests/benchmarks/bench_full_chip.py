@@ -19,9 +19,7 @@ def make_network(steps: int, density: float = 0.05) -> Network:
     weight = torch.randn(hidden, inputs, generator=generator) * 0.21
     readout = torch.randn(classes, hidden, generator=generator) * 0.1
     labels = torch.randint(classes, (BATCH,), generator=generator)
-    return Network(
-        weight.requires_grad_(), readout.requires_grad_(), (64.0, 64.0), 10e-6, 10e-6, 1.0, spikes, labels
-    )
+    return Network(weight.requires_grad_(), readout.requires_grad_(), (64.0, 64.0), 10e-6, 10e-6, 1.0, spikes, labels)
 
 
 def main() -> None:

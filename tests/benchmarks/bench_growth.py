@@ -4,7 +4,7 @@ All sizes stream through memory, so that caches do not blur the comparison. Time
 the memory of forward and backward to the number of steps.
 """
 
-from typing import Any, Callable, Dict, List
+from typing import Any, Callable, Dict, List, Tuple
 
 import bench_memory
 import layer
@@ -34,7 +34,7 @@ def nanoseconds(options: Any, works: Dict[str, Callable[[], Any]], elements: int
     return {name: measure.value_of(times, name, clock) * 1e6 / elements for name in works}
 
 
-def lif_series(options: Any, sizes: "List[tuple[int, int]]") -> Dict[str, Dict[str, float]]:
+def lif_series(options: Any, sizes: List[Tuple[int, int]]) -> Dict[str, Dict[str, float]]:
     """Time per element-step [ns] of `lif` for (steps, neurons)."""
     result: Dict[str, Dict[str, float]] = {}
     for steps, neurons in sizes:

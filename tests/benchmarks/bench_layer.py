@@ -36,7 +36,7 @@ PREDICTED: Dict[str, Dict[str, Dict[str, float]]] = {
 
 
 def field(full: bool, threads: int) -> Tuple[Sequence[str], Optional[Sequence[str]]]:
-    """Loops and libraries (None for all) that take part: all of them at 5 % with one thread; with two, the fast ones."""
+    """Loops and libraries (None for all) that take part: at 5 % all with one thread, the fast ones with two."""
     if not full:
         return [], ["SpikingJelly"]
     if threads == 1:

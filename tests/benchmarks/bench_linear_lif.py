@@ -5,7 +5,7 @@ graph, each backward has its own graph, and peers get the dequantised weights. I
 15, and the published normal numbers, which are no spikes and take our float path. The gradient goes to the weight.
 """
 
-from typing import Any, Dict, List, Optional
+from typing import Any, Dict, List, Optional, Tuple
 
 import layer
 import measure
@@ -64,7 +64,7 @@ def main() -> None:
     measure.write("linear_lif", options, checks, rows, details, skipped)
 
 
-def entries(sizes: Sizes, kind: str, options: Any, skipped: List[str]) -> "tuple[Dict[str, Any], Dict[str, Any]]":
+def entries(sizes: Sizes, kind: str, options: Any, skipped: List[str]) -> Tuple[Dict[str, Any], Dict[str, Any]]:
     own = layer.make_layer(sizes, 0.05, options.device, inputs_of(kind, sizes))
     if kind != "normal numbers":
         small = sizes.neurons == 512 and kind == "5% spikes"

@@ -9,7 +9,7 @@ import gc
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any, Callable, Dict, List
+from typing import Any, Callable, Dict, List, Tuple
 
 import layer
 import measure
@@ -67,7 +67,7 @@ def resident_growth_alone(name: str, threshold: float) -> float:
     return float(subprocess.run(command, check=True, capture_output=True, text=True).stdout.split()[-1])
 
 
-def all_entries(skipped: List[str]) -> "tuple[Layer, Dict[str, Run], Dict[str, Any]]":
+def all_entries(skipped: List[str]) -> Tuple[Layer, Dict[str, Run], Dict[str, Any]]:
     own = layer.make_layer(Sizes(), 0.05)
     return own, *layer.entries(own, [LOOP, COMPILED, HXTORCH], ["SpikingJelly", "snnTorch"], skipped)
 

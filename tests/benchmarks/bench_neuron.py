@@ -33,9 +33,7 @@ PREDICTED = {
 Run = Callable[[Tensor], Tensor]
 
 
-def entries(
-    x: Tensor, loops: bool, libraries: Any, skipped: List[str]
-) -> Tuple[Dict[str, Run], Dict[str, Any]]:
+def entries(x: Tensor, loops: bool, libraries: Any, skipped: List[str]) -> Tuple[Dict[str, Run], Dict[str, Any]]:
     """Checked entries: bits of the loop for ours, spikes of the plain loop for the peers, at the same rate."""
     gradient = torch.randn_like(x)
     own = x.detach().requires_grad_()

@@ -4,7 +4,7 @@ The neurons' input has an offset that makes them spike at the wanted density. Fo
 and weight with given gradients. Libraries run their neuron and the float product, the best they have on a CPU.
 """
 
-from typing import Any, Callable, Dict, List
+from typing import Any, Callable, Dict, List, Tuple
 
 import loop
 import measure
@@ -17,6 +17,8 @@ from gradspike import functional
 
 STEPS, BATCH, INPUTS, OUTPUTS = 8, 128, 1024, 1024
 OURS = "gradspike, lif and graded_spikes"
+GAIN = 8.0
+"""Factor of our neurons' input: they integrate a current with a small step."""
 
 
 def offset_for(rate_of: Callable[[float], float], density: float) -> float:
@@ -26,6 +28,10 @@ def offset_for(rate_of: Callable[[float], float], density: float) -> float:
         middle = (low + high) / 2
         low, high = (low, middle) if rate_of(middle) > density else (middle, high)
     return (low + high) / 2
+
+
+def our_rate(x: Tensor) -> float:
+    return float(functional.lif(x * GAIN, **NEURON).spikes.mean())
 
 
 def main() -> None:
@@ -45,13 +51,11 @@ def main() -> None:
     details: Dict[str, Any] = {"clock": clock}
     for density in (0.01, 0.05, 0.1):
         case = f"LIF then {INPUTS}->{OUTPUTS}, T={STEPS}, B={BATCH}, {density:.0%} spikes"
-        gain = 8.0
-        spikes_of = lambda shift: functional.lif((noise + shift) * gain, **NEURON).spikes  # noqa: E731
-        ours = (noise + offset_for(lambda shift: float(spikes_of(shift).mean()), density)) * gain
+        ours = (noise + offset_for(lambda shift: our_rate(noise + shift), density)) * GAIN
         reference = loop.lif(ours, TAU, TAU, TAU, DT)
         expected = loop.graded_spikes(reference, weight, SCALE)
         rate = float(reference.mean())
-        pairs: Dict[str, "tuple[Callable[[Tensor, Tensor], Tensor], Tensor, Tensor]"] = {
+        pairs: Dict[str, Tuple[Callable[[Tensor, Tensor], Tensor], Tensor, Tensor]] = {
             OURS: (
                 lambda x, w: functional.graded_spikes(functional.lif(x, **NEURON).spikes, w, SCALE),
                 ours,
@@ -73,9 +77,7 @@ def main() -> None:
                 dequantised,
             )
         times = {
-            "forward": measure.interleaved(
-                {name: _forward(run, x, w) for name, (run, x, w) in pairs.items()}, options
-            ),
+            "forward": measure.interleaved({name: _forward(run, x, w) for name, (run, x, w) in pairs.items()}, options),
             "forward and backward": measure.interleaved(
                 {name: _both(run, x, w, gradient) for name, (run, x, w) in pairs.items()}, options
             ),

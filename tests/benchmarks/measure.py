@@ -1,6 +1,7 @@
 """Interleaved timing, validation, limits of the machine, and result files."""
 
 import argparse
+import contextlib
 import gc
 import json
 import math
@@ -192,10 +193,8 @@ def machine_limits(device: str = "cpu") -> Dict[str, float]:
     # The better of our own kernel for rows without zeros and of PyTorch's integer product, which may be missing.
     integer = best_seconds(lambda: gradspike.functional.graded_spikes(counts, weight, 63.0), device)
     left8, right8 = counts.to(torch.int8), torch.ones(256, 512, dtype=torch.int8, device=device)
-    try:
+    with contextlib.suppress(RuntimeError):
         integer = min(integer, best_seconds(lambda: torch._int_mm(left8, right8), device))
-    except RuntimeError:
-        pass
     return {
         "copy_gb_per_s": 2 * source.nbytes / copy / 1e9,
         "copy_to_fresh_memory_gb_per_s": 2 * source.nbytes / fresh / 1e9,

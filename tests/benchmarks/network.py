@@ -2,7 +2,7 @@
 
 import copy
 from dataclasses import dataclass
-from typing import Any, Callable, Dict, List, Optional, Sequence
+from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple
 
 import compiled_loop
 import layer
@@ -70,9 +70,7 @@ def separate(network: Network) -> Tensor:
 
 
 def fused(network: Network) -> Tensor:
-    return _readout(
-        network, layer.synapse_lif(network.spikes, network.hidden, network.scales[0], **network.neurons())
-    )
+    return _readout(network, layer.synapse_lif(network.spikes, network.hidden, network.scales[0], **network.neurons()))
 
 
 def by_loop(network: Network, module: Any = loop) -> Tensor:
@@ -103,7 +101,7 @@ def loss_of(scores: Tensor, classes: Tensor) -> Tensor:
 
 def entries(
     network: Network, loops: Sequence[str], libraries: Optional[Sequence[str]], skipped: List[str]
-) -> "tuple[Dict[str, Scores], Dict[str, Any]]":
+) -> Tuple[Dict[str, Scores], Dict[str, Any]]:
     """Checked entries: operators and loops must give the same bits, peers the spikes of their plain loop."""
     reference = by_loop(network)
     weights = [network.hidden, network.readout]

@@ -51,13 +51,9 @@ def _spikingjelly() -> Tuple[Any, Any]:
     from spikingjelly.activation_based import functional, neuron  # type: ignore[import-not-found]
 
     tau = 1.0 / (1.0 - DECAY)
-    node = neuron.LIFNode(
-        tau=tau, decay_input=False, v_threshold=1.0, v_reset=0.0, detach_reset=True, step_mode="m"
-    )
+    node = neuron.LIFNode(tau=tau, decay_input=False, v_threshold=1.0, v_reset=0.0, detach_reset=True, step_mode="m")
     # Its integrator without spikes always decays its input; a neuron without reach of the threshold does not.
-    silent = neuron.LIFNode(
-        tau=tau, decay_input=False, v_threshold=1e9, v_reset=0.0, step_mode="m", store_v_seq=True
-    )
+    silent = neuron.LIFNode(tau=tau, decay_input=False, v_threshold=1e9, v_reset=0.0, step_mode="m", store_v_seq=True)
 
     def lif(x: Tensor, threshold: float) -> Tensor:
         functional.reset_net(node)

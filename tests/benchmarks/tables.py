@@ -23,7 +23,7 @@ def column_of(result: Dict[str, Any]) -> str:
     return "1 thread" if result["threads"] == 1 else "2 threads"
 
 
-def merged(results: Iterable[Dict[str, Any]]) -> "Dict[Tuple[str, str, str], Dict[str, Any]]":
+def merged(results: Iterable[Dict[str, Any]]) -> Dict[Tuple[str, str, str], Dict[str, Any]]:
     """Rows by case, baseline and unit, with the measured values of all columns."""
     rows: Dict[Tuple[str, str, str], Dict[str, Any]] = {}
     for result in results:
