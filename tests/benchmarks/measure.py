@@ -46,7 +46,7 @@ def parse_options(description: Optional[str], devices: Sequence[str] = ("cpu",))
     parser.add_argument("--quick", action="store_true", help="few samples, for a look")
     parser.add_argument("--device", choices=devices, default="cpu")
     options = parser.parse_args()
-    options.samples, options.budget = (5, 0.3) if options.quick else (25, 2.5)
+    options.samples, options.budget = (5, 0.3) if options.quick else (25, 1.5)
     if options.device == "cuda":
         options.samples = 31
     torch.set_num_threads(options.threads)
