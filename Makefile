@@ -1,6 +1,7 @@
 # make demo   everything from a fresh Debian machine to a trained network on the emulator
 # make test   the same set-up, then GoogleTest and pytest
-# make test-slow, make bench, make format, make lint, make wheel, make clean
+# make bench-peers, then make bench   benchmarks against other libraries; BENCH_ARGS=--quick for a look
+# make test-slow, make format, make lint, make wheel, make clean
 #
 # VENV names the virtual environment (default .venv), PYTHON the interpreter that makes it, JOBS the parallel compilers.
 VENV ?= .venv
@@ -13,7 +14,7 @@ BIN := $(abspath $(VENV))/bin
 STAMP := $(VENV)/.gradspike-requirements
 CMAKE_ARGS ?=
 
-.PHONY: all demo test sanitized test-slow bench format lint wheel clean system venv configure build build-all
+.PHONY: all demo test sanitized test-slow bench bench-peers format lint wheel clean system venv configure build build-all
 
 all: build
 
@@ -53,8 +54,15 @@ sanitized: configure
 test-slow: build-all
 	tools/slow-tests $(BIN) $(BUILD)
 
+# Libraries to compare with, in an environment of their own; without it the benchmarks skip them and say so.
+PEERS ?= .venv-peers
+BENCH_ARGS ?=
+
 bench: build
-	$(BIN)/python tests/benchmarks/run.py
+	$$(test -x $(PEERS)/bin/python && echo $(PEERS)/bin/python || echo $(BIN)/python) tests/benchmarks/run.py $(BENCH_ARGS)
+
+bench-peers: build
+	tools/peers-environment $(VENV) $(PEERS) $(CURDIR)
 
 SOURCES = $(shell find csrc cuda include ops tests -name '*.h' -o -name '*.cpp' -o -name '*.cu' -o -name '*.cuh')
 

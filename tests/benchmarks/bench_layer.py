@@ -1,121 +1,114 @@
-"""Linear 256 to 512 with LIF, T = 100, batch 256, 5 % spikes: forward, and forward and backward, against the loop."""
+"""Linear 256 to 512 with LIF, T = 100, batch 256, at 2, 5 and 20 % input spikes, against loops and libraries."""
 
-import argparse
-from typing import Any, Callable, Dict, List, Tuple
+from typing import Any, Dict, List, Optional, Sequence, Tuple
 
+import layer
 import measure
-import peers
-import torch
-from layer import BATCH, DENSITY, INPUTS, NEURONS, TIME, Layer, make_layer, ours, theirs
-from torch import Tensor
+from layer import COMPILED, FUSED, LOOP, LOOPS, SEPARATE, Sizes
 
-PREDICTED = {"forward": 7.0, "both": 5.0, "peer": 3.0, "forward_limit": 0.5, "both_limit": 0.3}
-TRACE_BYTES = 4 * TIME * BATCH * NEURONS
-INPUT_BYTES = 4 * TIME * BATCH * INPUTS
-# What two operators must move at least: spikes in, current out and in, spikes out.
-FORWARD_BYTES = INPUT_BYTES + 3 * TRACE_BYTES
-# And further: membrane out and in, gradient in, gradient of the current out and in, spikes in.
-BOTH_BYTES = FORWARD_BYTES + 5 * TRACE_BYTES + INPUT_BYTES
+DENSITIES = (0.02, 0.05, 0.2)
+GPU_BATCHES = (256, 2048)
+
+# Smallest ratio that is asked for, at 2, 5 and 20 %; loops at 5 % only.
+TARGETS: Dict[str, Dict[str, Dict[float, float]]] = {
+    "forward": {
+        "SpikingJelly": {0.02: 15, 0.05: 12, 0.2: 5},
+        "compiled loop": {0.05: 15},
+        "list-and-stack loop": {0.05: 18},
+    },
+    "forward and backward": {
+        "SpikingJelly": {0.02: 8, 0.05: 6, 0.2: 3},
+        "compiled loop": {0.05: 8},
+        "list-and-stack loop": {0.05: 8},
+    },
+}
+# Guesses made before the first measurement, for separate operators and for the fused one.
+PREDICTED: Dict[str, Dict[str, Dict[str, float]]] = {
+    SEPARATE: {
+        "forward": {"SpikingJelly": 6.5, "compiled loop": 8, "list-and-stack loop": 7, "hxtorch": 12},
+        "forward and backward": {"SpikingJelly": 5, "compiled loop": 7, "list-and-stack loop": 7, "hxtorch": 30},
+    },
+    FUSED: {
+        "forward": {"SpikingJelly": 15, "compiled loop": 20, "list-and-stack loop": 20, "hxtorch": 27},
+        "forward and backward": {"SpikingJelly": 7, "compiled loop": 10, "list-and-stack loop": 10, "hxtorch": 40},
+    },
+}
+# At the other densities, for the operator that was not there yet.
+PREDICTED_ELSEWHERE: Dict[Tuple[str, str, float], Dict[str, float]] = {
+    (FUSED, "forward", 0.02): {"SpikingJelly": 18},
+    (FUSED, "forward", 0.2): {"SpikingJelly": 7},
+    (FUSED, "forward and backward", 0.02): {"SpikingJelly": 9},
+    (FUSED, "forward and backward", 0.2): {"SpikingJelly": 3.5},
+}
 
 
-def check(layer: Layer) -> Dict[str, Any]:
-    """Spikes must be equal bit for bit, the weight gradient up to the order of its sums."""
-    actual, expected = ours(layer), theirs(layer)
-    different = int((actual != expected).sum())
-    (gradient,) = torch.autograd.grad(actual, [layer.weight], layer.gradient)
-    (reference,) = torch.autograd.grad(expected, [layer.weight], layer.gradient)
-    error = float((gradient - reference).abs().max() / reference.abs().max())
-    rate = float(actual.detach().mean())
-    if different or error > 1e-4:
-        raise RuntimeError(f"operators and loop must agree, got {different} spikes and gradient error {error}")
+def field(full: bool, threads: int) -> Tuple[Sequence[str], Optional[Sequence[str]]]:
+    """Loops and libraries (None for all) that take part: at 5 % all with one thread, the fast ones with two."""
+    if not full:
+        return [], ["SpikingJelly"]
+    if threads == 1:
+        return list(LOOPS), None
+    return [LOOP, COMPILED], ["SpikingJelly", "snnTorch"]
+
+
+def floors(sizes: Sizes, density: float, limits: Dict[str, float]) -> Dict[str, Dict[str, float]]:
+    """Least time [ms] of the forward pass: bytes over copy bandwidth, and additions over the integer rate."""
+    rows = sizes.time * sizes.batch
+    inputs, trace = 4 * rows * sizes.inputs, 4 * rows * sizes.neurons
+    memory = 1e-6 / limits["copy_gb_per_s"]
+    integer = density * rows * sizes.inputs * sizes.neurons * 1e-6 / limits["integer_gmac_per_s"]
     return {
-        "spikes that differ": different,
-        "largest relative error of the weight gradient": error,
-        "input density": float(layer.spikes.mean()),
-        "output spikes per neuron and step": rate,
+        SEPARATE: {"memory": (inputs + 3 * trace) * memory, "integer": integer},
+        FUSED: {"memory": (inputs + trace) * memory, "integer": integer},
     }
-
-
-def forward_of(run: Callable[[Layer], Tensor], layer: Layer) -> Callable[[], Any]:
-    def work() -> None:
-        with torch.no_grad():
-            run(layer)
-
-    return work
-
-
-def both_of(run: Callable[[Layer], Tensor], layer: Layer) -> Callable[[], Any]:
-    def work() -> None:
-        torch.autograd.grad(run(layer), [layer.weight], layer.gradient)
-
-    return work
-
-
-def peer_runs(layer: Layer, rate: float) -> Tuple[Dict[str, Callable[[Layer], Tensor]], Dict[str, Any]]:
-    """Peers at a matched rate."""
-    entries, skipped = peers.available()
-    runs: Dict[str, Callable[[Layer], Tensor]] = {}
-    notes: Dict[str, Any] = {"skipped": skipped}
-    for name, run in entries.items():
-        threshold, own_rate = peers.matched_threshold(run, layer, rate)
-        notes[name] = {"threshold": threshold, "spikes per neuron and step": own_rate}
-        runs[name] = lambda layer, run=run, threshold=threshold: run(layer, threshold)  # type: ignore[misc]
-    return runs, notes
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--threads", type=int, choices=(1, 2), default=1)
-    parser.add_argument("--samples", type=int, default=15)
-    options = parser.parse_args()
-    torch.set_num_threads(options.threads)
-    layer = make_layer()
-    checks = check(layer)
-    others, notes = peer_runs(layer, checks["output spikes per neuron and step"])
-    runs = {"loop": theirs, "gradspike": ours, **others}
-    limits = measure.machine_limits()
-    forward = measure.interleaved({name: forward_of(run, layer) for name, run in runs.items()}, options.samples)
-    both = measure.interleaved({name: both_of(run, layer) for name, run in runs.items()}, options.samples)
-    clock = measure.clock_of(options.threads)
-    details = {
-        "clock": clock,
-        "layer": {"time": TIME, "batch": BATCH, "inputs": INPUTS, "neurons": NEURONS, "density": DENSITY},
-        "forward": forward,
-        "forward and backward": both,
-        "ratios": {
-            kind: {name: measure.ratio(times, name, "gradspike", clock) for name in ["loop", *others]}
-            for kind, times in (("forward", forward), ("forward and backward", both))
-        },
-        "peers": notes,
-        "limits": limits,
-        "dense product in float32 [ms]": 2e-6 * TIME * BATCH * INPUTS * NEURONS / limits["mm_gflop_per_s"],
-        "floor": "bytes that two operators must move (spikes, current, saved membrane, gradients) over the copy "
-        "bandwidth measured in this process; the dense product is no floor for spikes, since events skip its zeros",
-    }
-    rows = table_rows(forward, both, list(others), clock, limits["copy_gb_per_s"])
-    measure.write(f"layer_{options.threads}_thread", options.threads, checks, rows, details)
+    options = measure.parse_options(__doc__, devices=("cpu", "cuda"))
+    limits = measure.machine_limits(options.device)
+    rows: List[Dict[str, Any]] = []
+    checks: Dict[str, Any] = {}
+    details: Dict[str, Any] = {"clock": measure.clock_of(options), "limits": limits}
+    skipped: List[str] = []
+    for batch in GPU_BATCHES if options.device == "cuda" else (256,):
+        sizes = Sizes(batch=batch)
+        for density in DENSITIES:
+            case = f"256->512, T=100, B={batch}, {density:.0%} spikes"
+            full = density == 0.05 and batch == 256
+            own = layer.make_layer(sizes, density, options.device)
+            noted: List[str] = []
+            runs, checks[case] = layer.entries(own, *field(full, options.threads), noted)
+            skipped += [reason for reason in noted if reason not in skipped]
+            times = layer.timed(sizes, density, runs, own, options)
+            floor = floors(sizes, density, limits)
+            details[case] = {"times": times, "floors of the forward pass [ms]": floor}
+            rows += table_rows(case, density, times, floor, details["clock"])
+    measure.write("layer", options, checks, rows, details, skipped)
 
 
 def table_rows(
-    forward: Dict[str, Any], both: Dict[str, Any], others: List[str], clock: str, copy: float
+    case: str, density: float, times: Dict[str, Any], floor: Dict[str, Any], clock: str
 ) -> List[Dict[str, Any]]:
     rows = []
-    for kind, times, key, target, count in (
-        ("forward", forward, "forward", 5.0, FORWARD_BYTES),
-        ("forward and backward", both, "both", 4.0, BOTH_BYTES),
-    ):
-        ours_ms = times["gradspike"][clock]["median"]
-        ratio = measure.ratio(times, "loop", "gradspike", clock)["ratio"]
-        floor_ms = count / copy * 1e-6
-        rows.append(measure.row(f"layer {kind}, loop / gradspike", ratio, "x", PREDICTED[key], target))
-        rows.append(
-            measure.row(
-                f"layer {kind}, traffic floor / gradspike", floor_ms / ours_ms, "of 1", PREDICTED[f"{key}_limit"]
-            )
-        )
-        for name in others:
-            peer = measure.ratio(times, name, "gradspike", clock)["ratio"]
-            rows.append(measure.row(f"layer {kind}, {name} / gradspike", peer, "x", PREDICTED["peer"]))
+    for kind, entries in times.items():
+        ours = [name for name in (SEPARATE, FUSED) if name in entries]
+        for name in ours:
+            label = f"{case}, {kind}; {name.split(', ')[1]}"
+            for other in entries:
+                if other in ours:
+                    continue
+                target = (layer.baseline_of(other, TARGETS[kind]) or {}).get(density)
+                guesses = (
+                    PREDICTED[name][kind] if density == 0.05 else PREDICTED_ELSEWHERE.get((name, kind, density), {})
+                )
+                predicted = layer.baseline_of(other, guesses)
+                rows.append(measure.ratio_row(label, entries, other, name, clock, predicted, target))
+            if kind == "forward":
+                least = max(floor[name].values())
+                share = least / measure.value_of(entries, name, clock)
+                roof = max(floor[name], key=lambda key: floor[name][key])
+                rows.append(measure.row(label, f"floor: {roof}", share, "of 1"))
+            rows.append(measure.row(label, "own time", measure.value_of(entries, name, clock), "ms"))
     return rows
 
 

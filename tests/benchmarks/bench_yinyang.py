@@ -1,109 +1,70 @@
-"""Training step of the Yin-Yang network 5-120-3, T = 38, batch 50, with Adam, against the list-and-stack loop."""
+"""Training step with Adam, and forward pass, of the Yin-Yang network 5-120-3, T = 38, batch 50."""
 
-import argparse
-import copy
-from typing import Any, Callable, Dict
+from typing import Any, Dict, List
 
-import loop
 import measure
+import network
 import torch
-from torch import Tensor
+from layer import COMPILED, FUSED, LOOP, SEPARATE, baseline_of
+from network import Network
 
 from gradspike.examples import yinyang_training as yinyang
 
-PREDICTED = {"step": 8.0, "forward": 8.0, "step_ms": 1.6, "limit": 0.6}
+TARGETS = {
+    SEPARATE: {"SpikingJelly": 5.0, "compiled loop": 5.0},
+    FUSED: {"SpikingJelly": 8.0, "compiled loop": 8.0},
+}
+PREDICTED = {
+    SEPARATE: {"SpikingJelly": 5.5, "compiled loop": 6.0, "list-and-stack loop": 8.5, "snnTorch": 9.0, "Norse": 8.5},
+    FUSED: {"SpikingJelly": 8.0, "compiled loop": 8.0, "list-and-stack loop": 12.0, "snnTorch": 13.0, "Norse": 12.0},
+}
 
 
-def loop_scores(network: yinyang.YinYangNetwork, spikes: Tensor) -> Tensor:
-    """The network's scores by the loop, on the network's own parameters."""
-    tau, dt = yinyang.TAU, yinyang.DT
-    current = loop.graded_spikes(spikes, network.hidden_synapse.weight, network.hidden_synapse.scale)
-    hidden = loop.lif(current, tau, tau, tau, dt)
-    current = loop.graded_spikes(hidden, network.readout_synapse.weight, network.readout_synapse.scale)
-    membrane = loop.li(current, tau, tau, float(network.readout.membrane_capacitance), dt)
-    return membrane.amax(0) * network.score_gain
-
-
-def linear_scores(network: yinyang.YinYangNetwork, spikes: Tensor) -> Tensor:
-    """The same products without neurons: what a step costs even if neurons were free."""
-    hidden = torch.nn.functional.linear(spikes, network.hidden_synapse.weight)
-    return torch.nn.functional.linear(hidden, network.readout_synapse.weight).amax(0)
-
-
-def make_step(
-    network: yinyang.YinYangNetwork, scores_of: Callable[[Any, Tensor], Tensor], spikes: Tensor, classes: Tensor
-) -> Callable[[], Tensor]:
-    """A training step on a copy of the network, so that entries do not train each other's weights."""
-    own = copy.deepcopy(network)
-    optimizer = torch.optim.Adam(own.parameters(), lr=1e-5)
-
-    def step() -> Tensor:
-        loss = yinyang.loss_of(scores_of(own, spikes), classes)
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-        return loss
-
-    return step
-
-
-def check(network: yinyang.YinYangNetwork, spikes: Tensor, classes: Tensor) -> Dict[str, Any]:
-    """Scores must be equal bit for bit, gradients up to the order of their sums."""
-    ours, theirs = network(spikes), loop_scores(network, spikes)
-    different = int((ours.detach().view(torch.int32) != theirs.detach().view(torch.int32)).sum())
-    parameters = list(network.parameters())
-    expected = torch.autograd.grad(yinyang.loss_of(theirs, classes), parameters)
-    actual = torch.autograd.grad(yinyang.loss_of(ours, classes), parameters)
-    error = max(float((a - e).abs().max() / e.abs().max()) for a, e in zip(actual, expected))
-    if different or error > 1e-4:
-        raise RuntimeError(f"operators and loop must agree, got {different} scores and gradient error {error}")
-    return {"scores that differ": different, "largest relative error of a gradient": error}
-
-
-def forward_entries(network: yinyang.YinYangNetwork, spikes: Tensor) -> Dict[str, Callable[[], Any]]:
-    def without_graph(scores_of: Callable[[Any, Tensor], Tensor]) -> Callable[[], Any]:
-        def work() -> Tensor:
-            with torch.no_grad():
-                return scores_of(network, spikes)
-
-        return work
-
-    return {"loop": without_graph(loop_scores), "gradspike": without_graph(lambda own, x: own(x))}
+def make_network() -> Network:
+    """The example's network with its first weights, and one batch of its data."""
+    torch.manual_seed(0)
+    data = yinyang.load_data(50, 1)
+    own = yinyang.YinYangNetwork()
+    return Network(
+        own.hidden_synapse.weight.detach().clone().requires_grad_(),
+        own.readout_synapse.weight.detach().clone().requires_grad_(),
+        (own.hidden_synapse.scale, own.readout_synapse.scale),
+        yinyang.TAU,
+        float(own.readout.membrane_capacitance),
+        own.score_gain,
+        data.train_spikes,
+        data.train_classes,
+    )
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--threads", type=int, choices=(1, 2), default=1)
-    parser.add_argument("--samples", type=int, default=30)
-    options = parser.parse_args()
-    torch.set_num_threads(options.threads)
-    torch.manual_seed(0)
-    data = yinyang.load_data(50, 1)
-    network = yinyang.YinYangNetwork()
-    spikes, classes = data.train_spikes, data.train_classes
-    checks = check(network, spikes, classes)
-    scores = {"loop": loop_scores, "gradspike": lambda own, x: own(x), "linear only": linear_scores}
-    steps = {name: make_step(network, scores_of, spikes, classes) for name, scores_of in scores.items()}
-    step_times = measure.interleaved(steps, options.samples, repeats=10)
-    forward_times = measure.interleaved(forward_entries(network, spikes), options.samples, repeats=10)
-    clock = measure.clock_of(options.threads)
-    step, forward = (measure.ratio(times, "loop", "gradspike", clock) for times in (step_times, forward_times))
-    ours = step_times["gradspike"][clock]["median"]
-    limit = step_times["linear only"][clock]["median"] / ours
-    rows = [
-        measure.row("Yin-Yang training step with Adam, loop / gradspike", step["ratio"], "x", PREDICTED["step"], 6.0),
-        measure.row("Yin-Yang forward, loop / gradspike", forward["ratio"], "x", PREDICTED["forward"]),
-        measure.row("Yin-Yang training step", ours, "ms", PREDICTED["step_ms"]),
-        measure.row("Yin-Yang step without neurons / gradspike step", limit, "of 1", PREDICTED["limit"]),
-    ]
-    details = {
-        "clock": clock,
-        "step": step_times,
-        "forward": forward_times,
-        "ratios": {"step": step, "forward": forward},
-        "floor": "the same two products in float32, maximum, loss, backward and Adam, without neurons",
+    options = measure.parse_options(__doc__)
+    clock = measure.clock_of(options)
+    skipped: List[str] = []
+    own = make_network()
+    runs, checks = network.entries(own, [LOOP, COMPILED], None, skipped)
+    steps = {name: network.make_step(own, run, network.is_peer(name)) for name, run in runs.items()}
+    steps[network.WITHOUT] = network.make_step(own, network.without_neurons, False)
+    times = {
+        "training step": measure.interleaved(steps, options),
+        "forward": measure.interleaved(
+            {name: network.make_forward(own, run, network.is_peer(name)) for name, run in runs.items()}, options
+        ),
     }
-    measure.write(f"yinyang_step_{options.threads}_thread", options.threads, checks, rows, details)
+    rows: List[Dict[str, Any]] = []
+    for kind, entries in times.items():
+        ours = [name for name in (SEPARATE, FUSED) if name in entries]
+        for name in ours:
+            case = f"Yin-Yang 5-120-3, T=38, B=50, {kind}; {name.split(', ')[1]}"
+            for other in entries:
+                if other in ours:
+                    continue
+                step = kind == "training step"
+                target = baseline_of(other, TARGETS[name]) if step else None
+                predicted = baseline_of(other, PREDICTED[name]) if step else None
+                rows.append(measure.ratio_row(case, entries, other, name, clock, predicted, target))
+            rows.append(measure.row(case, "own time", measure.value_of(entries, name, clock), "ms"))
+    measure.write("yinyang", options, checks, rows, {"clock": clock, **times}, skipped)
 
 
 if __name__ == "__main__":

@@ -1,43 +1,257 @@
-"""The layer that `bench_layer.py` and `bench_memory.py` share: Linear 256 to 512 with LIF, T = 100, batch 256."""
+"""A linear layer with LIF neurons, its entries (ours, loops, peers), and what is checked before they are timed."""
 
+import argparse
 from dataclasses import dataclass
+from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple
 
+import compiled_loop
+import hxtorch_loop
 import loop
+import measure
+import peers
 import torch
 from torch import Tensor
 
 from gradspike import functional
 
-TIME, BATCH, INPUTS, NEURONS = 100, 256, 256, 512
-DENSITY = 0.05
 SCALE = 64.0
 TAU = 10e-6
+DT = 1e-6
+NEURON = {"tau_mem": TAU, "tau_syn": TAU, "membrane_capacitance": TAU}
+
+SEPARATE, FUSED, LOOP, COMPILED, HXTORCH = (
+    "gradspike, separate operators",
+    "gradspike, synapse_lif",
+    "list-and-stack loop",
+    "compiled loop",
+    "hxtorch-style loop",
+)
+PEER_MISMATCHES = 1e-3
+"""Fraction of a peer's spikes that may differ from the plain loop: its operations have another order."""
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """Steps, batch, inputs and neurons."""
+
+    time: int = 100
+    batch: int = 256
+    inputs: int = 256
+    neurons: int = 512
 
 
 @dataclass(frozen=True)
 class Layer:
-    """Input spikes, weight and the gradient that arrives at the output."""
+    """Input, weight and the gradient that arrives at the output.
+
+    Attributes:
+        spikes: `[time, batch, input]`.
+        weight: `[neuron, input]`, a leaf.
+        dequantised: What the integers of `weight` mean, a leaf: the weight of the peers.
+        gradient: `[time, batch, neuron]`.
+    """
 
     spikes: Tensor
     weight: Tensor
+    dequantised: Tensor
     gradient: Tensor
 
 
-def make_layer(seed: int = 0) -> Layer:
-    """Bernoulli input of 5 %, and weights with which about 5 % of the neurons' steps spike."""
+Run = Callable[[Layer], Tensor]
+
+
+def make_layer(
+    sizes: Sizes, density: float, device: str = "cpu", spikes: Optional[Tensor] = None, seed: int = 0
+) -> Layer:
+    """Bernoulli input (or the given one), and weights with which about 5 % of the neurons' steps spike."""
     generator = torch.Generator().manual_seed(seed)
-    spikes = (torch.rand(TIME, BATCH, INPUTS, generator=generator) < DENSITY).float()
-    weight = torch.randn(NEURONS, INPUTS, generator=generator) * 0.21
-    gradient = torch.randn(TIME, BATCH, NEURONS, generator=generator)
-    return Layer(spikes, weight.requires_grad_(), gradient)
+    if spikes is None:
+        spikes = (torch.rand(sizes.time, sizes.batch, sizes.inputs, generator=generator) < density).float()
+    power = float(spikes.square().mean()) * sizes.inputs
+    weight = torch.randn(sizes.neurons, sizes.inputs, generator=generator) * (0.75 / power**0.5)
+    gradient = torch.randn(sizes.time, sizes.batch, sizes.neurons, generator=generator)
+    dequantised = functional.hardware_weights(weight, SCALE).float() / SCALE
+    tensors = (tensor.to(device) for tensor in (spikes, weight, dequantised, gradient))
+    spikes, weight, dequantised, gradient = tensors
+    return Layer(spikes, weight.requires_grad_(), dequantised.requires_grad_(), gradient)
 
 
-def ours(layer: Layer) -> Tensor:
-    """Spikes by the operators."""
+def separate(layer: Layer) -> Tensor:
+    """Spikes by `graded_spikes` and `lif`."""
     current = functional.graded_spikes(layer.spikes, layer.weight, SCALE)
-    return functional.lif(current, tau_mem=TAU, tau_syn=TAU, membrane_capacitance=TAU).spikes
+    return functional.lif(current, **NEURON).spikes
 
 
-def theirs(layer: Layer) -> Tensor:
-    """Spikes by the loop."""
-    return loop.lif(loop.graded_spikes(layer.spikes, layer.weight, SCALE), TAU, TAU, TAU, 1e-6)
+def has_fused(skipped: List[str]) -> bool:
+    """Whether this build has `synapse_lif`; if not, that is noted."""
+    if hasattr(functional, "synapse_lif"):
+        return True
+    measure.skip(skipped, FUSED, "this build has no operator synapse_lif")
+    return False
+
+
+def fused(layer: Layer) -> Tensor:
+    """Spikes by `synapse_lif`."""
+    return synapse_lif(layer.spikes, layer.weight, SCALE, **NEURON)
+
+
+def synapse_lif(spikes: Tensor, weight: Tensor, scale: float, **neuron: float) -> Tensor:
+    """Spikes of the fused operator."""
+    result: Tensor = functional.synapse_lif(spikes, weight, scale=scale, **neuron).spikes  # type: ignore[attr-defined]
+    return result
+
+
+def plain_loop(layer: Layer) -> Tensor:
+    return loop.lif(loop.graded_spikes(layer.spikes, layer.weight, SCALE), TAU, TAU, TAU, DT)
+
+
+def compiled(layer: Layer) -> Tensor:
+    return compiled_loop.lif(loop.graded_spikes(layer.spikes, layer.weight, SCALE), TAU, TAU, TAU, DT)
+
+
+def hxtorch_style(layer: Layer) -> Tensor:
+    return hxtorch_loop.lif(loop.graded_spikes(layer.spikes, layer.weight, SCALE), TAU, TAU, TAU, DT)[0]
+
+
+LOOPS: Dict[str, Run] = {LOOP: plain_loop, COMPILED: compiled, HXTORCH: hxtorch_style}
+
+
+def entries(
+    layer: Layer, loops: Sequence[str], libraries: Optional[Sequence[str]], skipped: List[str]
+) -> Tuple[Dict[str, Run], Dict[str, Any]]:
+    """Checked entries of a layer; one that fails its check is left out, and named in `skipped`.
+
+    Our operators and the loops must give the same bits; peers the spikes of the plain loop of their neuron, at a
+    threshold that makes them spike as often.
+
+    Args:
+        layer: The layer.
+        loops: Names of the loops that take part.
+        libraries: Names of the peers that take part, None for all.
+        skipped: Receives what is left out.
+
+    Returns:
+        Name to run, and the checks.
+    """
+    expected = plain_loop(layer)
+    (expected_gradient,) = torch.autograd.grad(expected, [layer.weight], layer.gradient)
+    rate = float(expected.detach().mean())
+    checks: Dict[str, Any] = {"input density": float((layer.spikes != 0).float().mean()), "spike rate": rate}
+    runs: Dict[str, Run] = {SEPARATE: separate}
+    if has_fused(skipped):
+        runs[FUSED] = fused
+    runs.update({name: LOOPS[name] for name in loops})
+    for name in [name for name in runs if name != LOOP]:
+        actual = runs[name](layer)
+        count = measure.require_equal(name, actual, expected)
+        (gradient,) = torch.autograd.grad(actual, [layer.weight], layer.gradient)
+        error = measure.require_close(name, gradient, expected_gradient)
+        checks[name] = {"spikes that differ": count, "error of the weight gradient": error}
+    runs.update(_peers(layer, rate, libraries, skipped, checks))
+    return runs, checks
+
+
+def unchecked_entries(
+    layer: Layer, libraries: Sequence[str], skipped: List[str]
+) -> Tuple[Dict[str, Run], Dict[str, Any]]:
+    """Our entries and peers for input that is no spikes, where the order of sums shows: spike rates are matched."""
+    expected = plain_loop(layer).detach()
+    rate = float(expected.mean())
+    runs: Dict[str, Run] = {SEPARATE: separate}
+    if has_fused(skipped):
+        runs[FUSED] = fused
+    checks: Dict[str, Any] = {"spike rate": rate}
+    for name, run in runs.items():
+        spikes = run(layer).detach()
+        checks[name] = {
+            "spike rate": measure.require_rate(name, float(spikes.mean()), rate),
+            "spikes that differ": measure.require_equal(name, spikes, expected, PEER_MISMATCHES),
+        }
+    runs.update(_peers(layer, rate, libraries, skipped, checks))
+    return runs, checks
+
+
+def run_of(peer: peers.Peer, threshold: float) -> Run:
+    """A library's entry: the float product with the dequantised weight, then its neuron."""
+    return lambda layer: peer.lif(torch.nn.functional.linear(layer.spikes, layer.dequantised), threshold)
+
+
+def _peers(
+    layer: Layer, rate: float, libraries: Optional[Sequence[str]], skipped: List[str], checks: Dict[str, Any]
+) -> Dict[str, Run]:
+    runs: Dict[str, Run] = {}
+    with torch.no_grad():
+        current = torch.nn.functional.linear(layer.spikes, layer.dequantised)
+        threshold = peers.matched_threshold(current, rate)
+        expected = peers.reference(current, threshold)
+    for name, peer in peers.available(skipped).items():
+        if libraries is not None and name not in libraries:
+            continue
+        run = run_of(peer, threshold)
+        try:
+            with torch.no_grad():
+                actual = run(layer).contiguous()
+            count = measure.require_equal(peer.name, actual, expected, PEER_MISMATCHES)
+            own = measure.require_rate(peer.name, float(actual.mean()), rate)
+        except RuntimeError as error:
+            measure.skip(skipped, peer.name, str(error))
+            continue
+        checks[peer.name] = {"threshold": threshold, "spike rate": own, "spikes that differ": count}
+        runs[peer.name] = run
+    return runs
+
+
+def forward_of(run: Run, layers: Sequence[Layer]) -> Callable[[], Any]:
+    """A forward pass without graph, of the layers in turn."""
+    turn = _Turn(layers)
+
+    def work() -> None:
+        with torch.no_grad():
+            run(turn.next())
+
+    return work
+
+
+def both_of(run: Run, layers: Sequence[Layer], peer: bool) -> Callable[[], Any]:
+    """Forward and backward to the weight, of the layers in turn."""
+    turn = _Turn(layers)
+
+    def work() -> None:
+        layer = turn.next()
+        torch.autograd.grad(run(layer), [layer.dequantised if peer else layer.weight], layer.gradient)
+
+    return work
+
+
+class _Turn:
+    def __init__(self, layers: Sequence[Layer]) -> None:
+        self.layers, self.index = layers, -1
+
+    def next(self) -> Layer:
+        self.index = (self.index + 1) % len(self.layers)
+        return self.layers[self.index]
+
+
+OWN = (SEPARATE, FUSED, *LOOPS)
+GPU_SETS = 4
+"""Layers that a GPU works on in turn, so that its cache does not keep one of them."""
+
+
+def timed(
+    sizes: Sizes, density: float, runs: Dict[str, Run], layer: Layer, options: argparse.Namespace
+) -> Dict[str, Dict[str, Any]]:
+    """Times of the forward pass and of forward and backward."""
+    layers = [layer]
+    if options.device == "cuda":
+        layers += [make_layer(sizes, density, "cuda", seed=seed) for seed in range(1, GPU_SETS)]
+    return {
+        "forward": measure.interleaved({name: forward_of(run, layers) for name, run in runs.items()}, options),
+        "forward and backward": measure.interleaved(
+            {name: both_of(run, layers, name not in OWN) for name, run in runs.items()}, options
+        ),
+    }
+
+
+def baseline_of(name: str, targets: Dict[str, Any]) -> Any:
+    """The entry of a table whose key begins the name of a baseline, whatever its version."""
+    return next((value for key, value in targets.items() if name.startswith(key)), None)

@@ -76,3 +76,84 @@ def li(current: Tensor, tau_mem: float, tau_syn: float, capacitance: float, dt: 
         v = v + dv
         membrane.append(v)
     return torch.stack(membrane)
+
+
+def recurrent_lif(
+    spikes: Tensor,
+    weight: Tensor,
+    recurrent: Tensor,
+    scale: float,
+    tau_mem: float,
+    tau_syn: float,
+    capacitance: float,
+    dt: float,
+    alpha: float = 50.0,
+) -> Tensor:
+    """Spikes of neurons as in `lif` whose spikes of step t reach each other's current at t + 1.
+
+    Both weights have one scale, a power of two: the sums are exact in any order.
+    """
+    k, g, d = dt / capacitance, capacitance / tau_mem, 1.0 - dt / tau_syn
+    q = Quantise.apply(recurrent, scale, 63.0) * (1.0 / scale)
+    current = graded_spikes(spikes, weight, scale)
+    i = torch.zeros_like(current[0])
+    v = torch.zeros_like(i)
+    z = torch.zeros_like(i)
+    reset = torch.zeros(())
+    result = []
+    for x in current.unbind(0):
+        dv = k * (i + g * (0.0 - v))
+        i = i * d + (x + torch.nn.functional.linear(z, q))
+        v = v + dv
+        z = SuperSpike.apply(v - 1.0, alpha)
+        v = torch.where(z.detach() > 0, reset, v)
+        result.append(z)
+    return torch.stack(result)
+
+
+class EventPropLIF(torch.autograd.Function):
+    """Neurons of hxtorch's EventPropLIF with leak and reset 0 and threshold 1: a loop forward, a loop backward."""
+
+    @staticmethod
+    def forward(ctx: Any, input: Tensor, tau_mem: float, tau_syn: float, dt: float) -> Tensor:
+        k, d = dt / tau_mem, 1.0 - dt / tau_syn
+        i = torch.zeros_like(input[0])
+        v = torch.zeros_like(i)
+        reset = torch.zeros(())
+        currents, spikes = [i], [torch.zeros_like(i)]
+        for x in input[:-1].unbind(0):
+            i = i * d + x
+            v = v + k * (0.0 - v + i)
+            fired = v > 1.0
+            v = torch.where(fired, reset, v)
+            currents.append(i)
+            spikes.append(fired.to(input.dtype))
+        result = torch.stack(spikes)
+        ctx.save_for_backward(torch.stack(currents), result)
+        ctx.constants = tau_mem, tau_syn, dt
+        return result
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> Tuple[Tensor, None, None, None]:
+        current, spikes = ctx.saved_tensors
+        tau_mem, tau_syn, dt = ctx.constants
+        k, m = dt / tau_syn, 1.0 - dt / tau_mem
+        of_membrane = torch.zeros_like(gradient[0])
+        of_current = torch.zeros_like(of_membrane)
+        result = [of_current]
+        zero = torch.zeros(())
+        for t in range(gradient.shape[0] - 1, 0, -1):
+            a, b = current[t - 1] - 1.0, current[t - 1]
+            decayed = of_membrane * m
+            of_current = of_current + k * (of_membrane - of_current)
+            jump = b / a * decayed + gradient[t] / a
+            jump = torch.where(jump.isfinite(), jump, zero)
+            of_membrane = torch.where(spikes[t] > 0, jump, decayed)
+            result.append(of_current)
+        return torch.stack(result[::-1]) * tau_syn, None, None, None
+
+
+def eventprop_lif(input: Tensor, tau_mem: float, tau_syn: float, dt: float) -> Tensor:
+    """Spikes of `EventPropLIF`."""
+    result: Tensor = EventPropLIF.apply(input, tau_mem, tau_syn, dt)
+    return result

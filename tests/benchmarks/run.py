@@ -1,83 +1,70 @@
-"""Runs the benchmarks, each in a process of its own, and writes the table `results/README.md`.
+"""Runs the benchmarks, each in a process of its own, and writes the tables `results/*.md`.
 
-python tests/benchmarks/run.py [--threads 1 2] [--only yinyang layer memory accuracy]
+python tests/benchmarks/run.py [--quick] [--threads 1 2] [--only yinyang layer ...]
+
+GPU sizes run by themselves where PyTorch finds a GPU.
 """
 
 import argparse
-import json
 import subprocess
 import sys
+import time
 from pathlib import Path
-from typing import Any, Dict, List
+from typing import List
+
+import tables
+import torch
 
 FOLDER = Path(__file__).resolve().parent
-NAMES = ("yinyang", "layer", "memory", "accuracy")
-TIMED = ("yinyang", "layer")
+NAMES = (
+    "limits",
+    "layer",
+    "traces",
+    "neuron",
+    "yinyang",
+    "full_chip",
+    "linear_lif",
+    "pair",
+    "recurrent",
+    "eventprop",
+    "memory",
+    "growth",
+    "accuracy",
+)
+ONE_THREAD = ("memory", "growth", "accuracy", "pair")
+GPU = ("limits", "layer", "neuron", "linear_lif")
 
 
-def commands(names: List[str], threads: List[int]) -> List[List[str]]:
-    """Timed benchmarks run for each number of threads; the others do not depend on it and run with the first."""
+def commands(names: List[str], threads: List[int], quick: bool, gpu: bool) -> List[List[str]]:
+    """Benchmarks for each number of threads, some with the first alone; then those that have GPU sizes."""
     result = []
     for name in names:
-        for count in threads if name in TIMED else threads[:1]:
-            result.append([sys.executable, str(FOLDER / f"bench_{name}.py"), "--threads", str(count)])
+        program = [sys.executable, "-W", "ignore", str(FOLDER / f"bench_{name}.py"), *(["--quick"] if quick else [])]
+        for count in threads[:1] if name in ONE_THREAD else threads:
+            result.append([*program, "--threads", str(count)])
+        if gpu and name in GPU:
+            result.append([*program, "--device", "cuda"])
     return result
-
-
-def table() -> str:
-    """The Markdown table of all result files."""
-    results: List[Dict[str, Any]] = [
-        json.loads(path.read_text()) for path in sorted((FOLDER / "results").glob("*.json"))
-    ]
-    lines = [
-        "# Results",
-        "",
-        "Written by `tests/benchmarks/run.py`. Predictions were made before the first measurement; a measured value "
-        "on the wrong side of a target says MISSED. Ratios are those of medians of interleaved samples in one process: "
-        "of process time with 1 thread, of wall time with 2. Where the load average exceeded the cores, other programs "
-        "ran beside the benchmark: wall times then say little, and with 2 threads nothing.",
-        "",
-        "| quantity | threads | load, cores | predicted | measured | unit | target | |",
-        "|---|---|---|---|---|---|---|---|",
-    ]
-    for result in results:
-        load = f"{result['machine']['load_average'][0]:.1f}, {result['machine']['cores']}"
-        for row in result["rows"]:
-            verdict = {True: "met", False: "MISSED", None: ""}[row.get("met")]
-            cells = [row["quantity"], result["threads"], load, f"{row['predicted']:.4g}", f"{row['measured']:.4g}"]
-            cells += [row["unit"], row.get("target", ""), verdict]
-            lines.append("| " + " | ".join(str(cell) for cell in cells) + " |")
-    lines += ["", *_provenance(results)]
-    return "\n".join(lines) + "\n"
-
-
-def _provenance(results: List[Dict[str, Any]]) -> List[str]:
-    lines = []
-    for result in results:
-        machine, versions = result["machine"], result["versions"]
-        software = f"gradspike {versions['gradspike']}, torch {versions['torch']}, Python {versions['python']}"
-        lines.append(
-            f"- `{result['name']}.json`: `{result['command']}`; {machine['processor']}, {machine['cores']} cores, "
-            f"{versions['cpu_isa']}; {software}"
-        )
-    return lines
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--threads", type=int, nargs="+", choices=(1, 2), default=[1, 2])
     parser.add_argument("--only", nargs="+", choices=NAMES, default=list(NAMES))
+    parser.add_argument("--quick", action="store_true", help="few samples, for a look")
     options = parser.parse_args()
     failed = []
-    for command in commands(options.only, options.threads):
+    begin = time.monotonic()
+    for command in commands(options.only, options.threads, options.quick, torch.cuda.is_available()):
         print("$ " + " ".join(command), flush=True)
+        start = time.monotonic()
         if subprocess.run(command, check=False).returncode != 0:
-            failed.append(command[1])
-    text = table()
-    (FOLDER / "results" / "README.md").write_text(text, encoding="utf-8")
-    print(text)
-    for name in failed:
-        print(f"failed: {name}", file=sys.stderr)
+            failed.append(" ".join(command[3:]))
+        print(f"  {time.monotonic() - start:.0f} s", flush=True)
+    print(tables.write_all())
+    print(f"{(time.monotonic() - begin) / 60:.1f} minutes")
+    for command_line in failed:
+        print(f"failed: {command_line}", file=sys.stderr)
     return 1 if failed else 0
 
 
