@@ -2,6 +2,8 @@
 #include "csrc/cpu/isa.h"
 #include "csrc/kernels/graded_spikes.h"
 #include "csrc/kernels/lif.h"
+#include "csrc/kernels/packed_spikes.h"
+#include "csrc/kernels/sparse_graded_spikes.h"
 #include "csrc/kernels/weights.h"
 
 namespace gradspike::kernels {
@@ -56,6 +58,12 @@ GRADSPIKE_KERNEL(connections, (class T), ConnectionsArgs<T>)
 GRADSPIKE_KERNEL(graded_spikes, (class S, class Q, class T), GradedSpikesArgs<S GRADSPIKE_COMMA Q GRADSPIKE_COMMA T>)
 GRADSPIKE_KERNEL(graded_spikes_weight_grad, (class S, class W, class T),
                  GradedSpikesWeightGradArgs<S GRADSPIKE_COMMA W GRADSPIKE_COMMA T>)
+GRADSPIKE_KERNEL(sparse_graded_spikes, (class S, class Q, class T),
+                 SparseGradedSpikesArgs<S GRADSPIKE_COMMA Q GRADSPIKE_COMMA T>)
+GRADSPIKE_KERNEL(sparse_weight_grad, (class S, class T), SparseWeightGradArgs<S GRADSPIKE_COMMA T>)
+GRADSPIKE_KERNEL(sparse_spike_grad, (class Q, class T), SparseSpikeGradArgs<Q GRADSPIKE_COMMA T>)
+GRADSPIKE_KERNEL(pack_spikes, (class S), PackSpikesArgs<S>)
+GRADSPIKE_KERNEL(unpack_spikes, (class S), UnpackSpikesArgs<S>)
 GRADSPIKE_KERNEL(lif_coefficients, (class T), LifCoefficientsArgs<T>)
 GRADSPIKE_KERNEL(lif_forward, (class T), LifForwardArgs<T>)
 GRADSPIKE_KERNEL(lif_backward, (class T), LifBackwardArgs<T>)
@@ -102,5 +110,29 @@ struct QuantisedOf<double> {
 GRADSPIKE_INSTANTIATE_S(float)
 GRADSPIKE_INSTANTIATE_S(double)
 GRADSPIKE_INSTANTIATE_S(std::uint8_t)
+
+#define GRADSPIKE_INSTANTIATE_PACKED(S)                 \
+  GRADSPIKE_INSTANTIATE(pack_spikes, PackSpikesArgs<S>) \
+  GRADSPIKE_INSTANTIATE(unpack_spikes, UnpackSpikesArgs<S>)
+GRADSPIKE_INSTANTIATE_PACKED(float)
+GRADSPIKE_INSTANTIATE_PACKED(double)
+GRADSPIKE_INSTANTIATE_PACKED(std::uint8_t)
+
+#define GRADSPIKE_INSTANTIATE_SPARSE(S)                                                                                \
+  GRADSPIKE_INSTANTIATE(sparse_graded_spikes,                                                                          \
+                        SparseGradedSpikesArgs<S GRADSPIKE_COMMA std::int16_t GRADSPIKE_COMMA float>)                  \
+  GRADSPIKE_INSTANTIATE(sparse_graded_spikes,                                                                          \
+                        SparseGradedSpikesArgs<S GRADSPIKE_COMMA std::int16_t GRADSPIKE_COMMA double>)                 \
+  GRADSPIKE_INSTANTIATE(sparse_graded_spikes, SparseGradedSpikesArgs<S GRADSPIKE_COMMA float GRADSPIKE_COMMA float>)   \
+  GRADSPIKE_INSTANTIATE(sparse_graded_spikes, SparseGradedSpikesArgs<S GRADSPIKE_COMMA double GRADSPIKE_COMMA double>) \
+  GRADSPIKE_INSTANTIATE(sparse_weight_grad, SparseWeightGradArgs<S GRADSPIKE_COMMA float>)                             \
+  GRADSPIKE_INSTANTIATE(sparse_weight_grad, SparseWeightGradArgs<S GRADSPIKE_COMMA double>)
+GRADSPIKE_INSTANTIATE_SPARSE(float)
+GRADSPIKE_INSTANTIATE_SPARSE(double)
+GRADSPIKE_INSTANTIATE_SPARSE(std::uint8_t)
+GRADSPIKE_INSTANTIATE(sparse_spike_grad, SparseSpikeGradArgs<std::int16_t GRADSPIKE_COMMA float>)
+GRADSPIKE_INSTANTIATE(sparse_spike_grad, SparseSpikeGradArgs<std::int16_t GRADSPIKE_COMMA double>)
+GRADSPIKE_INSTANTIATE(sparse_spike_grad, SparseSpikeGradArgs<float GRADSPIKE_COMMA float>)
+GRADSPIKE_INSTANTIATE(sparse_spike_grad, SparseSpikeGradArgs<double GRADSPIKE_COMMA double>)
 
 }  // namespace gradspike::kernels

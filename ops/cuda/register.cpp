@@ -5,6 +5,8 @@
 #include "ops/graded_spikes.h"
 #include "ops/li.h"
 #include "ops/lif.h"
+#include "ops/packed_spikes.h"
+#include "ops/sparse_graded_spikes.h"
 #include "ops/weights.h"
 
 namespace gradspike::ops {
@@ -18,6 +20,11 @@ TORCH_LIBRARY_IMPL(gradspike, CUDA, m) {
   m.impl("graded_spikes", graded_spikes_impl<CudaExec>);
   m.impl("_graded_spikes_forward", graded_spikes_forward_impl<CudaExec>);
   m.impl("_graded_spikes_backward", graded_spikes_backward_impl<CudaExec>);
+  m.impl("sparse_graded_spikes", sparse_graded_spikes_impl<CudaExec>);
+  m.impl("_sparse_graded_spikes_forward", sparse_graded_spikes_forward_impl<CudaExec>);
+  m.impl("_sparse_graded_spikes_backward", sparse_graded_spikes_backward_impl<CudaExec>);
+  m.impl("pack_spikes", pack_spikes_impl<CudaExec>);
+  m.impl("unpack_spikes", unpack_spikes_impl<CudaExec>);
   m.impl("lif", lif_impl<CudaExec>);
   m.impl("_lif_forward", lif_forward_impl<CudaExec>);
   m.impl("_lif_backward", lif_backward_impl<CudaExec>);

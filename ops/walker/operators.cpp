@@ -145,6 +145,11 @@ bool is_keyed(const Node* node) {
   return is_graded_spikes(node) || is(node, "gradspike::lif") || is(node, "gradspike::li");
 }
 
+void refuse_unreadable(const Node* node) {
+  GRADSPIKE_REQUIRE(!is(node, "gradspike::sparse_graded_spikes"), ModelGraph::place(node),
+                    " is not read as a projection: use graded_spikes, in a module a Synapse with a mask");
+}
+
 std::string key_of(const ModelGraph& graph, const Node* node) {
   const char* what = is_graded_spikes(node) ? "projection" : "population";
   const std::string name = constant(graph, node, what).toStringRef();

@@ -9,6 +9,9 @@ namespace gradspike::ops {
 bool is_graded_spikes(const torch::jit::Node* node);
 bool is_keyed(const torch::jit::Node* node);
 
+/// Raises for operators with a key that no network description holds yet; says what to use instead.
+void refuse_unreadable(const torch::jit::Node* node);
+
 /// The name that the operator carries, "" where none was given.
 std::string key_of(const ModelGraph& graph, const torch::jit::Node* node);
 

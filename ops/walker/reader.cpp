@@ -83,6 +83,7 @@ class Reader {
             !is_keyed(inner), ModelGraph::place(inner),
             " is inside a loop or an `if`: a network on the chip has a fixed graph, and the operators run "
             "over all time steps by themselves");
+        refuse_unreadable(inner);
         refuse_inner(inner);
       }
     }
@@ -96,6 +97,9 @@ class Reader {
     }
     std::vector<const Node*> result;
     for (const Node* node : graph_.graph().nodes()) {
+      if (needed.count(node) != 0) {
+        refuse_unreadable(node);
+      }
       if (is_keyed(node)) {
         if (needed.count(node) != 0) {
           result.push_back(node);

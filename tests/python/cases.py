@@ -58,6 +58,25 @@ def connections(weight: Tensor) -> Tensor:
     return F.connections(weight, 64.0)
 
 
+def sparse_graded_spikes(spikes: Tensor, values: Tensor) -> Tensor:
+    index = torch.stack((torch.arange(6), torch.arange(6) % 5))
+    return F.sparse_graded_spikes(spikes, values, index, 7, 64.0, projection="sparse")
+
+
+def sparse_graded_spikes_float(spikes: Tensor, values: Tensor) -> Tensor:
+    index = torch.stack((torch.arange(6), torch.arange(6) % 5))
+    return F.sparse_graded_spikes(spikes, values, index, 7, 64.0, rounding="none", units="lsb")
+
+
+def pack_spikes(spikes: Tensor) -> Tuple[Tensor, Tensor]:
+    out = F.pack_spikes(spikes)
+    return out.packed, out.lost
+
+
+def unpack_spikes(packed: Tensor) -> Tensor:
+    return F.unpack_spikes(packed, 13)
+
+
 @dataclass(frozen=True)
 class Case:
     """`tensors` makes the arguments for a batch size; `differentiable` are the positions that take gradients."""
@@ -106,6 +125,10 @@ CASES = [
     Case(li_numbers, lambda b: (torch.randn(9, b, 4),), (0,)),
     Case(weight_statistics, lambda b: (torch.randn(b, 7),)),
     Case(connections, lambda b: (torch.randn(b, 7),)),
+    Case(pack_spikes, lambda b: (spikes_like(6, b, 13),)),
+    Case(unpack_spikes, lambda b: (torch.randint(0, 32, (6, b, 2), dtype=torch.uint8),)),
+    Case(sparse_graded_spikes, lambda b: (spikes_like(6, b, 5), torch.randn(6) * 0.3), (0, 1)),
+    Case(sparse_graded_spikes_float, lambda b: (spikes_like(6, b, 5), torch.randn(6) * 0.3), (0, 1)),
 ]
 DIFFERENTIABLE = [case for case in CASES if case.differentiable]
 

@@ -70,7 +70,25 @@ def graded_arguments() -> dict:
     }
 
 
+def sparse_arguments() -> dict:
+    return {
+        **{name: value for name, value in graded_arguments().items() if name != "weight"},
+        "values": torch.ones(2),
+        "connections": torch.tensor([[0, 2], [4, 0]]),
+        "hardware_weights": torch.ones(2, dtype=torch.int16),
+        "out_features": N,
+    }
+
+
 CASES = [
+    (ops._sparse_graded_spikes_backward, sparse_arguments, "grad", torch.ones(T, B, N - 1)),
+    (ops._sparse_graded_spikes_backward, sparse_arguments, "grad", torch.ones(T * B, N)),
+    (ops._sparse_graded_spikes_backward, sparse_arguments, "spikes", torch.ones(T, B, 4)),
+    (ops._sparse_graded_spikes_backward, sparse_arguments, "values", torch.ones(3)),
+    (ops._sparse_graded_spikes_backward, sparse_arguments, "connections", torch.tensor([[0, 3], [4, 0]])),
+    (ops._sparse_graded_spikes_backward, sparse_arguments, "connections", torch.tensor([[0, 2], [5, 0]])),
+    (ops._sparse_graded_spikes_backward, sparse_arguments, "hardware_weights", torch.ones(1, dtype=torch.int16)),
+    (ops._sparse_graded_spikes_backward, sparse_arguments, "hardware_weights", torch.ones(2, dtype=torch.int8)),
     *[(ops._lif_backward, lif_arguments, name, torch.ones(1, B, N)) for name in ("grad_spikes", "grad_membrane")],
     (ops._lif_backward, lif_arguments, "grad_current", torch.ones(T, B, 1)),
     (ops._lif_backward, lif_arguments, "grad_final_state", torch.ones(2, B, N)),
@@ -102,9 +120,13 @@ CASES = [
 ]
 
 
-@pytest.mark.parametrize("arguments", [lif_arguments, li_arguments, graded_arguments])
+@pytest.mark.parametrize("arguments", [lif_arguments, li_arguments, graded_arguments, sparse_arguments])
 def test_the_unchanged_arguments_are_accepted(arguments) -> None:
-    op = {lif_arguments: ops._lif_backward, li_arguments: ops._li_backward}.get(arguments, ops._graded_spikes_backward)
+    op = {
+        lif_arguments: ops._lif_backward,
+        li_arguments: ops._li_backward,
+        sparse_arguments: ops._sparse_graded_spikes_backward,
+    }.get(arguments, ops._graded_spikes_backward)
     assert all(gradient.isfinite().all() for gradient in op(**arguments()))
 
 

@@ -10,6 +10,7 @@ from gradspike import nn, transforms
 
 W = torch.ones(3, 4)
 X = torch.zeros(5, 2, 3)
+V, L = torch.ones(3), torch.tensor([[0, 0, 1], [0, 2, 1]])
 NAN, INF = float("nan"), float("inf")
 
 # (call, words that the sentence must hold, the operator first)
@@ -70,6 +71,41 @@ OPERATORS = {
         lambda: F.graded_spikes(torch.zeros(2, 4, device="meta"), W),
         ("graded_spikes", "device", "meta"),
     ),
+    "pack dtype": (lambda: F.pack_spikes(X.int()), ("pack_spikes", "spikes", "(?i)int")),
+    "pack dim": (lambda: F.pack_spikes(torch.zeros(())), ("pack_spikes", "spikes", "0")),
+    "unpack dtype": (lambda: F.unpack_spikes(X, 3), ("unpack_spikes", "packed", "(?i)float")),
+    "unpack bytes": (lambda: F.unpack_spikes(X.byte(), 9), ("unpack_spikes", "packed", "2", "9", "3")),
+    "unpack neurons": (lambda: F.unpack_spikes(X.byte(), -1), ("unpack_spikes", "neurons", "-1")),
+    "unpack result": (
+        lambda: F.unpack_spikes(X.byte(), 24, dtype=torch.int64),
+        ("unpack_spikes", "dtype", "(?i)long|int64"),
+    ),
+    "sparse values": (lambda: F.sparse_graded_spikes(X, W, L, 2), ("sparse_graded_spikes", "values", "2")),
+    "sparse list dtype": (
+        lambda: F.sparse_graded_spikes(X, V, L.int(), 2),
+        ("sparse_graded_spikes", "connections", "(?i)int"),
+    ),
+    "sparse list rows": (
+        lambda: F.sparse_graded_spikes(X, V, L.t(), 2),
+        ("sparse_graded_spikes", "connections", "2 rows", "3"),
+    ),
+    "sparse list dim": (lambda: F.sparse_graded_spikes(X, V, L[0], 2), ("sparse_graded_spikes", "connections", "1")),
+    "sparse list columns": (
+        lambda: F.sparse_graded_spikes(X, V[1:], L, 2),
+        ("sparse_graded_spikes", "connections", "2", "3"),
+    ),
+    "sparse features": (lambda: F.sparse_graded_spikes(X, V, L, -1), ("sparse_graded_spikes", "out_features", "-1")),
+    "sparse spikes": (lambda: F.sparse_graded_spikes(X.int(), V, L, 2), ("sparse_graded_spikes", "spikes", "(?i)int")),
+    "sparse scale": (lambda: F.sparse_graded_spikes(X, V, L, 2, NAN), ("sparse_graded_spikes", "scale", "nan")),
+    "sparse bound": (
+        lambda: F.sparse_graded_spikes(X, V, L, 2, 1.0, 1.0),
+        ("sparse_graded_spikes", "min_weight", "1"),
+    ),
+    "sparse units": (lambda: F.sparse_graded_spikes(X, V, L, 2, units="V"), ("sparse_graded_spikes", "units", "V")),
+    "sparse order nan": (
+        lambda: F.sparse_graded_spikes(X, V, L.flip(1), 2),
+        ("sparse_graded_spikes", "connections", "sorted"),
+    ),
     "lif dim": (lambda: F.lif(X[0]), ("lif", "input", "2|\\[2, 3\\]")),
     "lif dtype": (lambda: F.lif(X.int()), ("lif", "input", "(?i)int")),
     "lif leak size": (lambda: F.lif(X, torch.zeros(4)), ("lif", "leak", "4")),
@@ -127,6 +163,17 @@ MODULES = {
     ),
     "synapse mask dtype": (lambda: nn.Synapse(3, 2, mask=torch.ones(2, 3)), ("Synapse", "mask", "float32")),
     "synapse name": (lambda: nn.Synapse(3, 2, name=7), ("Synapse", "name", "int")),
+    "sparse module": (lambda: nn.SparseSynapse(torch.ones(3)), ("SparseSynapse", "connections", "1")),
+    "sparse module list": (lambda: nn.SparseSynapse([[1]]), ("SparseSynapse", "connections", "list")),
+    "sparse module scale": (lambda: nn.SparseSynapse(W, scale=0.0), ("SparseSynapse", "scale", "0.0")),
+    "sparse module receptor": (lambda: nn.SparseSynapse(W, receptor="x"), ("SparseSynapse", "receptor", "x")),
+    "sparse module bounds": (lambda: nn.SparseSynapse(W, min_weight=5), ("SparseSynapse", "min_weight", "5")),
+    "sparse module index": (lambda: nn.SparseSynapse.from_index(L.t(), 3, 2), ("SparseSynapse", "index", "\\[3, 2\\]")),
+    "sparse module outside": (lambda: nn.SparseSynapse.from_index(L, 2, 2), ("SparseSynapse", "index", "outside")),
+    "sparse module twice": (
+        lambda: nn.SparseSynapse.from_index(L[:, [0, 0]], 3, 2),
+        ("SparseSynapse", "index", "repetition"),
+    ),
     "lif size": (lambda: nn.LIF(-1), ("LIF", "size", "-1")),
     "lif leak": (lambda: nn.LIF(3, leak="x"), ("LIF", "leak", "str")),
     "lif leak shape": (lambda: nn.LIF(3, leak=torch.zeros(2)), ("LIF", "leak", "\\[2\\]")),

@@ -7,6 +7,8 @@ except where its Note says so, and each gives the same bits in every run, for an
 """
 
 from gradspike.functional._lif import LIFOutput, LIOutput, li, lif
+from gradspike.functional._packed import PackedSpikes, pack_spikes, unpack_spikes
+from gradspike.functional._sparse import sparse_graded_spikes
 from gradspike.functional._synapses import graded_spikes
 from gradspike.functional._weights import (
     ScaleSuggestion,
@@ -21,6 +23,7 @@ from gradspike.functional._weights import (
 __all__ = [
     "LIFOutput",
     "LIOutput",
+    "PackedSpikes",
     "ScaleSuggestion",
     "WeightStatistics",
     "connections",
@@ -29,6 +32,9 @@ __all__ = [
     "li",
     "lif",
     "linear_saturating",
+    "pack_spikes",
+    "sparse_graded_spikes",
     "suggest_scale",
+    "unpack_spikes",
     "weight_statistics",
 ]

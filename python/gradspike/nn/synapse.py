@@ -206,16 +206,16 @@ def _label(name: str) -> str:
     return f" {name!r}" if name else ""
 
 
-def _scale(scale: Optional[float], default: float) -> float:
-    return default if scale is None else positive("Synapse", "scale", scale)
+def _scale(scale: Optional[float], default: float, kind: str = "Synapse") -> float:
+    return default if scale is None else positive(kind, "scale", scale)
 
 
-def _bounds(receptor: str, min_weight: float, max_weight: float) -> Tuple[float, float]:
-    choice("Synapse", "receptor", receptor, ("signed", "excitatory", "inhibitory"))
+def _bounds(receptor: str, min_weight: float, max_weight: float, kind: str = "Synapse") -> Tuple[float, float]:
+    choice(kind, "receptor", receptor, ("signed", "excitatory", "inhibitory"))
     low = 0.0 if receptor == "excitatory" else float(min_weight)
     high = 0.0 if receptor == "inhibitory" else float(max_weight)
     if not low <= 0.0 <= high:
-        raise ValueError(f"Synapse: min_weight and max_weight must enclose 0, got {min_weight} and {max_weight}")
+        raise ValueError(f"{kind}: min_weight and max_weight must enclose 0, got {min_weight} and {max_weight}")
     return low, high
 
 
