@@ -32,8 +32,8 @@ void autocast_cuda(const c10::OperatorHandle& op, c10::DispatchKeySet keys, torc
 }
 
 constexpr const char* kOps[] = {
-    "linear_saturating",    "hardware_weights", "weight_statistics", "connections", "graded_spikes", "lif", "li",
-    "sparse_graded_spikes", "pack_spikes",      "unpack_spikes"};
+    "linear_saturating",    "hardware_weights", "weight_statistics", "connections",      "graded_spikes",   "lif", "li",
+    "sparse_graded_spikes", "pack_spikes",      "unpack_spikes",     "spikes_to_events", "events_to_spikes"};
 
 }  // namespace
 

@@ -31,6 +31,8 @@ TORCH_LIBRARY(gradspike, m) {
 
   // Spikes in other forms
   m.def("pack_spikes(Tensor spikes) -> (Tensor packed, Tensor lost)", tags);
+  m.def("spikes_to_events(Tensor spikes, int capacity) -> (Tensor events, Tensor count, Tensor overflow, Tensor invalid)", tags);
+  m.def("events_to_spikes(Tensor events, Tensor count, int time, int batch, int neuron, *, float dt=1.0, bool binary=False, ScalarType? dtype=None) -> (Tensor spikes, Tensor dropped)", tags);
   m.def("unpack_spikes(Tensor packed, int neurons, *, ScalarType? dtype=None) -> Tensor", tags);
 }
 // clang-format on

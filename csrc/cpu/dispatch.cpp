@@ -1,5 +1,6 @@
 // The CPU kernels of csrc/kernels: each call goes to the copy compiled for the active instruction set.
 #include "csrc/cpu/isa.h"
+#include "csrc/kernels/events.h"
 #include "csrc/kernels/graded_spikes.h"
 #include "csrc/kernels/lif.h"
 #include "csrc/kernels/packed_spikes.h"
@@ -64,6 +65,8 @@ GRADSPIKE_KERNEL(sparse_weight_grad, (class S, class T), SparseWeightGradArgs<S 
 GRADSPIKE_KERNEL(sparse_spike_grad, (class Q, class T), SparseSpikeGradArgs<Q GRADSPIKE_COMMA T>)
 GRADSPIKE_KERNEL(pack_spikes, (class S), PackSpikesArgs<S>)
 GRADSPIKE_KERNEL(unpack_spikes, (class S), UnpackSpikesArgs<S>)
+GRADSPIKE_KERNEL(spikes_to_events, (class S), SpikesToEventsArgs<S>)
+GRADSPIKE_KERNEL(events_to_spikes, (class E, class S), EventsToSpikesArgs<E GRADSPIKE_COMMA S>)
 GRADSPIKE_KERNEL(lif_coefficients, (class T), LifCoefficientsArgs<T>)
 GRADSPIKE_KERNEL(lif_forward, (class T), LifForwardArgs<T>)
 GRADSPIKE_KERNEL(lif_backward, (class T), LifBackwardArgs<T>)
@@ -114,6 +117,13 @@ GRADSPIKE_INSTANTIATE_S(std::uint8_t)
 #define GRADSPIKE_INSTANTIATE_PACKED(S)                 \
   GRADSPIKE_INSTANTIATE(pack_spikes, PackSpikesArgs<S>) \
   GRADSPIKE_INSTANTIATE(unpack_spikes, UnpackSpikesArgs<S>)
+GRADSPIKE_INSTANTIATE(spikes_to_events, SpikesToEventsArgs<float>)
+GRADSPIKE_INSTANTIATE(spikes_to_events, SpikesToEventsArgs<double>)
+GRADSPIKE_INSTANTIATE(spikes_to_events, SpikesToEventsArgs<std::uint8_t>)
+GRADSPIKE_INSTANTIATE(events_to_spikes, EventsToSpikesArgs<std::int32_t GRADSPIKE_COMMA float>)
+GRADSPIKE_INSTANTIATE(events_to_spikes, EventsToSpikesArgs<std::int32_t GRADSPIKE_COMMA std::uint8_t>)
+GRADSPIKE_INSTANTIATE(events_to_spikes, EventsToSpikesArgs<double GRADSPIKE_COMMA float>)
+GRADSPIKE_INSTANTIATE(events_to_spikes, EventsToSpikesArgs<double GRADSPIKE_COMMA std::uint8_t>)
 GRADSPIKE_INSTANTIATE_PACKED(float)
 GRADSPIKE_INSTANTIATE_PACKED(double)
 GRADSPIKE_INSTANTIATE_PACKED(std::uint8_t)

@@ -2,6 +2,7 @@
 #include <torch/library.h>
 
 #include "ops/cuda/execution.h"
+#include "ops/events.h"
 #include "ops/graded_spikes.h"
 #include "ops/li.h"
 #include "ops/lif.h"
@@ -25,6 +26,8 @@ TORCH_LIBRARY_IMPL(gradspike, CUDA, m) {
   m.impl("_sparse_graded_spikes_backward", sparse_graded_spikes_backward_impl<CudaExec>);
   m.impl("pack_spikes", pack_spikes_impl<CudaExec>);
   m.impl("unpack_spikes", unpack_spikes_impl<CudaExec>);
+  m.impl("spikes_to_events", spikes_to_events_impl<CudaExec>);
+  m.impl("events_to_spikes", events_to_spikes_impl<CudaExec>);
   m.impl("lif", lif_impl<CudaExec>);
   m.impl("_lif_forward", lif_forward_impl<CudaExec>);
   m.impl("_lif_backward", lif_backward_impl<CudaExec>);

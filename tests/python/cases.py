@@ -77,6 +77,17 @@ def unpack_spikes(packed: Tensor) -> Tensor:
     return F.unpack_spikes(packed, 13)
 
 
+def spikes_to_events(spikes: Tensor) -> Tuple[Tensor, Tensor, Tensor, Tensor]:
+    out = F.spikes_to_events(spikes, 20)
+    return out.events, out.num_events, out.overflow, out.invalid
+
+
+def events_to_spikes(events: Tensor) -> Tuple[Tensor, Tensor]:
+    count = torch.ones([1], dtype=torch.int64) * 4
+    out = F.events_to_spikes(events, count, 5, 2, 3, binary=True)
+    return out.spikes, out.dropped
+
+
 @dataclass(frozen=True)
 class Case:
     """`tensors` makes the arguments for a batch size; `differentiable` are the positions that take gradients."""
@@ -127,6 +138,8 @@ CASES = [
     Case(connections, lambda b: (torch.randn(b, 7),)),
     Case(pack_spikes, lambda b: (spikes_like(6, b, 13),)),
     Case(unpack_spikes, lambda b: (torch.randint(0, 32, (6, b, 2), dtype=torch.uint8),)),
+    Case(spikes_to_events, lambda b: (spikes_like(6, b, 13),)),
+    Case(events_to_spikes, lambda b: (torch.randint(0, 4, (b + 2, 3), dtype=torch.int32),)),
     Case(sparse_graded_spikes, lambda b: (spikes_like(6, b, 5), torch.randn(6) * 0.3), (0, 1)),
     Case(sparse_graded_spikes_float, lambda b: (spikes_like(6, b, 5), torch.randn(6) * 0.3), (0, 1)),
 ]

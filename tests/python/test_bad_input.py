@@ -10,6 +10,7 @@ from gradspike import nn, transforms
 
 W = torch.ones(3, 4)
 X = torch.zeros(5, 2, 3)
+K = torch.ones(1, dtype=torch.int64)
 V, L = torch.ones(3), torch.tensor([[0, 0, 1], [0, 2, 1]])
 NAN, INF = float("nan"), float("inf")
 
@@ -79,6 +80,22 @@ OPERATORS = {
     "unpack result": (
         lambda: F.unpack_spikes(X.byte(), 24, dtype=torch.int64),
         ("unpack_spikes", "dtype", "(?i)long|int64"),
+    ),
+    "to events dtype": (lambda: F.spikes_to_events(X.int(), 3), ("spikes_to_events", "spikes", "(?i)int")),
+    "to events dim": (lambda: F.spikes_to_events(X[0], 3), ("spikes_to_events", "spikes", "2")),
+    "to events capacity": (lambda: F.spikes_to_events(X, -1), ("spikes_to_events", "capacity", "-1")),
+    "events dtype": (lambda: F.events_to_spikes(L.t().bool(), K, 1, 1, 1), ("events_to_spikes", "events", "(?i)bool")),
+    "events columns": (lambda: F.events_to_spikes(L.t(), K, 1, 1, 1), ("events_to_spikes", "events", "2")),
+    "events dim": (lambda: F.events_to_spikes(K, K, 1, 1, 1), ("events_to_spikes", "events", "1")),
+    "events count dtype": (lambda: F.events_to_spikes(L, K.int(), 1, 1, 1), ("events_to_spikes", "count", "(?i)int")),
+    "events count": (lambda: F.events_to_spikes(L, L[0], 1, 1, 1), ("events_to_spikes", "count", "3")),
+    "events time": (lambda: F.events_to_spikes(L, K, -1, 1, 1), ("events_to_spikes", "time", "-1")),
+    "events batch": (lambda: F.events_to_spikes(L, K, 1, -2, 1), ("events_to_spikes", "batch", "-2")),
+    "events neuron": (lambda: F.events_to_spikes(L, K, 1, 1, -3), ("events_to_spikes", "neuron", "-3")),
+    "events dt": (lambda: F.events_to_spikes(L, K, 1, 1, 1, dt=0.0), ("events_to_spikes", "dt", "0")),
+    "events result": (
+        lambda: F.events_to_spikes(L, K, 1, 1, 1, dtype=torch.float64),
+        ("events_to_spikes", "dtype", "(?i)double|float64"),
     ),
     "sparse values": (lambda: F.sparse_graded_spikes(X, W, L, 2), ("sparse_graded_spikes", "values", "2")),
     "sparse list dtype": (

@@ -6,8 +6,9 @@ seconds, voltages and currents in model units, integer weights in LSB. Every fun
 except where its Note says so, and each gives the same bits in every run, for any number of threads.
 """
 
+from gradspike.functional._events import EventsToSpikesOutput, SpikesToEventsOutput, events_to_spikes, spikes_to_events
 from gradspike.functional._lif import LIFOutput, LIOutput, li, lif
-from gradspike.functional._packed import PackedSpikes, pack_spikes, unpack_spikes
+from gradspike.functional._packed import PackSpikesOutput, pack_spikes, unpack_spikes
 from gradspike.functional._sparse import sparse_graded_spikes
 from gradspike.functional._synapses import graded_spikes
 from gradspike.functional._weights import (
@@ -21,12 +22,15 @@ from gradspike.functional._weights import (
 )
 
 __all__ = [
+    "EventsToSpikesOutput",
     "LIFOutput",
     "LIOutput",
-    "PackedSpikes",
+    "PackSpikesOutput",
     "ScaleSuggestion",
+    "SpikesToEventsOutput",
     "WeightStatistics",
     "connections",
+    "events_to_spikes",
     "graded_spikes",
     "hardware_weights",
     "li",
@@ -34,6 +38,7 @@ __all__ = [
     "linear_saturating",
     "pack_spikes",
     "sparse_graded_spikes",
+    "spikes_to_events",
     "suggest_scale",
     "unpack_spikes",
     "weight_statistics",

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 
-class PackedSpikes(NamedTuple):
+class PackSpikesOutput(NamedTuple):
     """Spikes as bits, and how many of them a bit could not hold."""
 
     packed: Tensor
@@ -15,14 +15,14 @@ class PackedSpikes(NamedTuple):
     """int64 `[1]`: number of spikes that are neither 0 nor 1."""
 
 
-def pack_spikes(spikes: Tensor) -> PackedSpikes:
+def pack_spikes(spikes: Tensor) -> PackSpikesOutput:
     """Packs spikes into bits along the last axis: a bit is 1 where the spike is not 0.
 
     Args:
         spikes: `[..., neurons]`; float32, float64, half, bfloat16, uint8 or bool.
 
     Returns:
-        PackedSpikes: `packed` uint8 `[..., ceil(neurons / 8)]`, padding bits 0, and `lost` int64 `[1]`, the number of
+        PackSpikesOutput: `packed` uint8 `[..., ceil(neurons / 8)]`, padding bits 0, and `lost` int64 `[1]`, the number of
         spikes that are neither 0 nor 1 (counts above 1, fractions, NaN), of which only "not 0" is kept.
 
     Raises:
@@ -39,7 +39,7 @@ def pack_spikes(spikes: Tensor) -> PackedSpikes:
         tensor([[5, 1]], dtype=torch.uint8)
     """
     packed, lost = torch.ops.gradspike.pack_spikes(spikes)
-    return PackedSpikes(packed, lost)
+    return PackSpikesOutput(packed, lost)
 
 
 def unpack_spikes(packed: Tensor, neurons: int, dtype: Optional[torch.dtype] = None) -> Tensor:
