@@ -6,7 +6,8 @@ enable_language(CUDA)
 find_package(CUDAToolkit REQUIRED)
 
 set(GRADSPIKE_CUDA_SOURCES cuda/weights.cu cuda/graded_spikes.cu cuda/lif.cu
-                           cuda/sparse_graded_spikes.cu cuda/packed_spikes.cu cuda/events.cu)
+                           cuda/sparse_graded_spikes.cu cuda/packed_spikes.cu cuda/events.cu
+                           cuda/prepacked.cu)
 add_library(gradspike_cuda_kernels OBJECT ${GRADSPIKE_CUDA_SOURCES})
 target_include_directories(gradspike_cuda_kernels PUBLIC ${CMAKE_CURRENT_SOURCE_DIR})
 # Registers must not spill, and nothing may be contracted: both are gates of the build.

@@ -8,6 +8,7 @@
 
 #include <type_traits>
 
+#include "csrc/kernels/prepacked.h"
 #include "csrc/math/weight.h"
 #include "cuda/common/device.cuh"
 #include "cuda/graded_spikes_weight_grad.cuh"
@@ -246,8 +247,8 @@ __global__ void __launch_bounds__(kThreads) integer_product_kernel(const Product
 /// Rows that are no counts, in T: one thread sums an output in the order of pre, so the tiling changes no rounding.
 template <class S, class Q, class T>
 __global__ void __launch_bounds__(kThreads)
-    float_product_kernel(const GradedSpikesArgs<S, Q, T> args, const std::uint8_t* __restrict__ row_is_float,
-                         const std::uint8_t* __restrict__ post_is_nan) {
+    float_product_kernel(const GradedSpikesArgs<S, Q, T> args, std::int64_t weight_stride,
+                         const std::uint8_t* __restrict__ row_is_float, const std::uint8_t* __restrict__ post_is_nan) {
   constexpr std::int32_t kSlice = 16;  // inputs
   GRADSPIKE_SHARED(T, spike_tile, [kSlice][kTile + 1]);
   GRADSPIKE_SHARED(T, weight_tile, [kSlice][kTile + 1]);
@@ -271,7 +272,7 @@ __global__ void __launch_bounds__(kThreads)
         spike_tile[item % kSlice][item / kSlice] =
             inside && row < args.rows ? static_cast<T>(args.spikes[row * args.in_features + pre]) : T{0};
         weight_tile[item % kSlice][item / kSlice] =
-            inside && post < args.out_features ? static_cast<T>(args.weights[post * args.in_features + pre]) : T{0};
+            inside && post < args.out_features ? static_cast<T>(args.weights[post * weight_stride + pre]) : T{0};
       }
       __syncthreads();
       // Beyond in_features zeros are added, which change no bit of a sum that started at +0.
@@ -308,6 +309,27 @@ __global__ void __launch_bounds__(kThreads)
 /// One warp for each of `count` rows.
 device::LaunchShape one_warp_each(std::int64_t count) { return {device::divide_up(count, kWarps), kThreads}; }
 
+/// Both products, with weights that are packed as words; `args.weights` holds them as a matrix of rows of
+/// `weight_stride`, for the rows of spikes that are no counts.
+template <class S, class Q, class T>
+void run_products(const CudaExec& exec, const GradedSpikesArgs<S, Q, T>& args, std::int64_t weight_stride,
+                  const std::int32_t* weight_words, const std::uint8_t* post_is_nan) {
+  const std::int64_t words = padded_words(args.in_features);
+  std::int32_t* const spikes = exec.workspace->allocate_array<std::int32_t>(args.rows * words);
+  std::uint8_t* const row_is_float = exec.workspace->allocate_array<std::uint8_t>(args.rows);
+  device::launch("pack_spikes", &pack_spikes_kernel<S>, one_warp_each(args.rows), exec, args.spikes, args.rows,
+                 args.in_features, words, spikes, row_is_float);
+  const Product<T> product{spikes,    weight_words,      row_is_float, post_is_nan, args.out,
+                           args.rows, args.out_features, words,        args.factor};
+  const device::LaunchShape tiles{device::divide_up(args.rows, kTile) * device::divide_up(args.out_features, kTile),
+                                  kThreads};
+  device::launch("integer_product",
+                 args.wide ? &integer_product_kernel<Q, T, true> : &integer_product_kernel<Q, T, false>, tiles, exec,
+                 product);
+  device::launch("float_product", &float_product_kernel<S, Q, T>, tiles, exec, args, weight_stride, row_is_float,
+                 post_is_nan);
+}
+
 }  // namespace
 
 template <class S, class Q, class T>
@@ -316,26 +338,26 @@ void graded_spikes(const CudaExec& exec, const GradedSpikesArgs<S, Q, T>& args) 
     return;
   }
   const std::int64_t words = padded_words(args.in_features);
-  const std::int64_t weight_words = words * kWeightWords<Q>;
-  Workspace& workspace = *exec.workspace;
-  std::int32_t* const spikes = workspace.allocate_array<std::int32_t>(args.rows * words);
-  std::int32_t* const weights = workspace.allocate_array<std::int32_t>(args.out_features * weight_words);
-  std::uint8_t* const row_is_float = workspace.allocate_array<std::uint8_t>(args.rows);
-  std::uint8_t* const post_is_nan = workspace.allocate_array<std::uint8_t>(args.out_features);
-
-  device::launch("pack_spikes", &pack_spikes_kernel<S>, one_warp_each(args.rows), exec, args.spikes, args.rows,
-                 args.in_features, words, spikes, row_is_float);
+  std::int32_t* const weights =
+      exec.workspace->allocate_array<std::int32_t>(args.out_features * words * kWeightWords<Q>);
+  std::uint8_t* const post_is_nan = exec.workspace->allocate_array<std::uint8_t>(args.out_features);
   device::launch("pack_weights", &pack_weights_kernel<Q>, one_warp_each(args.out_features), exec, args.weights,
                  args.out_features, args.in_features, words, weights, post_is_nan);
+  run_products(exec, args, args.in_features, weights, post_is_nan);
+}
 
-  const Product<T> product{spikes,    weights,           row_is_float, post_is_nan, args.out,
-                           args.rows, args.out_features, words,        args.factor};
-  const device::LaunchShape tiles{device::divide_up(args.rows, kTile) * device::divide_up(args.out_features, kTile),
-                                  kThreads};
-  device::launch("integer_product",
-                 args.wide ? &integer_product_kernel<Q, T, true> : &integer_product_kernel<Q, T, false>, tiles, exec,
-                 product);
-  device::launch("float_product", &float_product_kernel<S, Q, T>, tiles, exec, args, row_is_float, post_is_nan);
+/// The rows of the packed matrix are the words of the product, low byte first.
+template <class S, class Q, class T>
+void prepacked_graded_spikes(const CudaExec& exec, const PrepackedGradedSpikesArgs<S, Q, T>& args) {
+  static_assert(kPackedInputs == kWordInputs * kTileWords, "the packed matrix has the product's padding");
+  if (args.rows == 0 || args.out_features == 0) {
+    return;
+  }
+  const GradedSpikesArgs<S, Q, T> product{args.spikes,      args.weights.matrix, args.out,    args.rows,
+                                          args.in_features, args.out_features,   args.factor, args.wide};
+  run_products(exec, product, packed_inputs(args.in_features),
+               reinterpret_cast<const std::int32_t*>(args.weights.matrix),
+               reinterpret_cast<const std::uint8_t*>(args.weights.nan_posts));
 }
 
 template <class S, class W, class T>
@@ -343,12 +365,16 @@ void graded_spikes_weight_grad(const CudaExec& exec, const GradedSpikesWeightGra
   weight_grad::run(exec, args);
 }
 
-#define GRADSPIKE_INSTANTIATE(S, T)                                                                              \
-  template void graded_spikes<S, std::int8_t, T>(const CudaExec&, const GradedSpikesArgs<S, std::int8_t, T>&);   \
-  template void graded_spikes<S, std::int16_t, T>(const CudaExec&, const GradedSpikesArgs<S, std::int16_t, T>&); \
-  template void graded_spikes_weight_grad<S, float, T>(const CudaExec&,                                          \
-                                                       const GradedSpikesWeightGradArgs<S, float, T>&);          \
-  template void graded_spikes_weight_grad<S, double, T>(const CudaExec&,                                         \
+#define GRADSPIKE_INSTANTIATE(S, T)                                                                                \
+  template void graded_spikes<S, std::int8_t, T>(const CudaExec&, const GradedSpikesArgs<S, std::int8_t, T>&);     \
+  template void graded_spikes<S, std::int16_t, T>(const CudaExec&, const GradedSpikesArgs<S, std::int16_t, T>&);   \
+  template void prepacked_graded_spikes<S, std::int8_t, T>(const CudaExec&,                                        \
+                                                           const PrepackedGradedSpikesArgs<S, std::int8_t, T>&);   \
+  template void prepacked_graded_spikes<S, std::int16_t, T>(const CudaExec&,                                       \
+                                                            const PrepackedGradedSpikesArgs<S, std::int16_t, T>&); \
+  template void graded_spikes_weight_grad<S, float, T>(const CudaExec&,                                            \
+                                                       const GradedSpikesWeightGradArgs<S, float, T>&);            \
+  template void graded_spikes_weight_grad<S, double, T>(const CudaExec&,                                           \
                                                         const GradedSpikesWeightGradArgs<S, double, T>&);
 GRADSPIKE_INSTANTIATE(float, float)
 GRADSPIKE_INSTANTIATE(float, double)

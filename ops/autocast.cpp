@@ -31,9 +31,20 @@ void autocast_cuda(const c10::OperatorHandle& op, c10::DispatchKeySet keys, torc
   autocast_kernel(op, keys, stack, c10::DispatchKey::AutocastCUDA, at::kCUDA);
 }
 
-constexpr const char* kOps[] = {
-    "linear_saturating",    "hardware_weights", "weight_statistics", "connections",      "graded_spikes",   "lif", "li",
-    "sparse_graded_spikes", "pack_spikes",      "unpack_spikes",     "spikes_to_events", "events_to_spikes"};
+constexpr const char* kOps[] = {"linear_saturating",
+                                "hardware_weights",
+                                "weight_statistics",
+                                "connections",
+                                "graded_spikes",
+                                "lif",
+                                "li",
+                                "sparse_graded_spikes",
+                                "pack_spikes",
+                                "unpack_spikes",
+                                "spikes_to_events",
+                                "events_to_spikes",
+                                "prepack",
+                                "prepacked_graded_spikes"};
 
 }  // namespace
 

@@ -4,6 +4,7 @@
 #include "csrc/kernels/graded_spikes.h"
 #include "csrc/kernels/lif.h"
 #include "csrc/kernels/packed_spikes.h"
+#include "csrc/kernels/prepacked.h"
 #include "csrc/kernels/sparse_graded_spikes.h"
 #include "csrc/kernels/weights.h"
 
@@ -67,6 +68,9 @@ GRADSPIKE_KERNEL(pack_spikes, (class S), PackSpikesArgs<S>)
 GRADSPIKE_KERNEL(unpack_spikes, (class S), UnpackSpikesArgs<S>)
 GRADSPIKE_KERNEL(spikes_to_events, (class S), SpikesToEventsArgs<S>)
 GRADSPIKE_KERNEL(events_to_spikes, (class E, class S), EventsToSpikesArgs<E GRADSPIKE_COMMA S>)
+GRADSPIKE_KERNEL(prepack, (class Q), PrepackArgs<Q>)
+GRADSPIKE_KERNEL(prepacked_graded_spikes, (class S, class Q, class T),
+                 PrepackedGradedSpikesArgs<S GRADSPIKE_COMMA Q GRADSPIKE_COMMA T>)
 GRADSPIKE_KERNEL(lif_coefficients, (class T), LifCoefficientsArgs<T>)
 GRADSPIKE_KERNEL(lif_forward, (class T), LifForwardArgs<T>)
 GRADSPIKE_KERNEL(lif_backward, (class T), LifBackwardArgs<T>)
@@ -117,6 +121,20 @@ GRADSPIKE_INSTANTIATE_S(std::uint8_t)
 #define GRADSPIKE_INSTANTIATE_PACKED(S)                 \
   GRADSPIKE_INSTANTIATE(pack_spikes, PackSpikesArgs<S>) \
   GRADSPIKE_INSTANTIATE(unpack_spikes, UnpackSpikesArgs<S>)
+#define GRADSPIKE_INSTANTIATE_PREPACKED(S)                                                               \
+  GRADSPIKE_INSTANTIATE(prepacked_graded_spikes,                                                         \
+                        PrepackedGradedSpikesArgs<S GRADSPIKE_COMMA std::int8_t GRADSPIKE_COMMA float>)  \
+  GRADSPIKE_INSTANTIATE(prepacked_graded_spikes,                                                         \
+                        PrepackedGradedSpikesArgs<S GRADSPIKE_COMMA std::int8_t GRADSPIKE_COMMA double>) \
+  GRADSPIKE_INSTANTIATE(prepacked_graded_spikes,                                                         \
+                        PrepackedGradedSpikesArgs<S GRADSPIKE_COMMA std::int16_t GRADSPIKE_COMMA float>) \
+  GRADSPIKE_INSTANTIATE(prepacked_graded_spikes,                                                         \
+                        PrepackedGradedSpikesArgs<S GRADSPIKE_COMMA std::int16_t GRADSPIKE_COMMA double>)
+GRADSPIKE_INSTANTIATE_PREPACKED(float)
+GRADSPIKE_INSTANTIATE_PREPACKED(double)
+GRADSPIKE_INSTANTIATE_PREPACKED(std::uint8_t)
+GRADSPIKE_INSTANTIATE(prepack, PrepackArgs<std::int8_t>)
+GRADSPIKE_INSTANTIATE(prepack, PrepackArgs<std::int16_t>)
 GRADSPIKE_INSTANTIATE(spikes_to_events, SpikesToEventsArgs<float>)
 GRADSPIKE_INSTANTIATE(spikes_to_events, SpikesToEventsArgs<double>)
 GRADSPIKE_INSTANTIATE(spikes_to_events, SpikesToEventsArgs<std::uint8_t>)

@@ -7,6 +7,7 @@
 #include "ops/li.h"
 #include "ops/lif.h"
 #include "ops/packed_spikes.h"
+#include "ops/prepacked.h"
 #include "ops/sparse_graded_spikes.h"
 #include "ops/weights.h"
 
@@ -28,6 +29,8 @@ TORCH_LIBRARY_IMPL(gradspike, CUDA, m) {
   m.impl("unpack_spikes", unpack_spikes_impl<CudaExec>);
   m.impl("spikes_to_events", spikes_to_events_impl<CudaExec>);
   m.impl("events_to_spikes", events_to_spikes_impl<CudaExec>);
+  m.impl("prepack", prepack_impl<CudaExec>);
+  m.impl("prepacked_graded_spikes", prepacked_graded_spikes_impl<CudaExec>);
   m.impl("lif", lif_impl<CudaExec>);
   m.impl("_lif_forward", lif_forward_impl<CudaExec>);
   m.impl("_lif_backward", lif_backward_impl<CudaExec>);

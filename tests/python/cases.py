@@ -88,6 +88,17 @@ def events_to_spikes(events: Tensor) -> Tuple[Tensor, Tensor]:
     return out.spikes, out.dropped
 
 
+def prepack(weight: Tensor) -> Tuple[Tensor, Tensor, Tensor, Tensor]:
+    out = F.prepack(weight, 64.0)
+    return out.rows, out.groups, out.matrix, out.nan_posts
+
+
+def prepacked_graded_spikes(spikes: Tensor) -> Tensor:
+    shape = [3, 5]
+    p = F.prepack(torch.ones(shape), 32.0)
+    return F.prepacked_graded_spikes(spikes, p.rows, p.groups, p.matrix, p.nan_posts, 3, 32.0, projection="packed")
+
+
 @dataclass(frozen=True)
 class Case:
     """`tensors` makes the arguments for a batch size; `differentiable` are the positions that take gradients."""
@@ -140,6 +151,8 @@ CASES = [
     Case(unpack_spikes, lambda b: (torch.randint(0, 32, (6, b, 2), dtype=torch.uint8),)),
     Case(spikes_to_events, lambda b: (spikes_like(6, b, 13),)),
     Case(events_to_spikes, lambda b: (torch.randint(0, 4, (b + 2, 3), dtype=torch.int32),)),
+    Case(prepack, lambda b: (torch.randn(b, 7),)),
+    Case(prepacked_graded_spikes, lambda b: (spikes_like(6, b, 5),)),
     Case(sparse_graded_spikes, lambda b: (spikes_like(6, b, 5), torch.randn(6) * 0.3), (0, 1)),
     Case(sparse_graded_spikes_float, lambda b: (spikes_like(6, b, 5), torch.randn(6) * 0.3), (0, 1)),
 ]

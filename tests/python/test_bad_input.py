@@ -14,6 +14,12 @@ K = torch.ones(1, dtype=torch.int64)
 V, L = torch.ones(3), torch.tensor([[0, 0, 1], [0, 2, 1]])
 NAN, INF = float("nan"), float("inf")
 
+
+def packed_product(spikes=None, **other):
+    packed = F.prepack(torch.ones(3, 4))._asdict()
+    return F.prepacked_graded_spikes(torch.zeros(2, 4) if spikes is None else spikes, **{**packed, **other})
+
+
 # (call, words that the sentence must hold, the operator first)
 OPERATORS = {
     "saturating scale 0": (lambda: F.linear_saturating(W, 0.0), ("linear_saturating", "scale", "0")),
@@ -97,6 +103,40 @@ OPERATORS = {
         lambda: F.events_to_spikes(L, K, 1, 1, 1, dtype=torch.float64),
         ("events_to_spikes", "dtype", "(?i)double|float64"),
     ),
+    "prepack shape": (lambda: F.prepack(W[0]), ("prepack", "weight", "1")),
+    "prepack rounding": (lambda: F.prepack(W, rounding="none"), ("prepack", "rounding", "none")),
+    "prepack bound": (lambda: F.prepack(W, 1.0, -0.5), ("prepack", "min_weight", "-0.5")),
+    "prepacked spikes": (lambda: packed_product(spikes=X), ("prepacked_graded_spikes", "rows", "3", "4")),
+    "prepacked spikes dtype": (
+        lambda: packed_product(spikes=torch.zeros(2, 4, dtype=torch.int32)),
+        ("prepacked_graded_spikes", "spikes", "(?i)int"),
+    ),
+    "prepacked rows": (lambda: packed_product(rows=W), ("prepacked_graded_spikes", "rows", "(?i)float")),
+    "prepacked groups": (
+        lambda: packed_product(groups=torch.zeros(2, 64, 4, dtype=torch.int8)),
+        ("prepacked_graded_spikes", "groups", "1", "2"),
+    ),
+    "prepacked matrix": (
+        lambda: packed_product(matrix=torch.zeros(64, dtype=torch.int8)),
+        ("prepacked_graded_spikes", "matrix", "2", "1"),
+    ),
+    "prepacked nan": (
+        lambda: packed_product(nan_posts=torch.zeros(3)),
+        ("prepacked_graded_spikes", "nan_posts", "(?i)float"),
+    ),
+    "prepacked out_features": (
+        lambda: packed_product(out_features=-1),
+        ("prepacked_graded_spikes", "out_features", "-1"),
+    ),
+    "prepacked units": (lambda: packed_product(units="V"), ("prepacked_graded_spikes", "units", "V")),
+    "prepacked bounds": (
+        lambda: packed_product(max_weight=128.0),
+        ("prepacked_graded_spikes", "rows", "(?i)short|int16"),
+    ),
+    "prepacked gradient": (
+        lambda: packed_product(spikes=torch.zeros(2, 4, requires_grad=True)),
+        ("prepacked_graded_spikes", "gradient"),
+    ),
     "sparse values": (lambda: F.sparse_graded_spikes(X, W, L, 2), ("sparse_graded_spikes", "values", "2")),
     "sparse list dtype": (
         lambda: F.sparse_graded_spikes(X, V, L.int(), 2),
@@ -179,6 +219,7 @@ MODULES = {
         ("Synapse", "mask", "\\[3, 2\\]"),
     ),
     "synapse mask dtype": (lambda: nn.Synapse(3, 2, mask=torch.ones(2, 3)), ("Synapse", "mask", "float32")),
+    "synapse prepacked": (lambda: nn.Synapse(3, 2, rounding="none").prepacked(), ("prepacked", "rounding", "none")),
     "synapse name": (lambda: nn.Synapse(3, 2, name=7), ("Synapse", "name", "int")),
     "sparse module": (lambda: nn.SparseSynapse(torch.ones(3)), ("SparseSynapse", "connections", "1")),
     "sparse module list": (lambda: nn.SparseSynapse([[1]]), ("SparseSynapse", "connections", "list")),

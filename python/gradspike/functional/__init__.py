@@ -9,6 +9,7 @@ except where its Note says so, and each gives the same bits in every run, for an
 from gradspike.functional._events import EventsToSpikesOutput, SpikesToEventsOutput, events_to_spikes, spikes_to_events
 from gradspike.functional._lif import LIFOutput, LIOutput, li, lif
 from gradspike.functional._packed import PackSpikesOutput, pack_spikes, unpack_spikes
+from gradspike.functional._prepacked import PackedWeights, prepack, prepacked_graded_spikes
 from gradspike.functional._sparse import sparse_graded_spikes
 from gradspike.functional._synapses import graded_spikes
 from gradspike.functional._weights import (
@@ -26,6 +27,7 @@ __all__ = [
     "LIFOutput",
     "LIOutput",
     "PackSpikesOutput",
+    "PackedWeights",
     "ScaleSuggestion",
     "SpikesToEventsOutput",
     "WeightStatistics",
@@ -37,6 +39,8 @@ __all__ = [
     "lif",
     "linear_saturating",
     "pack_spikes",
+    "prepack",
+    "prepacked_graded_spikes",
     "sparse_graded_spikes",
     "spikes_to_events",
     "suggest_scale",

@@ -36,8 +36,9 @@ def spikes_to_events(spikes: Tensor, capacity: Optional[int] = None) -> SpikesTo
         capacity: Number of rows of the list. None: as many as there are events, which are counted first.
 
     Returns:
-        SpikesToEventsOutput: `events` int32 `[capacity, 3]`, filled with -1; `num_events`, the events that exist; `overflow`,
-        those beyond the capacity; `invalid`, entries that are negative, fractions, NaN or above 2^24 and gave no event.
+        SpikesToEventsOutput: `events` int32 `[capacity, 3]`, filled with -1; `num_events`, the events that exist;
+        `overflow`, those beyond the capacity; `invalid`, entries that are negative, fractions, NaN or above 2^24 and
+        gave no event.
 
     Raises:
         RuntimeError: a shape, dtype or argument is out of its range; the sentence names it.
@@ -90,8 +91,9 @@ def events_to_spikes(
         dtype: torch.float32 (None) or torch.uint8.
 
     Returns:
-        EventsToSpikesOutput: `spikes` `[time, batch, neuron]` and `dropped`, the number of events that are not in it: outside,
-        with a batch or neuron that is no whole number, beyond the capacity, or beyond 255 (uint8) or 2^24 at one place.
+        EventsToSpikesOutput: `spikes` `[time, batch, neuron]` and `dropped`, the number of events that are not in it:
+        outside, with a batch or neuron that is no whole number, beyond the capacity, or beyond 255 (uint8) or 2^24 at
+        one place.
 
     Raises:
         RuntimeError: a shape, dtype or argument is out of its range; the sentence names it.

@@ -22,8 +22,8 @@ def pack_spikes(spikes: Tensor) -> PackSpikesOutput:
         spikes: `[..., neurons]`; float32, float64, half, bfloat16, uint8 or bool.
 
     Returns:
-        PackSpikesOutput: `packed` uint8 `[..., ceil(neurons / 8)]`, padding bits 0, and `lost` int64 `[1]`, the number of
-        spikes that are neither 0 nor 1 (counts above 1, fractions, NaN), of which only "not 0" is kept.
+        PackSpikesOutput: `packed` uint8 `[..., ceil(neurons / 8)]`, padding bits 0, and `lost` int64 `[1]`, the number
+        of spikes that are neither 0 nor 1 (counts above 1, fractions, NaN), of which only "not 0" is kept.
 
     Raises:
         RuntimeError: a shape or dtype is out of its range; the sentence names it.

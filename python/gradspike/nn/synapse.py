@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING, Callable, Optional, Tuple, Union
 import torch
 from torch import Tensor
 
+from gradspike.functional._prepacked import prepack
 from gradspike.functional._weights import WeightStatistics, suggest_scale, weight_statistics
 from gradspike.nn._checks import check_size, choice, name_of, positive
+from gradspike.nn.prepacked_synapse import PrepackedSynapse
 
 _SPIKES_PER_STEP = 0.05
 """Expected spikes per input and step of the default initialisation: sparse input, as time-to-first-spike codes give."""
@@ -137,6 +139,19 @@ class Synapse(torch.nn.Module):
             projection=self.projection,
         )
         return result
+
+    def prepacked(self) -> PrepackedSynapse:
+        """The projection for inference loops, with the weights of this moment: the same bits, no gradient.
+
+        Raises:
+            ValueError: the synapse computes with `rounding="none"`, for which there are no integers to pack.
+        """
+        if self.rounding == "none":
+            raise ValueError("prepacked: rounding must be 'half_even' or 'half_away', got 'none'")
+        with torch.no_grad():
+            weight = self.effective_weight()
+        packed = prepack(weight, self.scale, self.min_weight, self.max_weight, self.rounding)
+        return PrepackedSynapse(packed, self.units, self.projection)
 
     def statistics(self) -> WeightStatistics:
         """Statistics of the effective weight; waits for the device. `rounding="none"` counts as "half_even"."""
