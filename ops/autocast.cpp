@@ -44,7 +44,8 @@ constexpr const char* kOps[] = {"linear_saturating",
                                 "spikes_to_events",
                                 "events_to_spikes",
                                 "prepack",
-                                "prepacked_graded_spikes"};
+                                "prepacked_graded_spikes",
+    "hardware_weights_with_statistics"};
 
 }  // namespace
 

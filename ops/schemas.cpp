@@ -11,6 +11,7 @@ TORCH_LIBRARY(gradspike, m) {
   m.def("_linear_saturating_backward(Tensor grad, Tensor weight, float scale, float min_weight, float max_weight, str gradient) -> Tensor", tags);
   m.def("hardware_weights(Tensor weight, float scale=1.0, float min_weight=-63.0, float max_weight=63.0, *, str rounding=\"half_even\") -> Tensor", tags);
   m.def("weight_statistics(Tensor weight, float scale=1.0, float min_weight=-63.0, float max_weight=63.0, *, str rounding=\"half_even\") -> (Tensor counts, Tensor measures, Tensor hash)", tags);
+  m.def("hardware_weights_with_statistics(Tensor weight, float scale=1.0, float min_weight=-63.0, float max_weight=63.0, *, str rounding=\"half_even\") -> (Tensor hardware_weights, Tensor counts, Tensor measures, Tensor hash)", tags);
   m.def("connections(Tensor weight, float scale=1.0, float min_weight=-63.0, float max_weight=63.0, *, str rounding=\"half_even\") -> Tensor", tags);
 
   // Synapses

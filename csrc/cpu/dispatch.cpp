@@ -56,6 +56,7 @@ GRADSPIKE_KERNEL(linear_saturating, (class T), LinearSaturatingArgs<T>)
 GRADSPIKE_KERNEL(straight_through, (class T), StraightThroughArgs<T>)
 GRADSPIKE_KERNEL(hardware_weights, (class T, class Q), HardwareWeightsArgs<T GRADSPIKE_COMMA Q>)
 GRADSPIKE_KERNEL(weight_statistics, (class T), WeightStatisticsArgs<T>)
+GRADSPIKE_KERNEL(hardware_weights_with_statistics, (class T, class Q), WeightsWithStatisticsArgs<T GRADSPIKE_COMMA Q>)
 GRADSPIKE_KERNEL(connections, (class T), ConnectionsArgs<T>)
 GRADSPIKE_KERNEL(graded_spikes, (class S, class Q, class T), GradedSpikesArgs<S GRADSPIKE_COMMA Q GRADSPIKE_COMMA T>)
 GRADSPIKE_KERNEL(graded_spikes_weight_grad, (class S, class W, class T),
@@ -85,6 +86,10 @@ GRADSPIKE_KERNEL(parameter_gradients, (class T), ParameterGradientsArgs<T>)
   GRADSPIKE_INSTANTIATE(hardware_weights, HardwareWeightsArgs<T GRADSPIKE_COMMA std::int8_t>)  \
   GRADSPIKE_INSTANTIATE(hardware_weights, HardwareWeightsArgs<T GRADSPIKE_COMMA std::int16_t>) \
   GRADSPIKE_INSTANTIATE(weight_statistics, WeightStatisticsArgs<T>)                            \
+  GRADSPIKE_INSTANTIATE(hardware_weights_with_statistics,                                      \
+                        WeightsWithStatisticsArgs<T GRADSPIKE_COMMA std::int8_t>)              \
+  GRADSPIKE_INSTANTIATE(hardware_weights_with_statistics,                                      \
+                        WeightsWithStatisticsArgs<T GRADSPIKE_COMMA std::int16_t>)             \
   GRADSPIKE_INSTANTIATE(connections, ConnectionsArgs<T>)                                       \
   GRADSPIKE_INSTANTIATE(lif_coefficients, LifCoefficientsArgs<T>)                              \
   GRADSPIKE_INSTANTIATE(lif_forward, LifForwardArgs<T>)                                        \

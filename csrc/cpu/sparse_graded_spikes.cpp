@@ -17,6 +17,9 @@ constexpr std::int64_t kRowBlock = 256;  // part of the numerics, and that of th
 constexpr std::int64_t kPreGrain = 16;   // inputs per range of the gradient to the weights
 constexpr std::int64_t kRowLanes = 16;   // rows side by side in the gradient to the spikes
 
+template <class T>
+using Lanes [[gnu::vector_size(kRowLanes * sizeof(T))]] = T;
+
 /// Connections by pre: those of `pre` are start[pre] .. start[pre + 1], in ascending order of post.
 struct ByPre {
   explicit ByPre(const ConnectionIndex& index)
@@ -214,12 +217,11 @@ void sparse_spike_grad(const CpuExec& exec, const SparseSpikeGradArgs<Q, T>& arg
         }
       }
       for (std::int64_t pre = 0; pre < in_features; ++pre) {
-        T sums[kRowLanes] = {};
+        Lanes<T> sums = {};
         for (std::int64_t k = by_pre.start[pre]; k < by_pre.start[pre + 1]; ++k) {
-          const T* __restrict__ g = grad.get() + by_pre.post[k] * kRowLanes;
-          for (std::int64_t lane = 0; lane < kRowLanes; ++lane) {
-            sums[lane] = math::add(sums[lane], math::mul(weights[k], g[lane]));
-          }
+          Lanes<T> g;
+          std::memcpy(&g, grad.get() + by_pre.post[k] * kRowLanes, sizeof g);
+          sums += weights[k] * g;
         }
         for (std::int64_t lane = 0; lane < lanes; ++lane) {
           args.grad_spikes[(first + lane) * in_features + pre] = sums[lane];

@@ -18,6 +18,7 @@ TORCH_LIBRARY_IMPL(gradspike, CUDA, m) {
   m.impl("_linear_saturating_backward", linear_saturating_backward_impl<CudaExec>);
   m.impl("hardware_weights", hardware_weights_impl<CudaExec>);
   m.impl("weight_statistics", weight_statistics_impl<CudaExec>);
+  m.impl("hardware_weights_with_statistics", hardware_weights_with_statistics_impl<CudaExec>);
   m.impl("connections", connections_impl<CudaExec>);
   m.impl("graded_spikes", graded_spikes_impl<CudaExec>);
   m.impl("_graded_spikes_forward", graded_spikes_forward_impl<CudaExec>);

@@ -99,6 +99,11 @@ def prepacked_graded_spikes(spikes: Tensor) -> Tensor:
     return F.prepacked_graded_spikes(spikes, p.rows, p.groups, p.matrix, p.nan_posts, 3, 32.0, projection="packed")
 
 
+def hardware_weights_with_statistics(weight: Tensor) -> Tuple[Tensor, Tensor, Tensor, Tensor]:
+    integers, counts, measures, content = torch.ops.gradspike.hardware_weights_with_statistics(weight, 64.0)
+    return integers, counts, measures, content
+
+
 @dataclass(frozen=True)
 class Case:
     """`tensors` makes the arguments for a batch size; `differentiable` are the positions that take gradients."""
@@ -151,6 +156,7 @@ CASES = [
     Case(unpack_spikes, lambda b: (torch.randint(0, 32, (6, b, 2), dtype=torch.uint8),)),
     Case(spikes_to_events, lambda b: (spikes_like(6, b, 13),)),
     Case(events_to_spikes, lambda b: (torch.randint(0, 4, (b + 2, 3), dtype=torch.int32),)),
+    Case(hardware_weights_with_statistics, lambda b: (torch.randn(b, 7),)),
     Case(prepack, lambda b: (torch.randn(b, 7),)),
     Case(prepacked_graded_spikes, lambda b: (spikes_like(6, b, 5),)),
     Case(sparse_graded_spikes, lambda b: (spikes_like(6, b, 5), torch.randn(6) * 0.3), (0, 1)),

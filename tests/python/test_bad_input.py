@@ -103,6 +103,14 @@ OPERATORS = {
         lambda: F.events_to_spikes(L, K, 1, 1, 1, dtype=torch.float64),
         ("events_to_spikes", "dtype", "(?i)double|float64"),
     ),
+    "with statistics shape": (
+        lambda: F.hardware_weights_with_statistics(W[0]),
+        ("hardware_weights_with_statistics", "weight", "1"),
+    ),
+    "with statistics rounding": (
+        lambda: F.hardware_weights_with_statistics(W, rounding="none"),
+        ("hardware_weights_with_statistics", "rounding", "none"),
+    ),
     "prepack shape": (lambda: F.prepack(W[0]), ("prepack", "weight", "1")),
     "prepack rounding": (lambda: F.prepack(W, rounding="none"), ("prepack", "rounding", "none")),
     "prepack bound": (lambda: F.prepack(W, 1.0, -0.5), ("prepack", "min_weight", "-0.5")),

@@ -21,8 +21,8 @@ def sparse_graded_spikes(
 
     `out[.., post] = factor * sum over the connections k of post of q[k] * spikes[.., pre[k]]` with
     `q = hardware_weights(values, ...)`; factor is float32 1/scale (`units="model"`) or 1 (`units="lsb"`). Memory and
-    work grow with the connections that exist. On a CPU each spike walks over the connections of its neuron, which pays
-    below some 10 % of the pairs connected; above that the dense product is faster.
+    work grow with the connections that exist. On a CPU each spike walks over the connections of its neuron, which is
+    faster than the dense product where less than some 3 % of the pairs are connected.
 
     Args:
         spikes: Counts `[..., in_features]`; float32, float64, half, bfloat16 or uint8. Rows with values that are no
