@@ -45,7 +45,7 @@ constexpr const char* kOps[] = {"linear_saturating",
                                 "events_to_spikes",
                                 "prepack",
                                 "prepacked_graded_spikes",
-    "hardware_weights_with_statistics"};
+                                "hardware_weights_with_statistics"};
 
 }  // namespace
 

@@ -188,8 +188,7 @@ std::tuple<at::Tensor, at::Tensor, at::Tensor, at::Tensor> hardware_weights_with
                                                       hash.mutable_data_ptr<std::int64_t>()};
     const auto call = [&](auto* to) {
       using Q = std::remove_pointer_t<decltype(to)>;
-      kernels::hardware_weights_with_statistics(scope.exec(),
-                                                kernels::WeightsWithStatisticsArgs<T, Q>{statistics, to});
+      kernels::hardware_weights_with_statistics(scope.exec(), kernels::WeightsWithStatisticsArgs<T, Q>{statistics, to});
     };
     plan.integer_type == at::kChar ? call(out.mutable_data_ptr<std::int8_t>())
                                    : call(out.mutable_data_ptr<std::int16_t>());

@@ -80,22 +80,20 @@ GRADSPIKE_KERNEL(li_backward, (class T), LiBackwardArgs<T>)
 GRADSPIKE_KERNEL(parameter_gradients, (class T), ParameterGradientsArgs<T>)
 
 #define GRADSPIKE_INSTANTIATE(name, Args) template void name(const CpuExec&, const Args&);
-#define GRADSPIKE_INSTANTIATE_T(T)                                                             \
-  GRADSPIKE_INSTANTIATE(linear_saturating, LinearSaturatingArgs<T>)                            \
-  GRADSPIKE_INSTANTIATE(straight_through, StraightThroughArgs<T>)                              \
-  GRADSPIKE_INSTANTIATE(hardware_weights, HardwareWeightsArgs<T GRADSPIKE_COMMA std::int8_t>)  \
-  GRADSPIKE_INSTANTIATE(hardware_weights, HardwareWeightsArgs<T GRADSPIKE_COMMA std::int16_t>) \
-  GRADSPIKE_INSTANTIATE(weight_statistics, WeightStatisticsArgs<T>)                            \
-  GRADSPIKE_INSTANTIATE(hardware_weights_with_statistics,                                      \
-                        WeightsWithStatisticsArgs<T GRADSPIKE_COMMA std::int8_t>)              \
-  GRADSPIKE_INSTANTIATE(hardware_weights_with_statistics,                                      \
-                        WeightsWithStatisticsArgs<T GRADSPIKE_COMMA std::int16_t>)             \
-  GRADSPIKE_INSTANTIATE(connections, ConnectionsArgs<T>)                                       \
-  GRADSPIKE_INSTANTIATE(lif_coefficients, LifCoefficientsArgs<T>)                              \
-  GRADSPIKE_INSTANTIATE(lif_forward, LifForwardArgs<T>)                                        \
-  GRADSPIKE_INSTANTIATE(lif_backward, LifBackwardArgs<T>)                                      \
-  GRADSPIKE_INSTANTIATE(li_forward, LiForwardArgs<T>)                                          \
-  GRADSPIKE_INSTANTIATE(li_backward, LiBackwardArgs<T>)                                        \
+#define GRADSPIKE_INSTANTIATE_T(T)                                                                                   \
+  GRADSPIKE_INSTANTIATE(linear_saturating, LinearSaturatingArgs<T>)                                                  \
+  GRADSPIKE_INSTANTIATE(straight_through, StraightThroughArgs<T>)                                                    \
+  GRADSPIKE_INSTANTIATE(hardware_weights, HardwareWeightsArgs<T GRADSPIKE_COMMA std::int8_t>)                        \
+  GRADSPIKE_INSTANTIATE(hardware_weights, HardwareWeightsArgs<T GRADSPIKE_COMMA std::int16_t>)                       \
+  GRADSPIKE_INSTANTIATE(weight_statistics, WeightStatisticsArgs<T>)                                                  \
+  GRADSPIKE_INSTANTIATE(hardware_weights_with_statistics, WeightsWithStatisticsArgs<T GRADSPIKE_COMMA std::int8_t>)  \
+  GRADSPIKE_INSTANTIATE(hardware_weights_with_statistics, WeightsWithStatisticsArgs<T GRADSPIKE_COMMA std::int16_t>) \
+  GRADSPIKE_INSTANTIATE(connections, ConnectionsArgs<T>)                                                             \
+  GRADSPIKE_INSTANTIATE(lif_coefficients, LifCoefficientsArgs<T>)                                                    \
+  GRADSPIKE_INSTANTIATE(lif_forward, LifForwardArgs<T>)                                                              \
+  GRADSPIKE_INSTANTIATE(lif_backward, LifBackwardArgs<T>)                                                            \
+  GRADSPIKE_INSTANTIATE(li_forward, LiForwardArgs<T>)                                                                \
+  GRADSPIKE_INSTANTIATE(li_backward, LiBackwardArgs<T>)                                                              \
   GRADSPIKE_INSTANTIATE(parameter_gradients, ParameterGradientsArgs<T>)
 GRADSPIKE_INSTANTIATE_T(float)
 GRADSPIKE_INSTANTIATE_T(double)

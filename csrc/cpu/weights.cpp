@@ -151,16 +151,16 @@ void connections(const CpuExec& exec, const ConnectionsArgs<T>& args) {
   }
 }
 
-#define GRADSPIKE_INSTANTIATE(T)                                                                                \
-  template void linear_saturating<T>(const CpuExec&, const LinearSaturatingArgs<T>&);                           \
-  template void straight_through<T>(const CpuExec&, const StraightThroughArgs<T>&);                             \
-  template void hardware_weights<T, std::int8_t>(const CpuExec&, const HardwareWeightsArgs<T, std::int8_t>&);   \
-  template void hardware_weights<T, std::int16_t>(const CpuExec&, const HardwareWeightsArgs<T, std::int16_t>&); \
-  template void weight_statistics<T>(const CpuExec&, const WeightStatisticsArgs<T>&);                           \
-  template void hardware_weights_with_statistics<T, std::int8_t>(                                               \
-      const CpuExec&, const WeightsWithStatisticsArgs<T, std::int8_t>&);                                        \
-  template void hardware_weights_with_statistics<T, std::int16_t>(                                              \
-      const CpuExec&, const WeightsWithStatisticsArgs<T, std::int16_t>&);                                       \
+#define GRADSPIKE_INSTANTIATE(T)                                                                                      \
+  template void linear_saturating<T>(const CpuExec&, const LinearSaturatingArgs<T>&);                                 \
+  template void straight_through<T>(const CpuExec&, const StraightThroughArgs<T>&);                                   \
+  template void hardware_weights<T, std::int8_t>(const CpuExec&, const HardwareWeightsArgs<T, std::int8_t>&);         \
+  template void hardware_weights<T, std::int16_t>(const CpuExec&, const HardwareWeightsArgs<T, std::int16_t>&);       \
+  template void weight_statistics<T>(const CpuExec&, const WeightStatisticsArgs<T>&);                                 \
+  template void hardware_weights_with_statistics<T, std::int8_t>(const CpuExec&,                                      \
+                                                                 const WeightsWithStatisticsArgs<T, std::int8_t>&);   \
+  template void hardware_weights_with_statistics<T, std::int16_t>(const CpuExec&,                                     \
+                                                                  const WeightsWithStatisticsArgs<T, std::int16_t>&); \
   template void connections<T>(const CpuExec&, const ConnectionsArgs<T>&);
 GRADSPIKE_INSTANTIATE(float)
 GRADSPIKE_INSTANTIATE(double)

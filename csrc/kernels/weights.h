@@ -114,18 +114,18 @@ struct ConnectionsArgs {
   std::int64_t* nan_count;
 };
 
-#define GRADSPIKE_WEIGHT_KERNELS(Exec)                                            \
-  template <class T>                                                              \
-  void linear_saturating(const Exec& exec, const LinearSaturatingArgs<T>& args);  \
-  template <class T>                                                              \
-  void straight_through(const Exec& exec, const StraightThroughArgs<T>& args);    \
-  template <class T, class Q>                                                     \
-  void hardware_weights(const Exec& exec, const HardwareWeightsArgs<T, Q>& args); \
-  template <class T>                                                              \
-  void weight_statistics(const Exec& exec, const WeightStatisticsArgs<T>& args);  \
-  template <class T, class Q>                                                     \
+#define GRADSPIKE_WEIGHT_KERNELS(Exec)                                                                  \
+  template <class T>                                                                                    \
+  void linear_saturating(const Exec& exec, const LinearSaturatingArgs<T>& args);                        \
+  template <class T>                                                                                    \
+  void straight_through(const Exec& exec, const StraightThroughArgs<T>& args);                          \
+  template <class T, class Q>                                                                           \
+  void hardware_weights(const Exec& exec, const HardwareWeightsArgs<T, Q>& args);                       \
+  template <class T>                                                                                    \
+  void weight_statistics(const Exec& exec, const WeightStatisticsArgs<T>& args);                        \
+  template <class T, class Q>                                                                           \
   void hardware_weights_with_statistics(const Exec& exec, const WeightsWithStatisticsArgs<T, Q>& args); \
-  template <class T>                                                              \
+  template <class T>                                                                                    \
   void connections(const Exec& exec, const ConnectionsArgs<T>& args);
 
 GRADSPIKE_WEIGHT_KERNELS(CpuExec)
