@@ -1,7 +1,11 @@
 # The CUDA kernels: compiled by nvcc, and by the host compiler against the executor of tests/cuda_host.
 set(GRADSPIKE_CUDA_SOURCES
-    cuda/weights.cu
+    cuda/aelif.cu
+    cuda/eventprop.cu
+    cuda/events.cu
     cuda/graded_spikes.cu
     cuda/lif.cu
-    cuda/aelif.cu
-    cuda/eventprop.cu)
+    cuda/packed_spikes.cu
+    cuda/prepacked.cu
+    cuda/sparse_graded_spikes.cu
+    cuda/weights.cu)

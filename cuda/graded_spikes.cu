@@ -8,6 +8,7 @@
 
 #include <type_traits>
 
+#include "csrc/kernels/prepacked.h"
 #include "csrc/math/weight.h"
 #include "cuda/common/device.cuh"
 #include "cuda/graded_spikes_product.cuh"
@@ -96,8 +97,8 @@ constexpr std::int32_t kItems = kTile / kSide;  // outputs of a thread along eit
 /// Rows that are no counts, in T: one thread sums an output in the order of pre, so the tiling changes no rounding.
 template <class S, class Q, class T>
 __global__ void __launch_bounds__(kThreads)
-    float_product_kernel(const GradedSpikesArgs<S, Q, T> args, const std::uint8_t* __restrict__ row_is_float,
-                         const std::uint8_t* __restrict__ post_is_nan) {
+    float_product_kernel(const GradedSpikesArgs<S, Q, T> args, std::int64_t weight_stride,
+                         const std::uint8_t* __restrict__ row_is_float, const std::uint8_t* __restrict__ post_is_nan) {
   constexpr std::int32_t kSlice = 16;  // inputs
   GRADSPIKE_SHARED(T, spike_tile, [kSlice][kTile + 1]);
   GRADSPIKE_SHARED(T, weight_tile, [kSlice][kTile + 1]);
@@ -123,7 +124,7 @@ __global__ void __launch_bounds__(kThreads)
         spike_tile[item % kSlice][item / kSlice] =
             inside && row < args.rows ? static_cast<T>(args.spikes[row * args.in_features + pre]) : T{0};
         weight_tile[item % kSlice][item / kSlice] =
-            inside && post < args.out_features ? static_cast<T>(args.weights[post * args.in_features + pre]) : T{0};
+            inside && post < args.out_features ? static_cast<T>(args.weights[post * weight_stride + pre]) : T{0};
       }
       __syncthreads();
       // Beyond in_features zeros are added, which change no bit of a sum that started at +0.
@@ -161,6 +162,31 @@ __global__ void __launch_bounds__(kThreads)
 /// One warp for each of `count` rows.
 device::LaunchShape one_warp_each(std::int64_t count) { return {device::divide_up(count, kWarps), kThreads}; }
 
+template <class Q>
+void launch_pack_weights(const CudaExec& exec, const Q* weights, std::int64_t out_features, std::int64_t in_features,
+                         std::int32_t* packed, std::uint8_t* post_is_nan) {
+  device::launch("pack_weights", &pack_weights_kernel<Q>, one_warp_each(out_features), exec, weights, out_features,
+                 in_features, device::rows_are_wide(weights, in_features), product::padded_words(in_features), packed,
+                 post_is_nan);
+}
+
+/// Both products, with packed weights; those of `args` have rows of `weight_stride`.
+template <class S, class Q, class T>
+void run_products(const CudaExec& exec, const GradedSpikesArgs<S, Q, T>& args, std::int64_t weight_stride,
+                  const std::int32_t* weights, const std::uint8_t* post_is_nan) {
+  const std::int64_t words = product::padded_words(args.in_features);
+  std::int32_t* const spikes = exec.workspace->allocate_array<std::int32_t>(args.rows * words);
+  std::uint8_t* const row_is_float = exec.workspace->allocate_array<std::uint8_t>(args.rows);
+  device::launch("pack_spikes", &pack_spikes_kernel<S>, one_warp_each(args.rows), exec, args.spikes, args.rows,
+                 args.in_features, device::rows_are_wide(args.spikes, args.in_features), words, spikes, row_is_float);
+  product::run<sizeof(Q), T>(
+      exec, {spikes, weights, row_is_float, post_is_nan, args.out, args.rows, args.out_features, words, args.factor},
+      plan_product(args.rows, args.in_features, args.out_features, sizeof(Q), sizeof(T)));
+  device::launch("float_product", &float_product_kernel<S, Q, T>,
+                 {num_tiles(args.rows, args.out_features, kTile, kTile), kThreads}, exec, args, weight_stride,
+                 row_is_float, post_is_nan);
+}
+
 }  // namespace
 
 template <class S, class Q, class T>
@@ -169,24 +195,32 @@ void graded_spikes(const CudaExec& exec, const GradedSpikesArgs<S, Q, T>& args) 
     return;
   }
   const std::int64_t words = product::padded_words(args.in_features);
-  Workspace& workspace = *exec.workspace;
-  std::int32_t* const spikes = workspace.allocate_array<std::int32_t>(args.rows * words);
   std::int32_t* const weights =
-      workspace.allocate_array<std::int32_t>(args.out_features * words * static_cast<std::int64_t>(sizeof(Q)));
-  std::uint8_t* const row_is_float = workspace.allocate_array<std::uint8_t>(args.rows);
-  std::uint8_t* const post_is_nan = workspace.allocate_array<std::uint8_t>(args.out_features);
+      exec.workspace->allocate_array<std::int32_t>(args.out_features * words * static_cast<std::int64_t>(sizeof(Q)));
+  std::uint8_t* const post_is_nan = exec.workspace->allocate_array<std::uint8_t>(args.out_features);
+  launch_pack_weights(exec, args.weights, args.out_features, args.in_features, weights, post_is_nan);
+  run_products(exec, args, args.in_features, weights, post_is_nan);
+}
 
-  device::launch("pack_spikes", &pack_spikes_kernel<S>, one_warp_each(args.rows), exec, args.spikes, args.rows,
-                 args.in_features, device::rows_are_wide(args.spikes, args.in_features), words, spikes, row_is_float);
-  device::launch("pack_weights", &pack_weights_kernel<Q>, one_warp_each(args.out_features), exec, args.weights,
-                 args.out_features, args.in_features, device::rows_are_wide(args.weights, args.in_features), words,
-                 weights, post_is_nan);
-  product::run<sizeof(Q), T>(
-      exec, {spikes, weights, row_is_float, post_is_nan, args.out, args.rows, args.out_features, words, args.factor},
-      plan_product(args.rows, args.in_features, args.out_features, sizeof(Q), sizeof(T)));
-  device::launch("float_product", &float_product_kernel<S, Q, T>,
-                 {num_tiles(args.rows, args.out_features, kTile, kTile), kThreads}, exec, args, row_is_float,
-                 post_is_nan);
+/// The rows of the packed int8 matrix are the words of the product; int16 ones are divided into bytes here.
+template <class S, class Q, class T>
+void prepacked_graded_spikes(const CudaExec& exec, const PrepackedGradedSpikesArgs<S, Q, T>& args) {
+  static_assert(kPackedInputs == product::kWordInputs * product::kSliceWords, "the matrix has the product's padding");
+  if (args.rows == 0 || args.out_features == 0) {
+    return;
+  }
+  const std::int64_t stride = packed_inputs(args.in_features);
+  const GradedSpikesArgs<S, Q, T> plain{args.spikes,      args.weights.matrix, args.out,    args.rows,
+                                        args.in_features, args.out_features,   args.factor, args.wide};
+  const auto* weights = reinterpret_cast<const std::int32_t*>(args.weights.matrix);
+  if constexpr (sizeof(Q) > 1) {
+    std::int32_t* const bytes = exec.workspace->allocate_array<std::int32_t>(
+        args.out_features * product::padded_words(stride) * static_cast<std::int64_t>(sizeof(Q)));
+    std::uint8_t* const unused = exec.workspace->allocate_array<std::uint8_t>(args.out_features);
+    launch_pack_weights(exec, args.weights.matrix, args.out_features, stride, bytes, unused);
+    weights = bytes;
+  }
+  run_products(exec, plain, stride, weights, reinterpret_cast<const std::uint8_t*>(args.weights.nan_posts));
 }
 
 template <class S, class W, class T>
@@ -194,12 +228,16 @@ void graded_spikes_weight_grad(const CudaExec& exec, const GradedSpikesWeightGra
   weight_grad::run(exec, args);
 }
 
-#define GRADSPIKE_INSTANTIATE(S, T)                                                                              \
-  template void graded_spikes<S, std::int8_t, T>(const CudaExec&, const GradedSpikesArgs<S, std::int8_t, T>&);   \
-  template void graded_spikes<S, std::int16_t, T>(const CudaExec&, const GradedSpikesArgs<S, std::int16_t, T>&); \
-  template void graded_spikes_weight_grad<S, float, T>(const CudaExec&,                                          \
-                                                       const GradedSpikesWeightGradArgs<S, float, T>&);          \
-  template void graded_spikes_weight_grad<S, double, T>(const CudaExec&,                                         \
+#define GRADSPIKE_INSTANTIATE(S, T)                                                                                \
+  template void graded_spikes<S, std::int8_t, T>(const CudaExec&, const GradedSpikesArgs<S, std::int8_t, T>&);     \
+  template void graded_spikes<S, std::int16_t, T>(const CudaExec&, const GradedSpikesArgs<S, std::int16_t, T>&);   \
+  template void prepacked_graded_spikes<S, std::int8_t, T>(const CudaExec&,                                        \
+                                                           const PrepackedGradedSpikesArgs<S, std::int8_t, T>&);   \
+  template void prepacked_graded_spikes<S, std::int16_t, T>(const CudaExec&,                                       \
+                                                            const PrepackedGradedSpikesArgs<S, std::int16_t, T>&); \
+  template void graded_spikes_weight_grad<S, float, T>(const CudaExec&,                                            \
+                                                       const GradedSpikesWeightGradArgs<S, float, T>&);            \
+  template void graded_spikes_weight_grad<S, double, T>(const CudaExec&,                                           \
                                                         const GradedSpikesWeightGradArgs<S, double, T>&);
 GRADSPIKE_INSTANTIATE(float, float)
 GRADSPIKE_INSTANTIATE(float, double)

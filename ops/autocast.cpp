@@ -36,14 +36,22 @@ constexpr const char* kOps[] = {
     "linear_saturating",
     "hardware_weights",
     "weight_statistics",
+    "hardware_weights_with_statistics",
     "connections",
     "graded_spikes",
+    "eventprop_graded_spikes",
+    "sparse_graded_spikes",
+    "prepack",
+    "prepacked_graded_spikes",
     "lif",
     "li",
     "aelif",
-    "eventprop_graded_spikes",
     "eventprop_lif",
     "exact_eventprop_lif",
+    "pack_spikes",
+    "spikes_to_events",
+    "events_to_spikes",
+    "unpack_spikes",
 };
 // clang-format on
 

@@ -150,6 +150,7 @@ TORCH_LIBRARY_IMPL(gradspike, Autograd, m) {
   m.impl("_graded_spikes_backward", graded_spikes_backward_autograd);
   m.impl("hardware_weights", torch::CppFunction::makeFallthrough());
   m.impl("weight_statistics", torch::CppFunction::makeFallthrough());
+  m.impl("hardware_weights_with_statistics", torch::CppFunction::makeFallthrough());
   m.impl("connections", torch::CppFunction::makeFallthrough());
 }
 

@@ -11,6 +11,7 @@ TORCH_LIBRARY(gradspike, m) {
   m.def("_linear_saturating_backward(Tensor grad, Tensor weight, float scale, float min_weight, float max_weight, str gradient) -> Tensor", tags);
   m.def("hardware_weights(Tensor weight, float scale=1.0, float min_weight=-63.0, float max_weight=63.0, *, str rounding=\"half_even\") -> Tensor", tags);
   m.def("weight_statistics(Tensor weight, float scale=1.0, float min_weight=-63.0, float max_weight=63.0, *, str rounding=\"half_even\") -> (Tensor counts, Tensor measures, Tensor hash)", tags);
+  m.def("hardware_weights_with_statistics(Tensor weight, float scale=1.0, float min_weight=-63.0, float max_weight=63.0, *, str rounding=\"half_even\") -> (Tensor hardware_weights, Tensor counts, Tensor measures, Tensor hash)", tags);
   m.def("connections(Tensor weight, float scale=1.0, float min_weight=-63.0, float max_weight=63.0, *, str rounding=\"half_even\") -> Tensor", tags);
 
   // Synapses
@@ -20,6 +21,11 @@ TORCH_LIBRARY(gradspike, m) {
   m.def("eventprop_graded_spikes(Tensor spikes, Tensor weight, float scale=1.0, float min_weight=-63.0, float max_weight=63.0, *, str rounding=\"half_even\", str gradient=\"clipped\", str units=\"model\", str projection=\"\") -> (Tensor graded_spikes, Tensor adjoint)", tags);
   m.def("_eventprop_graded_spikes_forward(Tensor spikes, Tensor weight, float scale, float min_weight, float max_weight, str rounding, str gradient, str units) -> (Tensor graded_spikes, Tensor adjoint, Tensor hardware_weights)", tags);
   m.def("_eventprop_graded_spikes_backward(Tensor? grad, Tensor? grad_adjoint, Tensor spikes, Tensor weight, Tensor hardware_weights, float scale, float min_weight, float max_weight, str rounding, str gradient, str units, bool[2] grad_mask) -> (Tensor grad_spikes, Tensor grad_weight)", tags);
+  m.def("sparse_graded_spikes(Tensor spikes, Tensor values, Tensor connections, int out_features, float scale=1.0, float min_weight=-63.0, float max_weight=63.0, *, str rounding=\"half_even\", str gradient=\"clipped\", str units=\"model\", str projection=\"\") -> Tensor", tags);
+  m.def("_sparse_graded_spikes_forward(Tensor spikes, Tensor values, Tensor connections, int out_features, float scale, float min_weight, float max_weight, str rounding, str gradient, str units) -> (Tensor graded_spikes, Tensor hardware_weights)", tags);
+  m.def("_sparse_graded_spikes_backward(Tensor grad, Tensor spikes, Tensor values, Tensor connections, Tensor hardware_weights, int out_features, float scale, float min_weight, float max_weight, str rounding, str gradient, str units, bool[2] grad_mask) -> (Tensor grad_spikes, Tensor grad_values)", tags);
+  m.def("prepack(Tensor weight, float scale=1.0, float min_weight=-63.0, float max_weight=63.0, *, str rounding=\"half_even\") -> (Tensor rows, Tensor groups, Tensor matrix, Tensor nan_posts)", tags);
+  m.def("prepacked_graded_spikes(Tensor spikes, Tensor rows, Tensor groups, Tensor matrix, Tensor nan_posts, int out_features, float scale=1.0, float min_weight=-63.0, float max_weight=63.0, *, str units=\"model\", str projection=\"\") -> Tensor", tags);
 
   // Neurons
   m.def("lif(Tensor input, Tensor leak, Tensor reset, Tensor threshold, Tensor tau_mem, Tensor tau_syn, Tensor membrane_capacitance, Tensor refractory_time, *, float dt=1e-6, str surrogate=\"superspike\", float alpha=50., str outputs=\"spikes\", Tensor? initial_state=None, Tensor? measured_spikes=None, Tensor? measured_membrane=None, str population=\"\") -> (Tensor spikes, Tensor membrane, Tensor current, Tensor final_state)", tags);
@@ -37,5 +43,11 @@ TORCH_LIBRARY(gradspike, m) {
   m.def("exact_eventprop_lif(Tensor input, Tensor adjoint, Tensor leak, Tensor reset, Tensor threshold, Tensor tau_mem, Tensor tau_syn, Tensor membrane_capacitance, Tensor refractory_time, *, float dt=1e-6, str outputs=\"spikes\", Tensor? initial_state=None, Tensor? measured_spikes=None, Tensor? measured_membrane=None, str population=\"\") -> (Tensor spikes, Tensor membrane, Tensor current, Tensor final_state)", tags);
   m.def("_exact_eventprop_lif_forward(Tensor input, Tensor adjoint, Tensor leak, Tensor reset, Tensor threshold, Tensor tau_mem, Tensor tau_syn, Tensor membrane_capacitance, Tensor refractory_time, float dt, str outputs, Tensor? initial_state, Tensor? measured_spikes, Tensor? measured_membrane, bool save) -> (Tensor spikes, Tensor membrane, Tensor current, Tensor final_state, Tensor saved, Tensor coefficients)", tags);
   m.def("_exact_eventprop_lif_backward(Tensor grad_spikes, Tensor saved, Tensor coefficients, bool[2] grad_mask) -> (Tensor grad_input, Tensor grad_adjoint)", tags);
+
+  // Spikes in other forms
+  m.def("pack_spikes(Tensor spikes) -> (Tensor packed, Tensor lost)", tags);
+  m.def("spikes_to_events(Tensor spikes, int capacity) -> (Tensor events, Tensor count, Tensor overflow, Tensor invalid)", tags);
+  m.def("events_to_spikes(Tensor events, Tensor count, int time, int batch, int neuron, *, float dt=1.0, bool binary=False, ScalarType? dtype=None) -> (Tensor spikes, Tensor dropped)", tags);
+  m.def("unpack_spikes(Tensor packed, int neurons, *, ScalarType? dtype=None) -> Tensor", tags);
 }
 // clang-format on

@@ -33,6 +33,15 @@ std::tuple<at::Tensor, at::Tensor, at::Tensor> weight_statistics_meta(const at::
           at::empty({1}, weight.options().dtype(at::kLong))};
 }
 
+std::tuple<at::Tensor, at::Tensor, at::Tensor, at::Tensor> hardware_weights_with_statistics_meta(
+    const at::Tensor& weight, double scale, double min_weight, double max_weight, std::string_view rounding) {
+  const WeightPlan plan = plan_with_statistics(weight, scale, min_weight, max_weight, rounding);
+  return {at::empty_symint(weight.sym_sizes(), weight.options().dtype(plan.integer_type)),
+          at::empty({kernels::kNumWeightCounts}, weight.options().dtype(at::kLong)),
+          at::empty({kernels::kNumWeightMeasures}, weight.options().dtype(at::kDouble)),
+          at::empty({1}, weight.options().dtype(at::kLong))};
+}
+
 at::Tensor connections_meta(const at::Tensor& weight, double scale, double min_weight, double max_weight,
                             std::string_view rounding) {
   plan_connections(weight, scale, min_weight, max_weight, rounding);
@@ -46,6 +55,7 @@ TORCH_LIBRARY_IMPL(gradspike, CPU, m) {
   m.impl("_linear_saturating_backward", linear_saturating_backward_impl<CpuExec>);
   m.impl("hardware_weights", hardware_weights_impl<CpuExec>);
   m.impl("weight_statistics", weight_statistics_impl<CpuExec>);
+  m.impl("hardware_weights_with_statistics", hardware_weights_with_statistics_impl<CpuExec>);
   m.impl("connections", connections_impl<CpuExec>);
 }
 
@@ -54,6 +64,7 @@ TORCH_LIBRARY_IMPL(gradspike, Meta, m) {
   m.impl("_linear_saturating_backward", linear_saturating_backward_meta);
   m.impl("hardware_weights", hardware_weights_meta);
   m.impl("weight_statistics", weight_statistics_meta);
+  m.impl("hardware_weights_with_statistics", hardware_weights_with_statistics_meta);
   m.impl("connections", connections_meta);
 }
 

@@ -3,6 +3,7 @@
 //   linear_saturating   clip(scale * w, min_weight, max_weight), any shape, floating point in and out
 //   hardware_weights    the integers that the chip holds, int8 where both bounds lie within 127, else int16
 //   weight_statistics   what a transform does to a matrix: clipped, rounded to zero, NaN, largest, rms error, hash
+//   hardware_weights_with_statistics   both in one pass over the weight
 //   connections         (pre, post, weight) of a matrix, post outer, zeros included
 //
 // The transform and its gradient rules: csrc/math/weight.h. Nothing here synchronises with a device.
@@ -157,6 +158,42 @@ std::tuple<at::Tensor, at::Tensor, at::Tensor> weight_statistics_impl(const at::
                                          hash.mutable_data_ptr<std::int64_t>()});
   });
   return {counts, measures, hash};
+}
+
+inline WeightPlan plan_with_statistics(const at::Tensor& weight, double scale, double min_weight, double max_weight,
+                                       std::string_view rounding) {
+  constexpr const char* kOp = "hardware_weights_with_statistics";
+  check_weight_matrix(kOp, weight);
+  return plan_integers(kOp, weight, scale, min_weight, max_weight, rounding);
+}
+
+template <class Exec>
+std::tuple<at::Tensor, at::Tensor, at::Tensor, at::Tensor> hardware_weights_with_statistics_impl(
+    const at::Tensor& weight, double scale, double min_weight, double max_weight, std::string_view rounding) {
+  const WeightPlan plan = plan_with_statistics(weight, scale, min_weight, max_weight, rounding);
+  const Scope<Exec> scope(weight);
+  const at::Tensor w = widened(weight);
+  at::Tensor out = at::empty(w.sizes(), w.options().dtype(plan.integer_type));
+  at::Tensor counts = at::empty({kernels::kNumWeightCounts}, w.options().dtype(at::kLong));
+  at::Tensor measures = at::empty({kernels::kNumWeightMeasures}, w.options().dtype(at::kDouble));
+  at::Tensor hash = at::empty({1}, w.options().dtype(at::kLong));
+  dispatch_real(w.scalar_type(), [&](auto real) {
+    using T = decltype(real);
+    const kernels::WeightStatisticsArgs<T> statistics{w.const_data_ptr<T>(),
+                                                      w.size(0),
+                                                      w.size(1),
+                                                      plan.transform,
+                                                      counts.mutable_data_ptr<std::int64_t>(),
+                                                      measures.mutable_data_ptr<double>(),
+                                                      hash.mutable_data_ptr<std::int64_t>()};
+    const auto call = [&](auto* to) {
+      using Q = std::remove_pointer_t<decltype(to)>;
+      kernels::hardware_weights_with_statistics(scope.exec(), kernels::WeightsWithStatisticsArgs<T, Q>{statistics, to});
+    };
+    plan.integer_type == at::kChar ? call(out.mutable_data_ptr<std::int8_t>())
+                                   : call(out.mutable_data_ptr<std::int16_t>());
+  });
+  return {out, counts, measures, hash};
 }
 
 inline WeightPlan plan_connections(const at::Tensor& weight, double scale, double min_weight, double max_weight,

@@ -2,8 +2,12 @@
 #include "csrc/cpu/isa.h"
 #include "csrc/kernels/aelif.h"
 #include "csrc/kernels/eventprop.h"
+#include "csrc/kernels/events.h"
 #include "csrc/kernels/graded_spikes.h"
 #include "csrc/kernels/lif.h"
+#include "csrc/kernels/packed_spikes.h"
+#include "csrc/kernels/prepacked.h"
+#include "csrc/kernels/sparse_graded_spikes.h"
 #include "csrc/kernels/weights.h"
 
 namespace gradspike::kernels {
@@ -54,10 +58,22 @@ GRADSPIKE_KERNEL(linear_saturating, (class T), LinearSaturatingArgs<T>)
 GRADSPIKE_KERNEL(straight_through, (class T), StraightThroughArgs<T>)
 GRADSPIKE_KERNEL(hardware_weights, (class T, class Q), HardwareWeightsArgs<T GRADSPIKE_COMMA Q>)
 GRADSPIKE_KERNEL(weight_statistics, (class T), WeightStatisticsArgs<T>)
+GRADSPIKE_KERNEL(hardware_weights_with_statistics, (class T, class Q), WeightsWithStatisticsArgs<T GRADSPIKE_COMMA Q>)
 GRADSPIKE_KERNEL(connections, (class T), ConnectionsArgs<T>)
 GRADSPIKE_KERNEL(graded_spikes, (class S, class Q, class T), GradedSpikesArgs<S GRADSPIKE_COMMA Q GRADSPIKE_COMMA T>)
 GRADSPIKE_KERNEL(graded_spikes_weight_grad, (class S, class W, class T),
                  GradedSpikesWeightGradArgs<S GRADSPIKE_COMMA W GRADSPIKE_COMMA T>)
+GRADSPIKE_KERNEL(sparse_graded_spikes, (class S, class Q, class T),
+                 SparseGradedSpikesArgs<S GRADSPIKE_COMMA Q GRADSPIKE_COMMA T>)
+GRADSPIKE_KERNEL(sparse_weight_grad, (class S, class T), SparseWeightGradArgs<S GRADSPIKE_COMMA T>)
+GRADSPIKE_KERNEL(sparse_spike_grad, (class Q, class T), SparseSpikeGradArgs<Q GRADSPIKE_COMMA T>)
+GRADSPIKE_KERNEL(pack_spikes, (class S), PackSpikesArgs<S>)
+GRADSPIKE_KERNEL(unpack_spikes, (class S), UnpackSpikesArgs<S>)
+GRADSPIKE_KERNEL(spikes_to_events, (class S), SpikesToEventsArgs<S>)
+GRADSPIKE_KERNEL(events_to_spikes, (class E, class S), EventsToSpikesArgs<E GRADSPIKE_COMMA S>)
+GRADSPIKE_KERNEL(prepack, (class Q), PrepackArgs<Q>)
+GRADSPIKE_KERNEL(prepacked_graded_spikes, (class S, class Q, class T),
+                 PrepackedGradedSpikesArgs<S GRADSPIKE_COMMA Q GRADSPIKE_COMMA T>)
 GRADSPIKE_KERNEL(lif_coefficients, (class T), LifCoefficientsArgs<T>)
 GRADSPIKE_KERNEL(lif_forward, (class T), LifForwardArgs<T>)
 GRADSPIKE_KERNEL(lif_backward, (class T), LifBackwardArgs<T>)
@@ -76,18 +92,20 @@ GRADSPIKE_KERNEL(exact_eventprop_backward, (class T), EventPropBackwardArgs<T GR
 
 #define GRADSPIKE_INSTANTIATE(name, Args) template void name(const CpuExec&, const Args&);
 
-#define GRADSPIKE_INSTANTIATE_T(T)                                                             \
-  GRADSPIKE_INSTANTIATE(linear_saturating, LinearSaturatingArgs<T>)                            \
-  GRADSPIKE_INSTANTIATE(straight_through, StraightThroughArgs<T>)                              \
-  GRADSPIKE_INSTANTIATE(hardware_weights, HardwareWeightsArgs<T GRADSPIKE_COMMA std::int8_t>)  \
-  GRADSPIKE_INSTANTIATE(hardware_weights, HardwareWeightsArgs<T GRADSPIKE_COMMA std::int16_t>) \
-  GRADSPIKE_INSTANTIATE(weight_statistics, WeightStatisticsArgs<T>)                            \
-  GRADSPIKE_INSTANTIATE(connections, ConnectionsArgs<T>)                                       \
-  GRADSPIKE_INSTANTIATE(lif_coefficients, LifCoefficientsArgs<T>)                              \
-  GRADSPIKE_INSTANTIATE(lif_forward, LifForwardArgs<T>)                                        \
-  GRADSPIKE_INSTANTIATE(lif_backward, LifBackwardArgs<T>)                                      \
-  GRADSPIKE_INSTANTIATE(li_forward, LiForwardArgs<T>)                                          \
-  GRADSPIKE_INSTANTIATE(li_backward, LiBackwardArgs<T>)                                        \
+#define GRADSPIKE_INSTANTIATE_T(T)                                                                                   \
+  GRADSPIKE_INSTANTIATE(linear_saturating, LinearSaturatingArgs<T>)                                                  \
+  GRADSPIKE_INSTANTIATE(straight_through, StraightThroughArgs<T>)                                                    \
+  GRADSPIKE_INSTANTIATE(hardware_weights, HardwareWeightsArgs<T GRADSPIKE_COMMA std::int8_t>)                        \
+  GRADSPIKE_INSTANTIATE(hardware_weights, HardwareWeightsArgs<T GRADSPIKE_COMMA std::int16_t>)                       \
+  GRADSPIKE_INSTANTIATE(weight_statistics, WeightStatisticsArgs<T>)                                                  \
+  GRADSPIKE_INSTANTIATE(connections, ConnectionsArgs<T>)                                                             \
+  GRADSPIKE_INSTANTIATE(lif_coefficients, LifCoefficientsArgs<T>)                                                    \
+  GRADSPIKE_INSTANTIATE(lif_forward, LifForwardArgs<T>)                                                              \
+  GRADSPIKE_INSTANTIATE(lif_backward, LifBackwardArgs<T>)                                                            \
+  GRADSPIKE_INSTANTIATE(li_forward, LiForwardArgs<T>)                                                                \
+  GRADSPIKE_INSTANTIATE(li_backward, LiBackwardArgs<T>)                                                              \
+  GRADSPIKE_INSTANTIATE(hardware_weights_with_statistics, WeightsWithStatisticsArgs<T GRADSPIKE_COMMA std::int8_t>)  \
+  GRADSPIKE_INSTANTIATE(hardware_weights_with_statistics, WeightsWithStatisticsArgs<T GRADSPIKE_COMMA std::int16_t>) \
   GRADSPIKE_INSTANTIATE(parameter_gradients, ParameterGradientsArgs<T>)
 GRADSPIKE_INSTANTIATE_T(float)
 GRADSPIKE_INSTANTIATE_T(double)
@@ -131,5 +149,50 @@ struct QuantisedOf<double> {
 GRADSPIKE_INSTANTIATE_S(float)
 GRADSPIKE_INSTANTIATE_S(double)
 GRADSPIKE_INSTANTIATE_S(std::uint8_t)
+
+#define GRADSPIKE_INSTANTIATE_PACKED(S)                 \
+  GRADSPIKE_INSTANTIATE(pack_spikes, PackSpikesArgs<S>) \
+  GRADSPIKE_INSTANTIATE(unpack_spikes, UnpackSpikesArgs<S>)
+#define GRADSPIKE_INSTANTIATE_PREPACKED(S)                                                               \
+  GRADSPIKE_INSTANTIATE(prepacked_graded_spikes,                                                         \
+                        PrepackedGradedSpikesArgs<S GRADSPIKE_COMMA std::int8_t GRADSPIKE_COMMA float>)  \
+  GRADSPIKE_INSTANTIATE(prepacked_graded_spikes,                                                         \
+                        PrepackedGradedSpikesArgs<S GRADSPIKE_COMMA std::int8_t GRADSPIKE_COMMA double>) \
+  GRADSPIKE_INSTANTIATE(prepacked_graded_spikes,                                                         \
+                        PrepackedGradedSpikesArgs<S GRADSPIKE_COMMA std::int16_t GRADSPIKE_COMMA float>) \
+  GRADSPIKE_INSTANTIATE(prepacked_graded_spikes,                                                         \
+                        PrepackedGradedSpikesArgs<S GRADSPIKE_COMMA std::int16_t GRADSPIKE_COMMA double>)
+GRADSPIKE_INSTANTIATE_PREPACKED(float)
+GRADSPIKE_INSTANTIATE_PREPACKED(double)
+GRADSPIKE_INSTANTIATE_PREPACKED(std::uint8_t)
+GRADSPIKE_INSTANTIATE(prepack, PrepackArgs<std::int8_t>)
+GRADSPIKE_INSTANTIATE(prepack, PrepackArgs<std::int16_t>)
+GRADSPIKE_INSTANTIATE(spikes_to_events, SpikesToEventsArgs<float>)
+GRADSPIKE_INSTANTIATE(spikes_to_events, SpikesToEventsArgs<double>)
+GRADSPIKE_INSTANTIATE(spikes_to_events, SpikesToEventsArgs<std::uint8_t>)
+GRADSPIKE_INSTANTIATE(events_to_spikes, EventsToSpikesArgs<std::int32_t GRADSPIKE_COMMA float>)
+GRADSPIKE_INSTANTIATE(events_to_spikes, EventsToSpikesArgs<std::int32_t GRADSPIKE_COMMA std::uint8_t>)
+GRADSPIKE_INSTANTIATE(events_to_spikes, EventsToSpikesArgs<double GRADSPIKE_COMMA float>)
+GRADSPIKE_INSTANTIATE(events_to_spikes, EventsToSpikesArgs<double GRADSPIKE_COMMA std::uint8_t>)
+GRADSPIKE_INSTANTIATE_PACKED(float)
+GRADSPIKE_INSTANTIATE_PACKED(double)
+GRADSPIKE_INSTANTIATE_PACKED(std::uint8_t)
+
+#define GRADSPIKE_INSTANTIATE_SPARSE(S)                                                                                \
+  GRADSPIKE_INSTANTIATE(sparse_graded_spikes,                                                                          \
+                        SparseGradedSpikesArgs<S GRADSPIKE_COMMA std::int16_t GRADSPIKE_COMMA float>)                  \
+  GRADSPIKE_INSTANTIATE(sparse_graded_spikes,                                                                          \
+                        SparseGradedSpikesArgs<S GRADSPIKE_COMMA std::int16_t GRADSPIKE_COMMA double>)                 \
+  GRADSPIKE_INSTANTIATE(sparse_graded_spikes, SparseGradedSpikesArgs<S GRADSPIKE_COMMA float GRADSPIKE_COMMA float>)   \
+  GRADSPIKE_INSTANTIATE(sparse_graded_spikes, SparseGradedSpikesArgs<S GRADSPIKE_COMMA double GRADSPIKE_COMMA double>) \
+  GRADSPIKE_INSTANTIATE(sparse_weight_grad, SparseWeightGradArgs<S GRADSPIKE_COMMA float>)                             \
+  GRADSPIKE_INSTANTIATE(sparse_weight_grad, SparseWeightGradArgs<S GRADSPIKE_COMMA double>)
+GRADSPIKE_INSTANTIATE_SPARSE(float)
+GRADSPIKE_INSTANTIATE_SPARSE(double)
+GRADSPIKE_INSTANTIATE_SPARSE(std::uint8_t)
+GRADSPIKE_INSTANTIATE(sparse_spike_grad, SparseSpikeGradArgs<std::int16_t GRADSPIKE_COMMA float>)
+GRADSPIKE_INSTANTIATE(sparse_spike_grad, SparseSpikeGradArgs<std::int16_t GRADSPIKE_COMMA double>)
+GRADSPIKE_INSTANTIATE(sparse_spike_grad, SparseSpikeGradArgs<float GRADSPIKE_COMMA float>)
+GRADSPIKE_INSTANTIATE(sparse_spike_grad, SparseSpikeGradArgs<double GRADSPIKE_COMMA double>)
 
 }  // namespace gradspike::kernels

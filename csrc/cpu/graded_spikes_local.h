@@ -6,11 +6,36 @@
 
 #include "csrc/cpu/find_spikes.h"
 #include "csrc/kernels/graded_spikes.h"
+#include "csrc/kernels/prepacked.h"
 
 namespace gradspike::kernels::GRADSPIKE_CPU_ISA {
 
-constexpr std::int64_t kPostBlock = 64;     // outputs summed at once, in registers
+constexpr std::int64_t kPostBlock = kPackedPosts;  // outputs summed at once, in registers
 constexpr std::int64_t kDenseFraction = 4;  // rows with more than one spike in four inputs take the dense product
+
+/// Writes the packed forms of a matrix into zeroed memory; NaN weights become 0. `groups` and `nan_posts` may be null.
+/// Returns the largest magnitude, at least 1.
+template <class Q>
+inline std::int64_t pack_weights(const Q* weights, std::int64_t in_features, std::int64_t out_features, Q* rows,
+                                 Q* groups, bool* nan_posts) {
+  const std::int64_t padded = packed_posts(out_features);
+  std::int64_t largest = 1;
+  for (std::int64_t post = 0; post < out_features; ++post) {
+    bool has_nan = false;
+    for (std::int64_t pre = 0; pre < in_features; ++pre) {
+      const Q q = weights[post * in_features + pre];
+      has_nan = has_nan || q == math::nan_weight<Q>();
+      const Q stored = q == math::nan_weight<Q>() ? Q{0} : q;
+      rows[pre * padded + post] = stored;
+      largest = larger(largest, stored < 0 ? -static_cast<std::int64_t>(stored) : stored);
+      if (groups != nullptr) {
+        groups[(pre / 4 * padded + post) * 4 + pre % 4] = stored;
+      }
+    }
+    nan_posts[post] = has_nan;
+  }
+  return largest;
+}
 
 /// Weights as [pre][post], rows padded with zeros to a multiple of kPostBlock. For the dense product also as groups of
 /// four inputs per output, the operand order of a dot product of bytes. NaN weights become 0 and are listed.
@@ -24,30 +49,33 @@ class PackedWeights {
 #endif
 
   PackedWeights(const Q* weights, std::int64_t in_features, std::int64_t out_features)
-      : padded((out_features + kPostBlock - 1) / kPostBlock * kPostBlock),
-        dense_in((in_features + 3) / 4 * 4),
+      : padded(packed_posts(out_features)),
+        dense_in(packed_groups(in_features) * 4),
         nan_posts(out_features),
-        rows_(in_features * padded),
-        dense_(kHasDense ? dense_in * padded : 0) {
-    for (std::int64_t post = 0; post < out_features; ++post) {
-      bool has_nan = false;
-      for (std::int64_t pre = 0; pre < in_features; ++pre) {
-        const Q q = weights[post * in_features + pre];
-        has_nan = has_nan || q == math::nan_weight<Q>();
-        const Q stored = q == math::nan_weight<Q>() ? Q{0} : q;
-        rows_[pre * padded + post] = stored;
-        largest = larger(largest, stored < 0 ? -static_cast<std::int64_t>(stored) : stored);
-        if constexpr (kHasDense) {
-          dense_[(pre / 4 * padded + post) * 4 + pre % 4] = stored;
-        }
-      }
-      if (has_nan) {
-        nan_posts[num_nan++] = static_cast<std::int32_t>(post);
-      }
-    }
+        own_rows_(in_features * padded),
+        own_dense_(kHasDense ? dense_in * padded : 0),
+        rows_(own_rows_.get()),
+        dense_(own_dense_.get()) {
+    Buffer<bool> is_nan(out_features);
+    largest = pack_weights(weights, in_features, out_features, own_rows_.get(), kHasDense ? own_dense_.get() : nullptr,
+                           is_nan.get());
+    list_nan(is_nan.get(), out_features);
   }
 
-  const Q* row(std::int64_t pre) const { return rows_.get() + pre * padded; }
+  /// Over weights that were packed before and that outlive this object; nothing is copied.
+  PackedWeights(const PackedWeightsView<Q>& view, std::int64_t in_features, std::int64_t out_features)
+      : padded(packed_posts(out_features)),
+        dense_in(packed_groups(in_features) * 4),
+        largest(larger(1, view.largest)),
+        nan_posts(out_features),
+        own_rows_(0),
+        own_dense_(0),
+        rows_(view.rows),
+        dense_(view.groups) {
+    list_nan(view.nan_posts, out_features);
+  }
+
+  const Q* row(std::int64_t pre) const { return rows_ + pre * padded; }
 
   /// sums[j] = sum over pre of bytes[pre] * weight[post + j][pre]; exact as long as 32 bits suffice.
   void dense_block(const std::uint8_t* bytes, std::int64_t post, std::int32_t* sums) const {
@@ -57,7 +85,7 @@ class PackedWeights {
       std::int32_t four;
       std::memcpy(&four, bytes + group * 4, sizeof four);
       const __m512i spikes = _mm512_set1_epi32(four);
-      const Q* weights = dense_.get() + (group * padded + post) * 4;
+      const Q* weights = dense_ + (group * padded + post) * 4;
       for (int k = 0; k < 4; ++k) {
         sum[k] = _mm512_dpbusd_epi32(sum[k], spikes, _mm512_loadu_si512(weights + 64 * k));
       }
@@ -79,8 +107,18 @@ class PackedWeights {
   Buffer<std::int32_t> nan_posts;
 
  private:
-  Buffer<Q> rows_;
-  Buffer<Q> dense_;
+  void list_nan(const bool* is_nan, std::int64_t out_features) {
+    for (std::int64_t post = 0; post < out_features; ++post) {
+      if (is_nan[post]) {
+        nan_posts[num_nan++] = static_cast<std::int32_t>(post);
+      }
+    }
+  }
+
+  Buffer<Q> own_rows_;
+  Buffer<Q> own_dense_;
+  const Q* rows_;
+  const Q* dense_;
 };
 
 using Bytes32 = std::int8_t __attribute__((vector_size(32)));

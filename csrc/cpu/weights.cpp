@@ -2,6 +2,7 @@
 #include "csrc/kernels/weights.h"
 
 #include <atomic>
+#include <mutex>
 
 #include "csrc/cpu/isa_local.h"
 
@@ -9,6 +10,56 @@ namespace gradspike::kernels::GRADSPIKE_CPU_ISA {
 namespace {
 
 constexpr std::int64_t kGrain = 32768;  // elements; some 20 us of work, well above the cost of a parallel region
+
+constexpr std::int64_t kStatisticsGrain = 8192;  // weights; some 20 us of work
+constexpr std::int64_t kStatisticsBlock = 1024;  // weights that stay in the first cache between the loops over them
+
+/// One loop without branches, for the compiler to vectorise.
+template <class T>
+void add_contributions(const T* weight, std::int64_t first, std::int64_t last, const math::WeightTransform& transform,
+                       math::WeightContribution& sum) {
+  std::int64_t low = 0;
+  std::int64_t high = 0;
+  std::int64_t zero = 0;
+  std::int64_t nan = 0;
+  std::int64_t error = 0;
+  double magnitude = 0.0;
+  for (std::int64_t i = first; i < last; ++i) {
+    const math::WeightContribution c = math::weight_contribution(weight[i], transform);
+    low += c.clipped_low;
+    high += c.clipped_high;
+    zero += c.to_zero;
+    nan += c.nan;
+    error += c.squared_error;
+    magnitude = c.magnitude > magnitude ? c.magnitude : magnitude;
+  }
+  sum.clipped_low += low;
+  sum.clipped_high += high;
+  sum.to_zero += zero;
+  sum.nan += nan;
+  sum.squared_error += error;
+  sum.magnitude = magnitude > sum.magnitude ? magnitude : sum.magnitude;
+}
+
+template <class Q>
+std::uint64_t hash_of(const Q* integers, std::int64_t first, std::int64_t last) {
+  std::uint64_t hash = 0;
+  for (std::int64_t i = first; i < last; ++i) {
+    const std::int64_t q = integers[i] == math::nan_weight<Q>() ? math::nan_weight<std::int16_t>() : integers[i];
+    hash += math::hash_element(i, q);
+  }
+  return hash;
+}
+
+void add_totals(const WeightTotals& part, WeightTotals& totals) {
+  totals.sum.clipped_low += part.sum.clipped_low;
+  totals.sum.clipped_high += part.sum.clipped_high;
+  totals.sum.to_zero += part.sum.to_zero;
+  totals.sum.nan += part.sum.nan;
+  totals.sum.squared_error += part.sum.squared_error;
+  totals.sum.magnitude = part.sum.magnitude > totals.sum.magnitude ? part.sum.magnitude : totals.sum.magnitude;
+  totals.hash += part.hash;
+}
 
 }  // namespace
 
@@ -56,6 +107,28 @@ void weight_statistics(const CpuExec& exec, const WeightStatisticsArgs<T>& args)
   write_statistics(args, totals);
 }
 
+/// Sums are of integers, so that ranges may be combined in any order.
+template <class T, class Q>
+void hardware_weights_with_statistics(const CpuExec& exec, const WeightsWithStatisticsArgs<T, Q>& args) {
+  const WeightStatisticsArgs<T>& s = args.statistics;
+  std::mutex mutex;
+  WeightTotals totals;
+  exec.for_each_range(s.out_features * s.in_features, kStatisticsGrain, [&](std::int64_t begin, std::int64_t end) {
+    WeightTotals of_range;
+    for (std::int64_t first = begin; first < end; first += kStatisticsBlock) {
+      const std::int64_t last = smaller(end, first + kStatisticsBlock);
+      for (std::int64_t i = first; i < last; ++i) {
+        args.out[i] = math::hardware_weight<Q>(s.weight[i], s.transform);
+      }
+      add_contributions(s.weight, first, last, s.transform, of_range.sum);
+      of_range.hash += hash_of(args.out, first, last);
+    }
+    const std::lock_guard<std::mutex> lock(mutex);
+    add_totals(of_range, totals);
+  });
+  write_statistics(s, totals);
+}
+
 template <class T>
 void connections(const CpuExec& exec, const ConnectionsArgs<T>& args) {
   std::atomic<std::int64_t> nan_count{0};
@@ -78,12 +151,16 @@ void connections(const CpuExec& exec, const ConnectionsArgs<T>& args) {
   }
 }
 
-#define GRADSPIKE_INSTANTIATE(T)                                                                                \
-  template void linear_saturating<T>(const CpuExec&, const LinearSaturatingArgs<T>&);                           \
-  template void straight_through<T>(const CpuExec&, const StraightThroughArgs<T>&);                             \
-  template void hardware_weights<T, std::int8_t>(const CpuExec&, const HardwareWeightsArgs<T, std::int8_t>&);   \
-  template void hardware_weights<T, std::int16_t>(const CpuExec&, const HardwareWeightsArgs<T, std::int16_t>&); \
-  template void weight_statistics<T>(const CpuExec&, const WeightStatisticsArgs<T>&);                           \
+#define GRADSPIKE_INSTANTIATE(T)                                                                                      \
+  template void linear_saturating<T>(const CpuExec&, const LinearSaturatingArgs<T>&);                                 \
+  template void straight_through<T>(const CpuExec&, const StraightThroughArgs<T>&);                                   \
+  template void hardware_weights<T, std::int8_t>(const CpuExec&, const HardwareWeightsArgs<T, std::int8_t>&);         \
+  template void hardware_weights<T, std::int16_t>(const CpuExec&, const HardwareWeightsArgs<T, std::int16_t>&);       \
+  template void weight_statistics<T>(const CpuExec&, const WeightStatisticsArgs<T>&);                                 \
+  template void hardware_weights_with_statistics<T, std::int8_t>(const CpuExec&,                                      \
+                                                                 const WeightsWithStatisticsArgs<T, std::int8_t>&);   \
+  template void hardware_weights_with_statistics<T, std::int16_t>(const CpuExec&,                                     \
+                                                                  const WeightsWithStatisticsArgs<T, std::int16_t>&); \
   template void connections<T>(const CpuExec&, const ConnectionsArgs<T>&);
 GRADSPIKE_INSTANTIATE(float)
 GRADSPIKE_INSTANTIATE(double)

@@ -95,6 +95,13 @@ GRADSPIKE_HD std::uint64_t weight_hash(std::int64_t index, T weight, const math:
   return math::hash_element(index, math::hardware_weight<std::int16_t>(weight, transform));
 }
 
+/// The integers and the statistics of a matrix in one pass; the results of the two kernels above.
+template <class T, class Q>
+struct WeightsWithStatisticsArgs {
+  WeightStatisticsArgs<T> statistics;
+  Q* out;  // [out_features, in_features]
+};
+
 /// out[k] = (pre, post, weight) with post outer and pre inner, zeros included: k = post * in_features + pre.
 /// `nan_count`, where not null, receives the number of NaN weights (their entry holds nan_weight<int16_t>()).
 template <class T>
@@ -107,16 +114,18 @@ struct ConnectionsArgs {
   std::int64_t* nan_count;
 };
 
-#define GRADSPIKE_WEIGHT_KERNELS(Exec)                                            \
-  template <class T>                                                              \
-  void linear_saturating(const Exec& exec, const LinearSaturatingArgs<T>& args);  \
-  template <class T>                                                              \
-  void straight_through(const Exec& exec, const StraightThroughArgs<T>& args);    \
-  template <class T, class Q>                                                     \
-  void hardware_weights(const Exec& exec, const HardwareWeightsArgs<T, Q>& args); \
-  template <class T>                                                              \
-  void weight_statistics(const Exec& exec, const WeightStatisticsArgs<T>& args);  \
-  template <class T>                                                              \
+#define GRADSPIKE_WEIGHT_KERNELS(Exec)                                                                  \
+  template <class T>                                                                                    \
+  void linear_saturating(const Exec& exec, const LinearSaturatingArgs<T>& args);                        \
+  template <class T>                                                                                    \
+  void straight_through(const Exec& exec, const StraightThroughArgs<T>& args);                          \
+  template <class T, class Q>                                                                           \
+  void hardware_weights(const Exec& exec, const HardwareWeightsArgs<T, Q>& args);                       \
+  template <class T>                                                                                    \
+  void weight_statistics(const Exec& exec, const WeightStatisticsArgs<T>& args);                        \
+  template <class T, class Q>                                                                           \
+  void hardware_weights_with_statistics(const Exec& exec, const WeightsWithStatisticsArgs<T, Q>& args); \
+  template <class T>                                                                                    \
   void connections(const Exec& exec, const ConnectionsArgs<T>& args);
 
 GRADSPIKE_WEIGHT_KERNELS(CpuExec)

@@ -15,6 +15,15 @@ __device__ __forceinline__ void atomic_add(std::uint64_t* target, std::uint64_t 
 #endif
 }
 
+/// *target += value modulo 2^32.
+__device__ __forceinline__ void atomic_add(std::uint32_t* target, std::uint32_t value) {
+#if defined(__CUDACC__)
+  atomicAdd(reinterpret_cast<unsigned int*>(target), static_cast<unsigned int>(value));
+#else
+  __atomic_fetch_add(target, value, __ATOMIC_RELAXED);
+#endif
+}
+
 /// *target = max(*target, value)
 __device__ __forceinline__ void atomic_max(std::uint64_t* target, std::uint64_t value) {
 #if defined(__CUDACC__)

@@ -6,10 +6,14 @@
 #include "ops/eventprop_graded_spikes.h"
 #include "ops/eventprop_lif.h"
 #include "ops/exact_eventprop_lif.h"
+#include "ops/events.h"
 #include "ops/graded_spikes.h"
 #include "ops/graded_spikes_stack.h"
 #include "ops/li.h"
 #include "ops/lif.h"
+#include "ops/packed_spikes.h"
+#include "ops/prepacked.h"
+#include "ops/sparse_graded_spikes.h"
 #include "ops/weights.h"
 
 namespace gradspike::ops {
@@ -19,10 +23,23 @@ TORCH_LIBRARY_IMPL(gradspike, CUDA, m) {
   m.impl("_linear_saturating_backward", linear_saturating_backward_impl<CudaExec>);
   m.impl("hardware_weights", hardware_weights_impl<CudaExec>);
   m.impl("weight_statistics", weight_statistics_impl<CudaExec>);
+  m.impl("hardware_weights_with_statistics", hardware_weights_with_statistics_impl<CudaExec>);
   m.impl("connections", connections_impl<CudaExec>);
   m.impl("graded_spikes", graded_spikes_stack<CudaExec>);
   m.impl("_graded_spikes_forward", graded_spikes_forward_stack<CudaExec>);
   m.impl("_graded_spikes_backward", graded_spikes_backward_stack<CudaExec>);
+  m.impl("graded_spikes", graded_spikes_impl<CudaExec>);
+  m.impl("_graded_spikes_forward", graded_spikes_forward_impl<CudaExec>);
+  m.impl("_graded_spikes_backward", graded_spikes_backward_impl<CudaExec>);
+  m.impl("sparse_graded_spikes", sparse_graded_spikes_impl<CudaExec>);
+  m.impl("_sparse_graded_spikes_forward", sparse_graded_spikes_forward_impl<CudaExec>);
+  m.impl("_sparse_graded_spikes_backward", sparse_graded_spikes_backward_impl<CudaExec>);
+  m.impl("pack_spikes", pack_spikes_impl<CudaExec>);
+  m.impl("unpack_spikes", unpack_spikes_impl<CudaExec>);
+  m.impl("spikes_to_events", spikes_to_events_impl<CudaExec>);
+  m.impl("events_to_spikes", events_to_spikes_impl<CudaExec>);
+  m.impl("prepack", prepack_impl<CudaExec>);
+  m.impl("prepacked_graded_spikes", prepacked_graded_spikes_impl<CudaExec>);
   m.impl("lif", lif_impl<CudaExec>);
   m.impl("_lif_forward", lif_forward_impl<CudaExec>);
   m.impl("_lif_backward", lif_backward_impl<CudaExec>);

@@ -165,6 +165,13 @@ void refuse_unreadable(const Node* node) {
   }
 }
 
+void refuse_unreadable(const Node* node) {
+  GRADSPIKE_REQUIRE(!is(node, "gradspike::sparse_graded_spikes"), ModelGraph::place(node),
+                    " is not read as a projection: use graded_spikes, in a module a Synapse with a mask");
+  GRADSPIKE_REQUIRE(!is(node, "gradspike::prepacked_graded_spikes"), ModelGraph::place(node),
+                    " is not read as a projection: use graded_spikes, in a module the Synapse that was prepacked");
+}
+
 std::string key_of(const ModelGraph& graph, const Node* node) {
   const char* what = is_graded_spikes(node) ? "projection" : "population";
   const std::string name = constant(graph, node, what).toStringRef();

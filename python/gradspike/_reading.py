@@ -14,7 +14,7 @@ from torch.nn.utils.parametrize import is_parametrized
 from torch.overrides import TorchFunctionMode
 from torch.utils._pytree import tree_leaves
 
-from gradspike.nn import LI, LIF, ExactEventPropLIF, Synapse
+from gradspike.nn import LI, LIF, ExactEventPropLIF, SparseSynapse, Synapse
 
 Example = Union[Tensor, Sequence[Tensor], None]
 
@@ -145,7 +145,7 @@ def _named_copy(model: torch.nn.Module, share_parameters: bool) -> torch.nn.Modu
         result = result.cpu()
     for path, module in result.named_modules():
         key = path or type(module).__name__.lower()
-        if isinstance(module, Synapse) and not module.projection:
+        if isinstance(module, (SparseSynapse, Synapse)) and not module.projection:
             module.projection = key
         elif isinstance(module, (LIF, LI, ExactEventPropLIF)) and not module.population:
             module.population = key

@@ -114,6 +114,52 @@ def connections(weight: Tensor) -> Tensor:
     return F.connections(weight, 64.0)
 
 
+def sparse_graded_spikes(spikes: Tensor, values: Tensor) -> Tensor:
+    index = torch.stack((torch.arange(6), torch.arange(6) % 5))
+    return F.sparse_graded_spikes(spikes, values, index, 7, 64.0, projection="sparse")
+
+
+def sparse_graded_spikes_float(spikes: Tensor, values: Tensor) -> Tensor:
+    index = torch.stack((torch.arange(6), torch.arange(6) % 5))
+    return F.sparse_graded_spikes(spikes, values, index, 7, 64.0, rounding="none", units="lsb")
+
+
+def pack_spikes(spikes: Tensor) -> Tuple[Tensor, Tensor]:
+    out = F.pack_spikes(spikes)
+    return out.packed, out.lost
+
+
+def unpack_spikes(packed: Tensor) -> Tensor:
+    return F.unpack_spikes(packed, 13)
+
+
+def spikes_to_events(spikes: Tensor) -> Tuple[Tensor, Tensor, Tensor, Tensor]:
+    out = F.spikes_to_events(spikes, 20)
+    return out.events, out.num_events, out.overflow, out.invalid
+
+
+def events_to_spikes(events: Tensor) -> Tuple[Tensor, Tensor]:
+    count = torch.ones([1], dtype=torch.int64) * 4
+    out = F.events_to_spikes(events, count, 5, 2, 3, binary=True)
+    return out.spikes, out.dropped
+
+
+def prepack(weight: Tensor) -> Tuple[Tensor, Tensor, Tensor, Tensor]:
+    out = F.prepack(weight, 64.0)
+    return out.rows, out.groups, out.matrix, out.nan_posts
+
+
+def prepacked_graded_spikes(spikes: Tensor) -> Tensor:
+    shape = [3, 5]
+    p = F.prepack(torch.ones(shape), 32.0)
+    return F.prepacked_graded_spikes(spikes, p.rows, p.groups, p.matrix, p.nan_posts, 3, 32.0, projection="packed")
+
+
+def hardware_weights_with_statistics(weight: Tensor) -> Tuple[Tensor, Tensor, Tensor, Tensor]:
+    integers, counts, measures, content = torch.ops.gradspike.hardware_weights_with_statistics(weight, 64.0)
+    return integers, counts, measures, content
+
+
 @dataclass(frozen=True)
 class Case:
     """`tensors` makes the arguments for a batch size; `differentiable` are the positions that take gradients."""
@@ -194,6 +240,15 @@ CASES = [
     Case(eventprop_layer, lambda b: (spikes_like(6, b, 5), torch.randn(7, 5) * 0.3), (0, 1)),
     Case(weight_statistics, lambda b: (torch.randn(b, 7),)),
     Case(connections, lambda b: (torch.randn(b, 7),)),
+    Case(pack_spikes, lambda b: (spikes_like(6, b, 13),)),
+    Case(unpack_spikes, lambda b: (torch.randint(0, 32, (6, b, 2), dtype=torch.uint8),)),
+    Case(spikes_to_events, lambda b: (spikes_like(6, b, 13),)),
+    Case(events_to_spikes, lambda b: (torch.randint(0, 4, (b + 2, 3), dtype=torch.int32),)),
+    Case(hardware_weights_with_statistics, lambda b: (torch.randn(b, 7),)),
+    Case(prepack, lambda b: (torch.randn(b, 7),)),
+    Case(prepacked_graded_spikes, lambda b: (spikes_like(6, b, 5),)),
+    Case(sparse_graded_spikes, lambda b: (spikes_like(6, b, 5), torch.randn(6) * 0.3), (0, 1)),
+    Case(sparse_graded_spikes_float, lambda b: (spikes_like(6, b, 5), torch.randn(6) * 0.3), (0, 1)),
 ]
 DIFFERENTIABLE = [case for case in CASES if case.differentiable]
 

@@ -97,6 +97,16 @@ def graded_arguments() -> dict:
     }
 
 
+def sparse_arguments() -> dict:
+    return {
+        **{name: value for name, value in graded_arguments().items() if name != "weight"},
+        "values": torch.ones(2),
+        "connections": torch.tensor([[0, 2], [4, 0]]),
+        "hardware_weights": torch.ones(2, dtype=torch.int16),
+        "out_features": N,
+    }
+
+
 def stack_arguments() -> dict:
     """Of a stack of two weights."""
     stacked = {"grad": (2, B, N), "spikes": (2, B, 5), "weight": (2, N, 5), "hardware_weights": (2, N, 5)}
@@ -124,6 +134,7 @@ def exact_arguments() -> dict:
 
 
 OPERATORS = {
+    sparse_arguments: ops._sparse_graded_spikes_backward,
     lif_arguments: ops._lif_backward,
     li_arguments: ops._li_backward,
     aelif_arguments: ops._aelif_backward,
@@ -135,6 +146,14 @@ OPERATORS = {
 }
 
 CASES = [
+    (ops._sparse_graded_spikes_backward, sparse_arguments, "grad", torch.ones(T, B, N - 1)),
+    (ops._sparse_graded_spikes_backward, sparse_arguments, "grad", torch.ones(T * B, N)),
+    (ops._sparse_graded_spikes_backward, sparse_arguments, "spikes", torch.ones(T, B, 4)),
+    (ops._sparse_graded_spikes_backward, sparse_arguments, "values", torch.ones(3)),
+    (ops._sparse_graded_spikes_backward, sparse_arguments, "connections", torch.tensor([[0, 3], [4, 0]])),
+    (ops._sparse_graded_spikes_backward, sparse_arguments, "connections", torch.tensor([[0, 2], [5, 0]])),
+    (ops._sparse_graded_spikes_backward, sparse_arguments, "hardware_weights", torch.ones(1, dtype=torch.int16)),
+    (ops._sparse_graded_spikes_backward, sparse_arguments, "hardware_weights", torch.ones(2, dtype=torch.int8)),
     *[(ops._lif_backward, lif_arguments, name, torch.ones(1, B, N)) for name in ("grad_spikes", "grad_membrane")],
     (ops._lif_backward, lif_arguments, "grad_current", torch.ones(T, B, 1)),
     (ops._lif_backward, lif_arguments, "grad_final_state", torch.ones(2, B, N)),

@@ -10,7 +10,15 @@ from gradspike import nn, transforms
 
 W = torch.ones(3, 4)
 X = torch.zeros(5, 2, 3)
+K = torch.ones(1, dtype=torch.int64)
+V, L = torch.ones(3), torch.tensor([[0, 0, 1], [0, 2, 1]])
 NAN, INF = float("nan"), float("inf")
+
+
+def packed_product(spikes=None, **other):
+    packed = F.prepack(torch.ones(3, 4))._asdict()
+    return F.prepacked_graded_spikes(torch.zeros(2, 4) if spikes is None else spikes, **{**packed, **other})
+
 
 # (call, words that the sentence must hold, the operator first)
 OPERATORS = {
@@ -69,6 +77,99 @@ OPERATORS = {
     "synapse device": (
         lambda: F.graded_spikes(torch.zeros(2, 4, device="meta"), W),
         ("graded_spikes", "device", "meta"),
+    ),
+    "pack dtype": (lambda: F.pack_spikes(X.int()), ("pack_spikes", "spikes", "(?i)int")),
+    "pack dim": (lambda: F.pack_spikes(torch.zeros(())), ("pack_spikes", "spikes", "0")),
+    "unpack dtype": (lambda: F.unpack_spikes(X, 3), ("unpack_spikes", "packed", "(?i)float")),
+    "unpack bytes": (lambda: F.unpack_spikes(X.byte(), 9), ("unpack_spikes", "packed", "2", "9", "3")),
+    "unpack neurons": (lambda: F.unpack_spikes(X.byte(), -1), ("unpack_spikes", "neurons", "-1")),
+    "unpack result": (
+        lambda: F.unpack_spikes(X.byte(), 24, dtype=torch.int64),
+        ("unpack_spikes", "dtype", "(?i)long|int64"),
+    ),
+    "to events dtype": (lambda: F.spikes_to_events(X.int(), 3), ("spikes_to_events", "spikes", "(?i)int")),
+    "to events dim": (lambda: F.spikes_to_events(X[0], 3), ("spikes_to_events", "spikes", "2")),
+    "to events capacity": (lambda: F.spikes_to_events(X, -1), ("spikes_to_events", "capacity", "-1")),
+    "events dtype": (lambda: F.events_to_spikes(L.t().bool(), K, 1, 1, 1), ("events_to_spikes", "events", "(?i)bool")),
+    "events columns": (lambda: F.events_to_spikes(L.t(), K, 1, 1, 1), ("events_to_spikes", "events", "2")),
+    "events dim": (lambda: F.events_to_spikes(K, K, 1, 1, 1), ("events_to_spikes", "events", "1")),
+    "events count dtype": (lambda: F.events_to_spikes(L, K.int(), 1, 1, 1), ("events_to_spikes", "count", "(?i)int")),
+    "events count": (lambda: F.events_to_spikes(L, L[0], 1, 1, 1), ("events_to_spikes", "count", "3")),
+    "events time": (lambda: F.events_to_spikes(L, K, -1, 1, 1), ("events_to_spikes", "time", "-1")),
+    "events batch": (lambda: F.events_to_spikes(L, K, 1, -2, 1), ("events_to_spikes", "batch", "-2")),
+    "events neuron": (lambda: F.events_to_spikes(L, K, 1, 1, -3), ("events_to_spikes", "neuron", "-3")),
+    "events dt": (lambda: F.events_to_spikes(L, K, 1, 1, 1, dt=0.0), ("events_to_spikes", "dt", "0")),
+    "events result": (
+        lambda: F.events_to_spikes(L, K, 1, 1, 1, dtype=torch.float64),
+        ("events_to_spikes", "dtype", "(?i)double|float64"),
+    ),
+    "with statistics shape": (
+        lambda: F.hardware_weights_with_statistics(W[0]),
+        ("hardware_weights_with_statistics", "weight", "1"),
+    ),
+    "with statistics rounding": (
+        lambda: F.hardware_weights_with_statistics(W, rounding="none"),
+        ("hardware_weights_with_statistics", "rounding", "none"),
+    ),
+    "prepack shape": (lambda: F.prepack(W[0]), ("prepack", "weight", "1")),
+    "prepack rounding": (lambda: F.prepack(W, rounding="none"), ("prepack", "rounding", "none")),
+    "prepack bound": (lambda: F.prepack(W, 1.0, -0.5), ("prepack", "min_weight", "-0.5")),
+    "prepacked spikes": (lambda: packed_product(spikes=X), ("prepacked_graded_spikes", "rows", "3", "4")),
+    "prepacked spikes dtype": (
+        lambda: packed_product(spikes=torch.zeros(2, 4, dtype=torch.int32)),
+        ("prepacked_graded_spikes", "spikes", "(?i)int"),
+    ),
+    "prepacked rows": (lambda: packed_product(rows=W), ("prepacked_graded_spikes", "rows", "(?i)float")),
+    "prepacked groups": (
+        lambda: packed_product(groups=torch.zeros(2, 64, 4, dtype=torch.int8)),
+        ("prepacked_graded_spikes", "groups", "1", "2"),
+    ),
+    "prepacked matrix": (
+        lambda: packed_product(matrix=torch.zeros(64, dtype=torch.int8)),
+        ("prepacked_graded_spikes", "matrix", "2", "1"),
+    ),
+    "prepacked nan": (
+        lambda: packed_product(nan_posts=torch.zeros(3)),
+        ("prepacked_graded_spikes", "nan_posts", "(?i)float"),
+    ),
+    "prepacked out_features": (
+        lambda: packed_product(out_features=-1),
+        ("prepacked_graded_spikes", "out_features", "-1"),
+    ),
+    "prepacked units": (lambda: packed_product(units="V"), ("prepacked_graded_spikes", "units", "V")),
+    "prepacked bounds": (
+        lambda: packed_product(max_weight=128.0),
+        ("prepacked_graded_spikes", "rows", "(?i)short|int16"),
+    ),
+    "prepacked gradient": (
+        lambda: packed_product(spikes=torch.zeros(2, 4, requires_grad=True)),
+        ("prepacked_graded_spikes", "gradient"),
+    ),
+    "sparse values": (lambda: F.sparse_graded_spikes(X, W, L, 2), ("sparse_graded_spikes", "values", "2")),
+    "sparse list dtype": (
+        lambda: F.sparse_graded_spikes(X, V, L.int(), 2),
+        ("sparse_graded_spikes", "connections", "(?i)int"),
+    ),
+    "sparse list rows": (
+        lambda: F.sparse_graded_spikes(X, V, L.t(), 2),
+        ("sparse_graded_spikes", "connections", "2 rows", "3"),
+    ),
+    "sparse list dim": (lambda: F.sparse_graded_spikes(X, V, L[0], 2), ("sparse_graded_spikes", "connections", "1")),
+    "sparse list columns": (
+        lambda: F.sparse_graded_spikes(X, V[1:], L, 2),
+        ("sparse_graded_spikes", "connections", "2", "3"),
+    ),
+    "sparse features": (lambda: F.sparse_graded_spikes(X, V, L, -1), ("sparse_graded_spikes", "out_features", "-1")),
+    "sparse spikes": (lambda: F.sparse_graded_spikes(X.int(), V, L, 2), ("sparse_graded_spikes", "spikes", "(?i)int")),
+    "sparse scale": (lambda: F.sparse_graded_spikes(X, V, L, 2, NAN), ("sparse_graded_spikes", "scale", "nan")),
+    "sparse bound": (
+        lambda: F.sparse_graded_spikes(X, V, L, 2, 1.0, 1.0),
+        ("sparse_graded_spikes", "min_weight", "1"),
+    ),
+    "sparse units": (lambda: F.sparse_graded_spikes(X, V, L, 2, units="V"), ("sparse_graded_spikes", "units", "V")),
+    "sparse order nan": (
+        lambda: F.sparse_graded_spikes(X, V, L.flip(1), 2),
+        ("sparse_graded_spikes", "connections", "sorted"),
     ),
     "lif dim": (lambda: F.lif(X[0]), ("lif", "input", "2|\\[2, 3\\]")),
     "lif dtype": (lambda: F.lif(X.int()), ("lif", "input", "(?i)int")),
@@ -221,7 +322,19 @@ MODULES = {
         ("Synapse", "mask", "\\[3, 2\\]"),
     ),
     "synapse mask dtype": (lambda: nn.Synapse(3, 2, mask=torch.ones(2, 3)), ("Synapse", "mask", "float32")),
+    "synapse prepacked": (lambda: nn.Synapse(3, 2, rounding="none").prepacked(), ("prepacked", "rounding", "none")),
     "synapse name": (lambda: nn.Synapse(3, 2, name=7), ("Synapse", "name", "int")),
+    "sparse module": (lambda: nn.SparseSynapse(torch.ones(3)), ("SparseSynapse", "connections", "1")),
+    "sparse module list": (lambda: nn.SparseSynapse([[1]]), ("SparseSynapse", "connections", "list")),
+    "sparse module scale": (lambda: nn.SparseSynapse(W, scale=0.0), ("SparseSynapse", "scale", "0.0")),
+    "sparse module receptor": (lambda: nn.SparseSynapse(W, receptor="x"), ("SparseSynapse", "receptor", "x")),
+    "sparse module bounds": (lambda: nn.SparseSynapse(W, min_weight=5), ("SparseSynapse", "min_weight", "5")),
+    "sparse module index": (lambda: nn.SparseSynapse.from_index(L.t(), 3, 2), ("SparseSynapse", "index", "\\[3, 2\\]")),
+    "sparse module outside": (lambda: nn.SparseSynapse.from_index(L, 2, 2), ("SparseSynapse", "index", "outside")),
+    "sparse module twice": (
+        lambda: nn.SparseSynapse.from_index(L[:, [0, 0]], 3, 2),
+        ("SparseSynapse", "index", "repetition"),
+    ),
     "lif size": (lambda: nn.LIF(-1), ("LIF", "size", "-1")),
     "lif leak": (lambda: nn.LIF(3, leak="x"), ("LIF", "leak", "str")),
     "lif leak shape": (lambda: nn.LIF(3, leak=torch.zeros(2)), ("LIF", "leak", "\\[2\\]")),

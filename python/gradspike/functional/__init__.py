@@ -13,13 +13,18 @@ from gradspike.functional._eventprop import (
     eventprop_lif,
     exact_eventprop_lif,
 )
+from gradspike.functional._events import EventsToSpikesOutput, SpikesToEventsOutput, events_to_spikes, spikes_to_events
 from gradspike.functional._lif import LIFOutput, LIOutput, li, lif
+from gradspike.functional._packed import PackSpikesOutput, pack_spikes, unpack_spikes
+from gradspike.functional._prepacked import PackedWeights, prepack, prepacked_graded_spikes
+from gradspike.functional._sparse import sparse_graded_spikes
 from gradspike.functional._synapses import graded_spikes
 from gradspike.functional._weights import (
     ScaleSuggestion,
     WeightStatistics,
     connections,
     hardware_weights,
+    hardware_weights_with_statistics,
     linear_saturating,
     suggest_scale,
     weight_statistics,
@@ -28,20 +33,32 @@ from gradspike.functional._weights import (
 __all__ = [
     "AELIFOutput",
     "EventPropLIFOutput",
+    "EventsToSpikesOutput",
     "LIFOutput",
     "LIOutput",
+    "PackSpikesOutput",
+    "PackedWeights",
     "ScaleSuggestion",
+    "SpikesToEventsOutput",
     "WeightStatistics",
     "aelif",
     "connections",
     "eventprop_graded_spikes",
     "eventprop_lif",
+    "events_to_spikes",
     "exact_eventprop_lif",
     "graded_spikes",
     "hardware_weights",
+    "hardware_weights_with_statistics",
     "li",
     "lif",
     "linear_saturating",
+    "pack_spikes",
+    "prepack",
+    "prepacked_graded_spikes",
+    "sparse_graded_spikes",
+    "spikes_to_events",
     "suggest_scale",
+    "unpack_spikes",
     "weight_statistics",
 ]

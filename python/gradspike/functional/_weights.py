@@ -2,7 +2,7 @@
 
 import math
 from dataclasses import dataclass
-from typing import List
+from typing import List, Tuple
 
 import torch
 from torch import Tensor
@@ -166,6 +166,52 @@ def weight_statistics(
     counts, measures, content = torch.ops.gradspike.weight_statistics(
         weight, scale, min_weight, max_weight, rounding=rounding
     )
+    return _statistics_of(counts, measures, content)
+
+
+def hardware_weights_with_statistics(
+    weight: Tensor,
+    scale: float = 1.0,
+    min_weight: float = -63.0,
+    max_weight: float = 63.0,
+    rounding: str = "half_even",
+) -> Tuple[Tensor, WeightStatistics]:
+    """The integers of `hardware_weights` and the numbers of `weight_statistics`, in one pass over the weight.
+
+    Args:
+        weight: `[out_features, in_features]`; float32 or float64, half and bfloat16 are widened to float32.
+        scale: Model weight to LSB; finite and above 0, taken as float32.
+        min_weight: Lower bound [LSB]; an integer, -32767 <= min_weight <= 0.
+        max_weight: Upper bound [LSB]; an integer, 0 <= max_weight <= 32767.
+        rounding: "half_even" or "half_away".
+
+    Returns:
+        The integers, int8 or int16, and WeightStatistics as Python numbers.
+
+    Raises:
+        RuntimeError: an argument is out of its range; the sentence names it.
+
+    Note:
+        Reading the numbers waits for the device; `torch.ops.gradspike.hardware_weights_with_statistics` gives integers,
+        counts, measures and hash as tensors without waiting, and is the form for TorchScript. Not differentiable.
+        Deterministic, equal on every device.
+
+    Source:
+        As `hardware_weights` and `weight_statistics`.
+
+    Example:
+        >>> integers, statistics = hardware_weights_with_statistics(torch.tensor([[2.0, 0.001, 0.5]]), scale=64.0)
+        >>> integers.tolist(), statistics.clipped_high
+        ([[63, 0, 32]], 1)
+    """
+    integers, counts, measures, content = torch.ops.gradspike.hardware_weights_with_statistics(
+        weight, scale, min_weight, max_weight, rounding=rounding
+    )
+    return integers, _statistics_of(counts, measures, content)
+
+
+def _statistics_of(counts: Tensor, measures: Tensor, content: Tensor) -> WeightStatistics:
+    """The numbers of the operators' tensors; waits for the device."""
     total, clipped_low, clipped_high, to_zero, nan = counts.tolist()
     largest, rounding_error = measures.tolist()
     return WeightStatistics(

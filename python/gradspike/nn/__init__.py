@@ -7,7 +7,9 @@ kept in them: `step` takes and gives the state. Axes are `[time, batch, neuron]`
 from gradspike.nn.aelif import AELIF
 from gradspike.nn.eventprop import EventPropLIF, EventPropSynapse, ExactEventPropLIF
 from gradspike.nn.neurons import LI, LIF
+from gradspike.nn.prepacked_synapse import PrepackedSynapse
 from gradspike.nn.recorder import Recorder
+from gradspike.nn.sparse_synapse import SparseSynapse
 from gradspike.nn.synapse import Synapse, default_scale
 
 __all__ = [
@@ -21,3 +23,4 @@ __all__ = [
     "Synapse",
     "default_scale",
 ]
+__all__ = ["LI", "LIF", "PrepackedSynapse", "Recorder", "SparseSynapse", "Synapse", "default_scale"]

@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING, Callable, Optional, Tuple, Union
 import torch
 from torch import Tensor
 
+from gradspike.functional._prepacked import prepack
 from gradspike.functional._weights import WeightStatistics, suggest_scale, weight_statistics
 from gradspike.nn._checks import check_size, choice, name_of, positive
+from gradspike.nn.prepacked_synapse import PrepackedSynapse
 
 _SPIKES_PER_STEP = 0.05
 """Expected spikes per input and step of the default initialisation: sparse input, as time-to-first-spike codes give."""
@@ -138,6 +140,19 @@ class Synapse(torch.nn.Module):
         )
         return result
 
+    def prepacked(self) -> PrepackedSynapse:
+        """The projection for inference loops, with the weights of this moment: the same bits, no gradient.
+
+        Raises:
+            ValueError: the synapse computes with `rounding="none"`, for which there are no integers to pack.
+        """
+        if self.rounding == "none":
+            raise ValueError("prepacked: rounding must be 'half_even' or 'half_away', got 'none'")
+        with torch.no_grad():
+            weight = self.effective_weight()
+        packed = prepack(weight, self.scale, self.min_weight, self.max_weight, self.rounding)
+        return PrepackedSynapse(packed, self.units, self.projection)
+
     def statistics(self) -> WeightStatistics:
         """Statistics of the effective weight; waits for the device. `rounding="none"` counts as "half_even"."""
         with torch.no_grad():
@@ -206,16 +221,16 @@ def _label(name: str) -> str:
     return f" {name!r}" if name else ""
 
 
-def _scale(scale: Optional[float], default: float) -> float:
-    return default if scale is None else positive("Synapse", "scale", scale)
+def _scale(scale: Optional[float], default: float, kind: str = "Synapse") -> float:
+    return default if scale is None else positive(kind, "scale", scale)
 
 
-def _bounds(receptor: str, min_weight: float, max_weight: float) -> Tuple[float, float]:
-    choice("Synapse", "receptor", receptor, ("signed", "excitatory", "inhibitory"))
+def _bounds(receptor: str, min_weight: float, max_weight: float, kind: str = "Synapse") -> Tuple[float, float]:
+    choice(kind, "receptor", receptor, ("signed", "excitatory", "inhibitory"))
     low = 0.0 if receptor == "excitatory" else float(min_weight)
     high = 0.0 if receptor == "inhibitory" else float(max_weight)
     if not low <= 0.0 <= high:
-        raise ValueError(f"Synapse: min_weight and max_weight must enclose 0, got {min_weight} and {max_weight}")
+        raise ValueError(f"{kind}: min_weight and max_weight must enclose 0, got {min_weight} and {max_weight}")
     return low, high
 
 

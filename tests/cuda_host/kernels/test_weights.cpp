@@ -141,6 +141,40 @@ void check_statistics(std::int64_t out_features, std::int64_t in_features, const
     expect_same_bits(measures_out.read(), measures, "measures");
     expect_same_bits(hash_out.read(), hash, "hash");
   });
+
+  // Integers and statistics in one pass: the results of the two kernels.
+  std::vector<std::int16_t> integers(weight.size());
+  const auto count = static_cast<std::int64_t>(weight.size());
+  kernels::hardware_weights(
+      CpuExec{}, kernels::HardwareWeightsArgs<T, std::int16_t>{weight.data(), integers.data(), count, transform});
+  std::vector<std::int16_t> both(weight.size());
+  std::vector<std::int64_t> counts_of_both(counts.size());
+  std::vector<double> measures_of_both(measures.size());
+  std::vector<std::int64_t> hash_of_both(1);
+  kernels::hardware_weights_with_statistics(
+      CpuExec{}, kernels::WeightsWithStatisticsArgs<T, std::int16_t>{
+                     {weight.data(), out_features, in_features, transform, counts_of_both.data(),
+                      measures_of_both.data(), hash_of_both.data()},
+                     both.data()});
+  expect_same_bits(both, integers, "integers of one pass");
+  expect_same_bits(counts_of_both, counts, "counts of one pass");
+  expect_same_bits(measures_of_both, measures, "measures of one pass");
+  expect_same_bits(hash_of_both, hash, "hash of one pass");
+  for_each_run([&](const KernelRun& run) {
+    DeviceArray<T> input(weight);
+    DeviceArray<std::int16_t> out(count, run.fill);
+    DeviceArray<std::int64_t> counts_out(kernels::kNumWeightCounts, run.fill);
+    DeviceArray<double> measures_out(kernels::kNumWeightMeasures, run.fill);
+    DeviceArray<std::int64_t> hash_out(1, run.fill);
+    kernels::hardware_weights_with_statistics(run.exec, kernels::WeightsWithStatisticsArgs<T, std::int16_t>{
+                                                            {input.get(), out_features, in_features, transform,
+                                                             counts_out.get(), measures_out.get(), hash_out.get()},
+                                                            out.get()});
+    expect_same_bits(out.read(), integers, "integers");
+    expect_same_bits(counts_out.read(), counts, "counts");
+    expect_same_bits(measures_out.read(), measures, "measures");
+    expect_same_bits(hash_out.read(), hash, "hash");
+  });
 }
 
 TYPED_TEST(Weights, Statistics) {
