@@ -2,6 +2,7 @@
 #include "csrc/cpu/isa.h"
 #include "csrc/kernels/graded_spikes.h"
 #include "csrc/kernels/lif.h"
+#include "csrc/kernels/synapse_lif.h"
 #include "csrc/kernels/weights.h"
 
 namespace gradspike::kernels {
@@ -62,6 +63,10 @@ GRADSPIKE_KERNEL(lif_backward, (class T), LifBackwardArgs<T>)
 GRADSPIKE_KERNEL(li_forward, (class T), LiForwardArgs<T>)
 GRADSPIKE_KERNEL(li_backward, (class T), LiBackwardArgs<T>)
 GRADSPIKE_KERNEL(parameter_gradients, (class T), ParameterGradientsArgs<T>)
+GRADSPIKE_KERNEL(synapse_lif_forward, (class S, class Q, class T),
+                 SynapseLifForwardArgs<S GRADSPIKE_COMMA Q GRADSPIKE_COMMA T>)
+GRADSPIKE_KERNEL(synapse_lif_backward, (class S, class Q, class T),
+                 SynapseLifBackwardArgs<S GRADSPIKE_COMMA Q GRADSPIKE_COMMA T>)
 
 #define GRADSPIKE_INSTANTIATE(name, Args) template void name(const CpuExec&, const Args&);
 #define GRADSPIKE_INSTANTIATE_T(T)                                                             \
@@ -102,5 +107,17 @@ struct QuantisedOf<double> {
 GRADSPIKE_INSTANTIATE_S(float)
 GRADSPIKE_INSTANTIATE_S(double)
 GRADSPIKE_INSTANTIATE_S(std::uint8_t)
+
+#define GRADSPIKE_INSTANTIATE_FUSED(S, Q, T)                                                                     \
+  GRADSPIKE_INSTANTIATE(synapse_lif_forward, SynapseLifForwardArgs<S GRADSPIKE_COMMA Q GRADSPIKE_COMMA T>)       \
+  GRADSPIKE_INSTANTIATE(synapse_lif_backward, SynapseLifBackwardArgs<S GRADSPIKE_COMMA Q GRADSPIKE_COMMA T>)
+#define GRADSPIKE_INSTANTIATE_FUSED_S(S)              \
+  GRADSPIKE_INSTANTIATE_FUSED(S, std::int8_t, float)  \
+  GRADSPIKE_INSTANTIATE_FUSED(S, std::int8_t, double) \
+  GRADSPIKE_INSTANTIATE_FUSED(S, std::int16_t, float) \
+  GRADSPIKE_INSTANTIATE_FUSED(S, std::int16_t, double)
+GRADSPIKE_INSTANTIATE_FUSED_S(float)
+GRADSPIKE_INSTANTIATE_FUSED_S(double)
+GRADSPIKE_INSTANTIATE_FUSED_S(std::uint8_t)
 
 }  // namespace gradspike::kernels

@@ -6,6 +6,7 @@
 #endif
 
 #include "csrc/cpu/isa_local.h"
+#include "csrc/math/packed.h"
 
 namespace gradspike::kernels::GRADSPIKE_CPU_ISA {
 
@@ -40,6 +41,26 @@ inline std::int64_t find_spikes(const S* spikes, std::int64_t count, std::int32_
     }
   }
   return find_spikes_one_by_one(spikes, k, count, index, found);
+}
+
+/// The same for a row of bits (csrc/math/packed.h).
+inline std::int64_t find_bits(const std::uint8_t* bits, std::int64_t count, std::int32_t* index) {
+  const std::int64_t bytes = math::packed_bytes(count);
+  std::int64_t found = 0;
+  for (std::int64_t byte = 0; byte < bytes; byte += 8) {
+    std::uint64_t word = 0;
+    for (std::int64_t j = 0; j < smaller(8, bytes - byte); ++j) {
+      word |= static_cast<std::uint64_t>(bits[byte + j]) << (8 * j);
+    }
+    for (; word != 0; word &= word - 1) {
+      const std::int64_t k = byte * 8 + __builtin_ctzll(word);
+      if (k >= count) {
+        break;  // padding, which may hold anything
+      }
+      index[found++] = static_cast<std::int32_t>(k);
+    }
+  }
+  return found;
 }
 
 #if defined(__AVX512F__)

@@ -24,16 +24,46 @@ class RowSummer {
 
   /// out[post] for the spikes of one row.
   void row(const S* spikes, T* out) {
+    load(spikes);
+    write(out, 0, out_features_);
+  }
+
+  /// Finds the spikes of a row, which must stay alive until the last `write`.
+  void load(const S* spikes) {
+    spikes_ = spikes;
     num_spikes_ = find_spikes(spikes, in_features_, index_.get());
-    if (!count_spikes(spikes)) {
-      float_row(spikes, out);
-    } else if (PackedWeights<Q>::kHasDense && num_spikes_ * kDenseFraction > in_features_ && !wide_) {
-      dense_row(spikes, out);
+    integers_ = count_spikes(spikes);
+    choose();
+  }
+
+  /// The same for a row of bits.
+  void load_bits(const std::uint8_t* bits) {
+    num_spikes_ = find_bits(bits, in_features_, index_.get());
+    for (std::int64_t k = 0; k < num_spikes_; ++k) {
+      count_[k] = 1;
+    }
+    total_ = num_spikes_;
+    integers_ = true;
+    choose();
+  }
+
+  /// out[k] of post neuron begin + k for the row that was loaded; `begin` is a multiple of kPostBlock.
+  void write(T* out, std::int64_t begin, std::int64_t end) {
+    if (!integers_) {
+      float_row(out, begin, end);
+    } else if (dense_) {
+      if constexpr (PackedWeights<Q>::kHasDense) {
+        dense_row(out, begin, end);
+      }
+    } else if (wide_) {
+      event_row<std::int64_t>(out, begin, end);
     } else {
-      event_row(out);
+      event_row<std::int32_t>(out, begin, end);
     }
     for (std::int64_t k = 0; k < weights_.num_nan; ++k) {
-      out[weights_.nan_posts[k]] = std::numeric_limits<T>::quiet_NaN();
+      if (weights_.nan_posts[k] >= begin && weights_.nan_posts[k] < end) {
+        out[weights_.nan_posts[k] - begin] = std::numeric_limits<T>::quiet_NaN();
+      }
     }
   }
 
@@ -53,57 +83,82 @@ class RowSummer {
     return integers;
   }
 
-  void event_row(T* out) {
-    if (wide_) {
-      event_row_as<std::int64_t>(out);
-    } else {
-      event_row_as<std::int32_t>(out);
+  /// Rows with many spikes are spread as bytes for the dense product.
+  void choose() {
+    dense_ = PackedWeights<Q>::kHasDense && integers_ && !wide_ && num_spikes_ * kDenseFraction > in_features_;
+    if (!dense_) {
+      return;
+    }
+    std::memset(bytes_.get(), 0, static_cast<std::size_t>(weights_.dense_in));
+    for (std::int64_t k = 0; k < num_spikes_; ++k) {
+      bytes_[index_[k]] = static_cast<std::uint8_t>(count_[k]);
     }
   }
 
   template <class Sum>
-  void event_row_as(T* out) {
+  void event_row(T* out, std::int64_t begin, std::int64_t end) {
     const T factor = static_cast<T>(factor_);
     const bool ones = total_ == num_spikes_;
-    for (std::int64_t post = 0; post < out_features_; post += kPostBlock) {
+    for (std::int64_t post = begin; post < end; post += kPostBlock) {
+      T* const to = out + (post - begin);
+      const std::int64_t width = smaller(kPostBlock, end - post);
+      if constexpr (std::is_same_v<Q, std::int8_t>) {
+        if (total_ * weights_.largest <= std::numeric_limits<std::int16_t>::max()) {
+          std::int16_t sums[kPostBlock];
+          if (ones) {
+            sum_rows_int16(weights_.row(0) + post, weights_.padded, index_.get(), count_.get(), num_spikes_, true, sums);
+          } else {
+            sum_rows_int16(weights_.row(0) + post, weights_.padded, index_.get(), count_.get(), num_spikes_, false,
+                           sums);
+          }
+          finish(sums, factor, to, width);
+          continue;
+        }
+      }
       Sum sums[kPostBlock];
       sum_block(weights_, post, index_.get(), count_.get(), num_spikes_, ones, sums);
-      const std::int64_t width = smaller(kPostBlock, out_features_ - post);
-      for (std::int64_t j = 0; j < width; ++j) {
-        out[post + j] = math::mul(static_cast<T>(sums[j]), factor);
-      }
+      finish(sums, factor, to, width);
     }
   }
 
-  void dense_row(const S* spikes, T* out) {
+  void dense_row(T* out, std::int64_t begin, std::int64_t end) {
     const T factor = static_cast<T>(factor_);
-    for (std::int64_t pre = 0; pre < in_features_; ++pre) {
-      bytes_[pre] = static_cast<std::uint8_t>(spikes[pre]);
-    }
-    for (std::int64_t post = 0; post < out_features_; post += kPostBlock) {
+    for (std::int64_t post = begin; post < end; post += kPostBlock) {
       std::int32_t sums[kPostBlock];
       weights_.dense_block(bytes_.get(), post, sums);
-      const std::int64_t width = smaller(kPostBlock, out_features_ - post);
-      for (std::int64_t j = 0; j < width; ++j) {
-        out[post + j] = math::mul(static_cast<T>(sums[j]), factor);
+      finish(sums, factor, out + (post - begin), smaller(kPostBlock, end - post));
+    }
+  }
+
+  /// Sums to outputs; whole blocks have a length that the compiler knows.
+  template <class Sum>
+  static void finish(const Sum* sums, T factor, T* __restrict__ out, std::int64_t width) {
+    if (width == kPostBlock) {
+      for (std::int64_t j = 0; j < kPostBlock; ++j) {
+        out[j] = math::mul(static_cast<T>(sums[j]), factor);
       }
+      return;
+    }
+    for (std::int64_t j = 0; j < width; ++j) {
+      out[j] = math::mul(static_cast<T>(sums[j]), factor);
     }
   }
 
   /// Sums in T in the order of pre. A spike of 0 adds a zero, which changes no bit of a sum that started at +0.
-  void float_row(const S* spikes, T* out) {
+  void float_row(T* out, std::int64_t begin, std::int64_t end) {
     T* __restrict__ sums = sums_.get();
-    for (std::int64_t j = 0; j < out_features_; ++j) {
+    const std::int64_t count = end - begin;
+    for (std::int64_t j = 0; j < count; ++j) {
       sums[j] = T{0};
     }
     for (std::int64_t k = 0; k < num_spikes_; ++k) {
-      const T s = static_cast<T>(spikes[index_[k]]);
-      const Q* __restrict__ q = weights_.row(index_[k]);
-      for (std::int64_t j = 0; j < out_features_; ++j) {
+      const T s = static_cast<T>(spikes_[index_[k]]);
+      const Q* __restrict__ q = weights_.row(index_[k]) + begin;
+      for (std::int64_t j = 0; j < count; ++j) {
         sums[j] = math::add(sums[j], math::mul(s, static_cast<T>(q[j])));
       }
     }
-    for (std::int64_t j = 0; j < out_features_; ++j) {
+    for (std::int64_t j = 0; j < count; ++j) {
       out[j] = math::mul(sums[j], static_cast<T>(factor_));
     }
   }
@@ -117,8 +172,11 @@ class RowSummer {
   Buffer<std::int16_t> count_;
   Buffer<T> sums_;
   Buffer<std::uint8_t> bytes_;
+  const S* spikes_ = nullptr;
   std::int64_t num_spikes_ = 0;
   std::int64_t total_ = 0;
+  bool integers_ = true;
+  bool dense_ = false;
 };
 
 }  // namespace gradspike::kernels::GRADSPIKE_CPU_ISA

@@ -110,12 +110,12 @@ void keep_what_outputs_need(Graph& graph) {
 void ask_for_all_traces(Graph& graph) {
   for (Node* node : graph.nodes()) {
     const std::string_view kind = node->kind().toQualString();
-    if (kind == "gradspike::lif" || kind == "gradspike::li") {
+    if (kind == "gradspike::lif" || kind == "gradspike::synapse_lif" || kind == "gradspike::li") {
       const torch::jit::WithInsertPoint at(node);
       const auto argument = node->schema().argumentIndexWithName("outputs");
       node->replaceInput(
           static_cast<std::size_t>(argument.value()),
-          graph.insertConstant(kind == "gradspike::lif" ? "spikes+membrane+current" : "membrane+current"));
+          graph.insertConstant(kind == "gradspike::li" ? "membrane+current" : "spikes+membrane+current"));
     }
   }
 }
@@ -125,11 +125,11 @@ std::vector<std::string> keyed_places(const Graph& graph) {
   std::vector<std::string> places;
   for (const Node* node : graph.nodes()) {
     const std::string_view kind = node->kind().toQualString();
-    if (kind != "gradspike::lif" && kind != "gradspike::li" && kind != "gradspike::graded_spikes") {
+    const bool projects = kind == "gradspike::graded_spikes" || kind == "gradspike::synapse_lif";
+    if (!projects && kind != "gradspike::lif" && kind != "gradspike::li") {
       continue;
     }
-    const auto argument =
-        node->schema().argumentIndexWithName(kind == "gradspike::graded_spikes" ? "projection" : "population");
+    const auto argument = node->schema().argumentIndexWithName(projects ? "projection" : "population");
     const auto key = torch::jit::toIValue(node->input(static_cast<std::size_t>(argument.value())));
     places.push_back(ModelGraph::place(node) +
                      (key.has_value() && key->isString() ? " ('" + key->toStringRef() + "')" : ""));

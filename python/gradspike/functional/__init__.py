@@ -7,6 +7,7 @@ except where its Note says so, and each gives the same bits in every run, for an
 """
 
 from gradspike.functional._lif import LIFOutput, LIOutput, li, lif
+from gradspike.functional._synapse_lif import synapse_lif
 from gradspike.functional._synapses import graded_spikes
 from gradspike.functional._weights import (
     ScaleSuggestion,
@@ -30,5 +31,6 @@ __all__ = [
     "lif",
     "linear_saturating",
     "suggest_scale",
+    "synapse_lif",
     "weight_statistics",
 ]

@@ -7,5 +7,6 @@ kept in them: `step` takes and gives the state. Axes are `[time, batch, neuron]`
 from gradspike.nn.neurons import LI, LIF
 from gradspike.nn.recorder import Recorder
 from gradspike.nn.synapse import Synapse, default_scale
+from gradspike.nn.synapse_lif import SynapseLIF
 
-__all__ = ["LI", "LIF", "Recorder", "Synapse", "default_scale"]
+__all__ = ["LI", "LIF", "Recorder", "Synapse", "SynapseLIF", "default_scale"]

@@ -1,0 +1,81 @@
+// One time step of a contiguous run of LIF neurons, per instruction set.
+#pragma once
+
+#include "csrc/cpu/lif_tile.h"
+
+namespace gradspike::kernels::GRADSPIKE_CPU_ISA {
+
+/// Whether any neuron is refractory for at least a step, now or after a spike. The kernel without counters is faster.
+template <class T>
+inline bool has_refractory(const CoefficientTable<T>& table, const T* initial_state, std::int64_t elements) {
+  for (std::int64_t n = 0; n < table.columns; ++n) {
+    if (table.data[math::kRefractorySteps * table.columns + n] != T{0}) {
+      return true;
+    }
+  }
+  for (std::int64_t e = 0; initial_state != nullptr && e < elements; ++e) {
+    if (initial_state[math::kStateRefractory * elements + e] != T{0}) {
+      return true;
+    }
+  }
+  return false;
+}
+
+/// State of a run of neurons.
+template <class T>
+struct StateRow {
+  T* current;
+  T* membrane;
+  T* refractory;
+};
+
+template <class T, bool kRefractory, class Coefficients>
+inline void lif_row(const T* __restrict__ x, T* __restrict__ spikes, T* __restrict__ saved, const StateRow<T>& state_row,
+                    const Coefficients& c, std::int64_t count) {
+  T* __restrict__ current = state_row.current;
+  T* __restrict__ membrane = state_row.membrane;
+  T* __restrict__ refractory = state_row.refractory;
+#pragma GCC ivdep
+  for (std::int64_t e = 0; e < count; ++e) {
+    math::LifState<T> state{current[e], membrane[e], kRefractory ? refractory[e] : T{0}};
+    const math::LifStep<T> step = math::lif_step<kRefractory>(state, x[e], c.at(e));
+    current[e] = state.current;
+    membrane[e] = state.membrane;
+    if constexpr (kRefractory) {
+      refractory[e] = state.refractory;
+    }
+    spikes[e] = step.spike;
+    saved[e] = step.saved;
+  }
+}
+
+template <class T, class Coefficients>
+inline void lif_row_measured(const T* x, const T* measured_spikes, const T* measured_membrane, T* spikes, T* saved,
+                             const StateRow<T>& row, const Coefficients& c, std::int64_t count) {
+  for (std::int64_t e = 0; e < count; ++e) {
+    math::LifState<T> state{row.current[e], row.membrane[e], row.refractory[e]};
+    const math::Measured<T> measured{math::measured_value(offset(measured_spikes, e)),
+                                     math::measured_value(offset(measured_membrane, e))};
+    const math::LifStep<T> step = math::lif_step_measured(state, x[e], c.at(e), measured);
+    row.current[e] = state.current;
+    row.membrane[e] = state.membrane;
+    row.refractory[e] = state.refractory;
+    spikes[e] = step.spike;
+    saved[e] = step.saved;
+  }
+}
+
+/// The step in the form that fits: `measured_*` are null where nothing was measured at this step.
+template <class T, class Coefficients>
+inline void lif_row_any(bool refractory, const T* x, const T* measured_spikes, const T* measured_membrane, T* spikes,
+                        T* saved, const StateRow<T>& row, const Coefficients& c, std::int64_t count) {
+  if (measured_spikes != nullptr || measured_membrane != nullptr) {
+    lif_row_measured(x, measured_spikes, measured_membrane, spikes, saved, row, c, count);
+  } else if (refractory) {
+    lif_row<T, true>(x, spikes, saved, row, c, count);
+  } else {
+    lif_row<T, false>(x, spikes, saved, row, c, count);
+  }
+}
+
+}  // namespace gradspike::kernels::GRADSPIKE_CPU_ISA
