@@ -19,6 +19,7 @@ class RowSummer {
         wide_(wide),
         index_(in_features + kFindSlack),
         count_(in_features),
+        offset_(in_features),
         sums_(weights.padded),
         bytes_(PackedWeights<Q>::kHasDense ? weights.dense_in : 0) {}
 
@@ -31,19 +32,18 @@ class RowSummer {
   /// Finds the spikes of a row, which must stay alive until the last `write`.
   void load(const S* spikes) {
     spikes_ = spikes;
-    num_spikes_ = find_spikes(spikes, in_features_, index_.get());
-    integers_ = count_spikes(spikes);
+    num_spikes_ = find_spikes(spikes, in_features_, index_.get(), ones_);
+    total_ = num_spikes_;
+    integers_ = ones_ || count_spikes(spikes);
     choose();
   }
 
   /// The same for a row of bits.
   void load_bits(const std::uint8_t* bits) {
     num_spikes_ = find_bits(bits, in_features_, index_.get());
-    for (std::int64_t k = 0; k < num_spikes_; ++k) {
-      count_[k] = 1;
-    }
     total_ = num_spikes_;
     integers_ = true;
+    ones_ = true;
     choose();
   }
 
@@ -83,42 +83,70 @@ class RowSummer {
     return integers;
   }
 
-  /// Rows with many spikes are spread as bytes for the dense product.
+  /// Rows with many spikes are spread as bytes for the dense product. Of others, the places of the rows of weights are
+  /// worked out once for all blocks of post neurons.
   void choose() {
     dense_ = PackedWeights<Q>::kHasDense && integers_ && !wide_ && num_spikes_ * kDenseFraction > in_features_;
     if (!dense_) {
+      for (std::int64_t k = 0; integers_ && k < num_spikes_; ++k) {
+        offset_[k] = index_[k] * weights_.padded;
+      }
       return;
     }
     std::memset(bytes_.get(), 0, static_cast<std::size_t>(weights_.dense_in));
     for (std::int64_t k = 0; k < num_spikes_; ++k) {
-      bytes_[index_[k]] = static_cast<std::uint8_t>(count_[k]);
+      bytes_[index_[k]] = ones_ ? std::uint8_t{1} : static_cast<std::uint8_t>(count_[k]);
     }
   }
 
   template <class Sum>
   void event_row(T* out, std::int64_t begin, std::int64_t end) {
     const T factor = static_cast<T>(factor_);
-    const bool ones = total_ == num_spikes_;
-    for (std::int64_t post = begin; post < end; post += kPostBlock) {
-      T* const to = out + (post - begin);
-      const std::int64_t width = smaller(kPostBlock, end - post);
-      if constexpr (std::is_same_v<Q, std::int8_t>) {
-        if (total_ * weights_.largest <= std::numeric_limits<std::int16_t>::max()) {
-          std::int16_t sums[kPostBlock];
-          if (ones) {
-            sum_rows_int16(weights_.row(0) + post, weights_.padded, index_.get(), count_.get(), num_spikes_, true, sums);
-          } else {
-            sum_rows_int16(weights_.row(0) + post, weights_.padded, index_.get(), count_.get(), num_spikes_, false,
-                           sums);
-          }
-          finish(sums, factor, to, width);
-          continue;
+    std::int64_t post = begin;
+    if constexpr (std::is_same_v<Q, std::int8_t>) {
+      if (total_ * weights_.largest <= std::numeric_limits<std::int16_t>::max()) {  // all in one int16 sum
+        for (; post + 2 * kPostBlock <= end; post += 2 * kPostBlock) {
+          short_sums<4>(post, factor, out + (post - begin), 2 * kPostBlock);
+        }
+        for (; post < end; post += kPostBlock) {
+          short_sums<2>(post, factor, out + (post - begin), smaller(kPostBlock, end - post));
         }
       }
-      Sum sums[kPostBlock];
-      sum_block(weights_, post, index_.get(), count_.get(), num_spikes_, ones, sums);
-      finish(sums, factor, to, width);
     }
+    for (; post < end; post += kPostBlock) {
+      Sum sums[kPostBlock];
+      if (ones_) {
+        sum_block(weights_, post, index_.get(), count_.get(), num_spikes_, true, sums);
+      } else {
+        sum_block(weights_, post, index_.get(), count_.get(), num_spikes_, false, sums);
+      }
+      finish(sums, factor, out + (post - begin), smaller(kPostBlock, end - post));
+    }
+  }
+
+  /// Sums of 32 * kVectors outputs in int16 registers.
+  template <int kVectors>
+  void short_sums(std::int64_t post, T factor, T* out, std::int64_t width) {
+    Shorts32 sums[kVectors] = {};
+    const std::int8_t* block = weights_.row(0) + post;
+    if (ones_) {
+      for (std::int64_t k = 0; k < num_spikes_; ++k) {
+        const std::int8_t* row = block + offset_[k];
+        for (int v = 0; v < kVectors; ++v) {
+          sums[v] += widened_bytes(row + 32 * v);
+        }
+      }
+    } else {
+      for (std::int64_t k = 0; k < num_spikes_; ++k) {
+        const std::int8_t* row = block + offset_[k];
+        for (int v = 0; v < kVectors; ++v) {
+          sums[v] += widened_bytes(row + 32 * v) * count_[k];
+        }
+      }
+    }
+    std::int16_t stored[32 * kVectors];
+    std::memcpy(stored, sums, sizeof stored);
+    finish<32 * kVectors>(stored, factor, out, width);
   }
 
   void dense_row(T* out, std::int64_t begin, std::int64_t end) {
@@ -131,10 +159,10 @@ class RowSummer {
   }
 
   /// Sums to outputs; whole blocks have a length that the compiler knows.
-  template <class Sum>
+  template <std::int64_t kWidth = kPostBlock, class Sum>
   static void finish(const Sum* sums, T factor, T* __restrict__ out, std::int64_t width) {
-    if (width == kPostBlock) {
-      for (std::int64_t j = 0; j < kPostBlock; ++j) {
+    if (width == kWidth) {
+      for (std::int64_t j = 0; j < kWidth; ++j) {
         out[j] = math::mul(static_cast<T>(sums[j]), factor);
       }
       return;
@@ -170,12 +198,14 @@ class RowSummer {
   bool wide_;
   Buffer<std::int32_t> index_;
   Buffer<std::int16_t> count_;
+  Buffer<std::int64_t> offset_;
   Buffer<T> sums_;
   Buffer<std::uint8_t> bytes_;
   const S* spikes_ = nullptr;
   std::int64_t num_spikes_ = 0;
   std::int64_t total_ = 0;
   bool integers_ = true;
+  bool ones_ = true;
   bool dense_ = false;
 };
 

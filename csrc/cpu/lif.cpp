@@ -13,12 +13,10 @@ void lif_forward_tile(const LifForwardArgs<T>& args, bool refractory, std::int64
   const TileCoefficients<T, true, kUniform> c(args.coefficients, args.neuron, begin, count);
   TileState<T> tile(count);
   tile.initialise(args.initial_state, elements, begin, count, true, c);
-  Buffer<T> unasked_spikes(args.spikes == nullptr ? count : 0);
-  Buffer<T> unasked_saved(args.saved == nullptr ? count : 0);
   for (std::int64_t t = 0; t < args.time; ++t) {
     const std::int64_t at = t * elements + begin;
-    T* spikes = args.spikes == nullptr ? unasked_spikes.get() : args.spikes + at;
-    T* saved = args.saved == nullptr ? unasked_saved.get() : args.saved + at;
+    T* spikes = args.spikes == nullptr ? nullptr : args.spikes + at;
+    T* saved = args.saved == nullptr ? nullptr : args.saved + at;
     const T* measured_spikes = args.measured_spikes.row(t, elements, begin);
     const T* measured_membrane = args.measured_membrane.row(t, elements, begin);
     lif_row_any(refractory, args.input + at, measured_spikes, measured_membrane, spikes, saved,

@@ -29,7 +29,7 @@ struct StateRow {
   T* refractory;
 };
 
-template <class T, bool kRefractory, class Coefficients>
+template <class T, bool kRefractory, bool kSpikes, bool kSaved, class Coefficients>
 inline void lif_row(const T* __restrict__ x, T* __restrict__ spikes, T* __restrict__ saved, const StateRow<T>& state_row,
                     const Coefficients& c, std::int64_t count) {
   T* __restrict__ current = state_row.current;
@@ -44,8 +44,27 @@ inline void lif_row(const T* __restrict__ x, T* __restrict__ spikes, T* __restri
     if constexpr (kRefractory) {
       refractory[e] = state.refractory;
     }
-    spikes[e] = step.spike;
-    saved[e] = step.saved;
+    if constexpr (kSpikes) {
+      spikes[e] = step.spike;
+    }
+    if constexpr (kSaved) {
+      saved[e] = step.saved;
+    }
+  }
+}
+
+/// What is not null is written.
+template <class T, bool kRefractory, class Coefficients>
+inline void lif_row_sinks(const T* x, T* spikes, T* saved, const StateRow<T>& row, const Coefficients& c,
+                          std::int64_t count) {
+  if (spikes != nullptr && saved != nullptr) {
+    lif_row<T, kRefractory, true, true>(x, spikes, saved, row, c, count);
+  } else if (spikes != nullptr) {
+    lif_row<T, kRefractory, true, false>(x, spikes, saved, row, c, count);
+  } else if (saved != nullptr) {
+    lif_row<T, kRefractory, false, true>(x, spikes, saved, row, c, count);
+  } else {
+    lif_row<T, kRefractory, false, false>(x, spikes, saved, row, c, count);
   }
 }
 
@@ -60,21 +79,26 @@ inline void lif_row_measured(const T* x, const T* measured_spikes, const T* meas
     row.current[e] = state.current;
     row.membrane[e] = state.membrane;
     row.refractory[e] = state.refractory;
-    spikes[e] = step.spike;
-    saved[e] = step.saved;
+    if (spikes != nullptr) {
+      spikes[e] = step.spike;
+    }
+    if (saved != nullptr) {
+      saved[e] = step.saved;
+    }
   }
 }
 
 /// The step in the form that fits: `measured_*` are null where nothing was measured at this step.
+/// `spikes` and `saved` are null where nobody asked for them.
 template <class T, class Coefficients>
 inline void lif_row_any(bool refractory, const T* x, const T* measured_spikes, const T* measured_membrane, T* spikes,
                         T* saved, const StateRow<T>& row, const Coefficients& c, std::int64_t count) {
   if (measured_spikes != nullptr || measured_membrane != nullptr) {
     lif_row_measured(x, measured_spikes, measured_membrane, spikes, saved, row, c, count);
   } else if (refractory) {
-    lif_row<T, true>(x, spikes, saved, row, c, count);
+    lif_row_sinks<T, true>(x, spikes, saved, row, c, count);
   } else {
-    lif_row<T, false>(x, spikes, saved, row, c, count);
+    lif_row_sinks<T, false>(x, spikes, saved, row, c, count);
   }
 }
 

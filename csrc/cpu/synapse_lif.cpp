@@ -43,15 +43,29 @@ void write_bytes(std::uint8_t* __restrict__ out, const T* __restrict__ spikes, s
   }
 }
 
+/// Eight spikes as bits.
+template <class T>
+std::uint8_t byte_of(const T* spikes) {
+#if defined(__AVX512F__)
+  if constexpr (sizeof(T) == 4) {
+    return _mm256_cmp_ps_mask(_mm256_loadu_ps(spikes), _mm256_setzero_ps(), _CMP_NEQ_UQ);
+  } else {
+    return _mm512_cmp_pd_mask(_mm512_loadu_pd(spikes), _mm512_setzero_pd(), _CMP_NEQ_UQ);
+  }
+#else
+  unsigned byte = 0;
+  for (unsigned k = 0; k < 8; ++k) {
+    byte |= (spikes[k] != T{0} ? 1U : 0U) << k;
+  }
+  return static_cast<std::uint8_t>(byte);
+#endif
+}
+
 template <class T>
 void write_bits(std::uint8_t* out, const T* spikes, std::int64_t count) {
   std::int64_t n = 0;
   for (; n + 8 <= count; n += 8) {
-    std::uint32_t byte = 0;
-    for (std::int64_t k = 0; k < 8; ++k) {
-      byte |= (spikes[n + k] != T{0} ? 1U : 0U) << k;
-    }
-    out[math::packed_byte(n)] = static_cast<std::uint8_t>(byte);
+    out[math::packed_byte(n)] = byte_of(spikes + n);
   }
   if (n < count) {
     std::uint8_t byte = 0;
@@ -71,6 +85,7 @@ void forward_tile(const SynapseLifForwardArgs<S, Q, T>& args, const PackedWeight
   const bool floats = args.format == SpikeFormat::kFloat;
   T* const spikes = floats ? static_cast<T*>(args.spikes) : nullptr;
   std::uint8_t* const compact = floats ? nullptr : static_cast<std::uint8_t*>(args.spikes);
+  Buffer<T> compact_row(compact == nullptr ? 0 : r.width());
   for (std::int64_t t = 0; t < args.time; ++t) {
     if (args.checkpoints != nullptr && t % args.segment_steps == 0) {
       tile.store(args.checkpoints + t / args.segment_steps * math::kNumLifStates * elements);
@@ -78,8 +93,9 @@ void forward_tile(const SynapseLifForwardArgs<S, Q, T>& args, const PackedWeight
     for (std::int64_t b = 0; b < r.rows(); ++b) {
       const std::int64_t row = t * args.batch + r.batch_begin + b;
       const std::int64_t at = row * args.neuron + r.begin;
-      const T* z = tile.step(t, b, args.measured_spikes, args.measured_membrane,
-                             {spikes == nullptr ? nullptr : spikes + at, args.saved == nullptr ? nullptr : args.saved + at});
+      T* const z = compact != nullptr ? compact_row.get() : (spikes == nullptr ? nullptr : spikes + at);
+      tile.step(t, b, args.measured_spikes, args.measured_membrane, z,
+                args.saved == nullptr ? nullptr : args.saved + at);
       if (args.membrane != nullptr) {
         TileState<T>::copy(args.membrane + at, tile.state.membrane.get() + b * r.width(), r.width());
       }

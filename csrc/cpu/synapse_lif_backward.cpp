@@ -108,13 +108,14 @@ class SpikeLists {
     return (group * partition_.group_rows * time_ + k * partition_.steps * rows_of(group)) * drive_.in_features;
   }
 
-  std::int64_t find(const S* row, std::int32_t* found) const {
+  std::int64_t find(const S* row, std::int32_t* found, bool& ones) const {
     if constexpr (std::is_same_v<S, std::uint8_t>) {
       if (drive_.packed) {
+        ones = true;
         return find_bits(row, drive_.in_features, found);
       }
     }
-    return find_spikes(row, drive_.in_features, found);
+    return find_spikes(row, drive_.in_features, found, ones);
   }
 
   void list(std::int64_t index, std::int32_t* found, std::int32_t* next) {
@@ -130,10 +131,11 @@ class SpikeLists {
     bool ones = true;
     for (std::int64_t r = 0; r < (t_end - t_begin) * rows; ++r) {
       const S* row = row_at(group, t_begin, rows, r);
-      const std::int64_t count = find(row, found + total);
+      bool row_ones;
+      const std::int64_t count = find(row, found + total, row_ones);
+      ones = ones && row_ones;
       for (std::int64_t i = total; i < total + count; ++i) {
         ++first[found[i] + 1];
-        ones = ones && (drive_.packed || row[found[i]] == S{1});
       }
       lengths.get()[r] = static_cast<std::int32_t>(count);
       total += count;
@@ -283,7 +285,7 @@ class BackwardTile {
     for (std::int64_t t = segment * args_.segment_steps; t < t_end; ++t) {
       for (std::int64_t b = 0; b < r_.rows(); ++b) {
         const std::int64_t row = (t - segment * args_.segment_steps) * r_.count() + b * r_.width();
-        forward_.step(t, b, n_.measured_spikes, n_.measured_membrane, {nullptr, saved_.get() + row});
+        forward_.step(t, b, n_.measured_spikes, n_.measured_membrane, nullptr, saved_.get() + row);
         if (sums_) {
           TileState<T>::copy(current_.get() + row, forward_.state.current.get() + b * r_.width(), r_.width());
         }

@@ -42,12 +42,7 @@ PackedWeights<Q> packed_weights(const SynapseDrive<S, Q, T>& drive, std::int64_t
                                 : PackedWeights<Q>(nullptr, 0, 0);
 }
 
-/// Where one row of a tile goes at one step; null is not written.
-template <class T>
-struct RowSinks {
-  T* spikes;
-  T* saved;
-};
+constexpr std::int64_t kRowsAhead = 6;  // rows of spikes that are fetched early
 
 /// State of the tile and the step of its rows. `kUniform`: one set of coefficients for all neurons.
 template <class S, class Q, class T, bool kUniform>
@@ -63,9 +58,7 @@ class SynapseTile {
         neurons_(neurons),
         refractory_(refractory),
         summer_(weights, drive.input == nullptr ? drive.in_features : 0, neurons, drive.factor, drive.wide),
-        input_(rectangle.width()),
-        spikes_(rectangle.width()),
-        saved_(rectangle.width()) {}
+        input_(rectangle.width()) {}
 
   /// `initial`: [kNumLifStates, batch, neuron] or null.
   void initialise(const T* initial) {
@@ -92,22 +85,20 @@ class SynapseTile {
     rectangle_to(to + math::kStateRefractory * elements, state.refractory.get(), r_, neurons_);
   }
 
-  /// One step of row `b` of the tile. Sinks that are null are replaced by scratch memory. Returns the spikes.
-  const T* step(std::int64_t t, std::int64_t b, const Measurement<T>& measured_spikes,
-                const Measurement<T>& measured_membrane, const RowSinks<T>& sinks) {
+  /// One step of row `b` of the tile. `spikes` and `saved`, where not null, receive a row.
+  void step(std::int64_t t, std::int64_t b, const Measurement<T>& measured_spikes,
+            const Measurement<T>& measured_membrane, T* spikes, T* saved) {
     const std::int64_t elements = batch_ * neurons_;
     const std::int64_t first = (r_.batch_begin + b) * neurons_ + r_.begin;
     const T* x = drive_.input == nullptr ? input_.get() : drive_.input + t * elements + first;
     if (drive_.input == nullptr) {
       sum_input(t * batch_ + r_.batch_begin + b);
     }
-    T* spikes = sinks.spikes == nullptr ? spikes_.get() : sinks.spikes;
     const std::int64_t at = b * r_.width();
     lif_row_any(refractory_, x, measured_spikes.row(t, elements, first), measured_membrane.row(t, elements, first),
-                spikes, sinks.saved == nullptr ? saved_.get() : sinks.saved,
+                spikes, saved,
                 StateRow<T>{state.current.get() + at, state.membrane.get() + at, state.refractory.get() + at},
                 coefficients, r_.width());
-    return spikes;
   }
 
   TileCoefficients<T, true, kUniform> coefficients;
@@ -116,6 +107,7 @@ class SynapseTile {
  private:
   void sum_input(std::int64_t row) {
     const S* spikes = drive_.spikes + row * drive_.row_length();
+    prefetch_row(spikes + kRowsAhead * drive_.row_length(), drive_.row_length());  // beyond the end it does nothing
     if constexpr (std::is_same_v<S, std::uint8_t>) {
       if (drive_.packed) {
         summer_.load_bits(spikes);
@@ -134,8 +126,6 @@ class SynapseTile {
   bool refractory_;
   RowSummer<S, Q, T> summer_;
   Buffer<T> input_;
-  Buffer<T> spikes_;
-  Buffer<T> saved_;
 };
 
 }  // namespace gradspike::kernels::GRADSPIKE_CPU_ISA
