@@ -10,12 +10,11 @@
 
 namespace gradspike::kernels::GRADSPIKE_CPU_ISA {
 
-/// Asks for the memory of a row that is read soon: rows are too short, and too far apart, for the processor to guess.
-template <class S>
-inline __attribute__((always_inline)) void prefetch_row(const S* row, std::int64_t count) {
-  const char* bytes = reinterpret_cast<const char*>(row);
-  for (std::int64_t at = 0; at < count * static_cast<std::int64_t>(sizeof(S)); at += 64) {
-    __builtin_prefetch(bytes + at);
+/// Asks for memory that is read soon: rows are too short, and too far apart, for the processor to guess. An address that
+/// is nobody's does nothing.
+inline __attribute__((always_inline)) void prefetch_row(std::uintptr_t address, std::uintptr_t bytes) {
+  for (std::uintptr_t at = 0; at < bytes; at += 64) {
+    __builtin_prefetch(reinterpret_cast<const void*>(address + at));
   }
 }
 

@@ -1,6 +1,10 @@
 // Tiles of (batch, neuron) elements whose state stays in cache while a kernel walks over time.
 #pragma once
 
+#if defined(__AVX512F__)
+#include <immintrin.h>
+#endif
+
 #include "csrc/cpu/isa_local.h"
 #include "csrc/kernels/lif.h"
 
@@ -22,6 +26,34 @@ inline void for_each_tile(const CpuExec& exec, std::int64_t elements, bool unifo
       body(k * tile, smaller(elements, (k + 1) * tile));
     }
   });
+}
+
+/// Results from this size on are written past the caches, whose lines would have to be read first and would be evicted
+/// before anybody uses them.
+constexpr std::int64_t kStreamedBytes = std::int64_t{1} << 23;
+
+/// Copies a row of results; `streamed` writes past the caches where rows lie on cache lines. Whoever streams calls
+/// finish_streams() before the results are handed on.
+template <class T>
+inline void store_row(T* to, const T* from, std::int64_t count, bool streamed) {
+#if defined(__AVX512F__)
+  const std::int64_t bytes = count * static_cast<std::int64_t>(sizeof(T));
+  if (streamed && reinterpret_cast<std::uintptr_t>(to) % 64 == 0 && bytes % 64 == 0) {
+    for (std::int64_t at = 0; at < bytes; at += 64) {
+      _mm512_stream_si512(reinterpret_cast<__m512i*>(reinterpret_cast<char*>(to) + at),
+                          _mm512_loadu_si512(reinterpret_cast<const char*>(from) + at));
+    }
+    return;
+  }
+#else
+  (void)streamed;
+#endif
+  std::memcpy(to, from, static_cast<std::size_t>(count) * sizeof(T));
+}
+inline void finish_streams() {
+#if defined(__AVX512F__)
+  _mm_sfence();
+#endif
 }
 
 /// Coefficients of a tile: one set where they are uniform, else spread over the elements so that loops run through.

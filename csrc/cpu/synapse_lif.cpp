@@ -85,7 +85,9 @@ void forward_tile(const SynapseLifForwardArgs<S, Q, T>& args, const PackedWeight
   const bool floats = args.format == SpikeFormat::kFloat;
   T* const spikes = floats ? static_cast<T*>(args.spikes) : nullptr;
   std::uint8_t* const compact = floats ? nullptr : static_cast<std::uint8_t*>(args.spikes);
-  Buffer<T> compact_row(compact == nullptr ? 0 : r.width());
+  const bool streamed = args.time * elements * static_cast<std::int64_t>(sizeof(T)) >= kStreamedBytes;
+  Buffer<T> spike_row(args.spikes == nullptr ? 0 : r.width());
+  Buffer<T> saved_row(args.saved == nullptr ? 0 : r.width());
   for (std::int64_t t = 0; t < args.time; ++t) {
     if (args.checkpoints != nullptr && t % args.segment_steps == 0) {
       tile.store(args.checkpoints + t / args.segment_steps * math::kNumLifStates * elements);
@@ -93,14 +95,20 @@ void forward_tile(const SynapseLifForwardArgs<S, Q, T>& args, const PackedWeight
     for (std::int64_t b = 0; b < r.rows(); ++b) {
       const std::int64_t row = t * args.batch + r.batch_begin + b;
       const std::int64_t at = row * args.neuron + r.begin;
-      T* const z = compact != nullptr ? compact_row.get() : (spikes == nullptr ? nullptr : spikes + at);
-      tile.step(t, b, args.measured_spikes, args.measured_membrane, z,
-                args.saved == nullptr ? nullptr : args.saved + at);
+      T* const z = args.spikes == nullptr ? nullptr : (spikes == nullptr || streamed ? spike_row.get() : spikes + at);
+      T* const v = args.saved == nullptr ? nullptr : (streamed ? saved_row.get() : args.saved + at);
+      tile.step(t, b, args.measured_spikes, args.measured_membrane, z, v);
+      if (streamed && spikes != nullptr) {
+        store_row(spikes + at, z, r.width(), true);
+      }
+      if (streamed && args.saved != nullptr) {
+        store_row(args.saved + at, v, r.width(), true);
+      }
       if (args.membrane != nullptr) {
-        TileState<T>::copy(args.membrane + at, tile.state.membrane.get() + b * r.width(), r.width());
+        store_row(args.membrane + at, tile.state.membrane.get() + b * r.width(), r.width(), streamed);
       }
       if (args.current != nullptr) {
-        TileState<T>::copy(args.current + at, tile.state.current.get() + b * r.width(), r.width());
+        store_row(args.current + at, tile.state.current.get() + b * r.width(), r.width(), streamed);
       }
       if (compact != nullptr && args.format == SpikeFormat::kUint8) {
         write_bytes(compact + at, z, r.width());
@@ -110,6 +118,7 @@ void forward_tile(const SynapseLifForwardArgs<S, Q, T>& args, const PackedWeight
     }
   }
   tile.store(args.final_state);
+  finish_streams();
 }
 
 }  // namespace

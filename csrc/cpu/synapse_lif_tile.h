@@ -92,6 +92,9 @@ class SynapseTile {
     const std::int64_t first = (r_.batch_begin + b) * neurons_ + r_.begin;
     const T* x = drive_.input == nullptr ? input_.get() : drive_.input + t * elements + first;
     if (drive_.input == nullptr) {
+      // Of this step or the next one; beyond the last step the address is not used.
+      const std::int64_t ahead = b + kRowsAhead < r_.rows() ? b + kRowsAhead : batch_ + (b + kRowsAhead) % r_.rows();
+      prefetch_row(address_of(drive_.spikes) + static_cast<std::uintptr_t>(t * batch_ + r_.batch_begin + ahead) * row_bytes(), row_bytes());
       sum_input(t * batch_ + r_.batch_begin + b);
     }
     const std::int64_t at = b * r_.width();
@@ -107,7 +110,6 @@ class SynapseTile {
  private:
   void sum_input(std::int64_t row) {
     const S* spikes = drive_.spikes + row * drive_.row_length();
-    prefetch_row(spikes + kRowsAhead * drive_.row_length(), drive_.row_length());  // beyond the end it does nothing
     if constexpr (std::is_same_v<S, std::uint8_t>) {
       if (drive_.packed) {
         summer_.load_bits(spikes);
@@ -118,6 +120,9 @@ class SynapseTile {
     summer_.load(spikes);
     summer_.write(input_.get(), r_.begin, r_.end);
   }
+
+  static std::uintptr_t address_of(const S* spikes) { return reinterpret_cast<std::uintptr_t>(spikes); }
+  std::uintptr_t row_bytes() const { return static_cast<std::uintptr_t>(drive_.row_length()) * sizeof(S); }
 
   const SynapseDrive<S, Q, T>& drive_;
   Rectangle r_;
