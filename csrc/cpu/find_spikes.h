@@ -10,14 +10,6 @@
 
 namespace gradspike::kernels::GRADSPIKE_CPU_ISA {
 
-/// Asks for memory that is read soon: rows are too short, and too far apart, for the processor to guess. An address that
-/// is nobody's does nothing.
-inline __attribute__((always_inline)) void prefetch_row(std::uintptr_t address, std::uintptr_t bytes) {
-  for (std::uintptr_t at = 0; at < bytes; at += 64) {
-    __builtin_prefetch(reinterpret_cast<const void*>(address + at));
-  }
-}
-
 /// find_spikes may write this many entries beyond those that it counts.
 constexpr std::int64_t kFindSlack = 16;
 

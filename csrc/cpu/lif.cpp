@@ -6,6 +6,8 @@
 namespace gradspike::kernels::GRADSPIKE_CPU_ISA {
 namespace {
 
+constexpr std::int64_t kRun = 1024;  // elements that are stepped at once: results stay in the first-level cache
+
 template <class T, bool kUniform>
 void lif_forward_tile(const LifForwardArgs<T>& args, bool refractory, std::int64_t begin, std::int64_t end) {
   const std::int64_t elements = args.batch * args.neuron;
@@ -13,21 +15,34 @@ void lif_forward_tile(const LifForwardArgs<T>& args, bool refractory, std::int64
   const TileCoefficients<T, true, kUniform> c(args.coefficients, args.neuron, begin, count);
   TileState<T> tile(count);
   tile.initialise(args.initial_state, elements, begin, count, true, c);
+  const bool streamed = args.time * elements * static_cast<std::int64_t>(sizeof(T)) >= kStreamedBytes;
+  Buffer<T> spike_row(streamed && args.spikes != nullptr ? kRun : 0);
+  Buffer<T> saved_row(streamed && args.saved != nullptr ? kRun : 0);
   for (std::int64_t t = 0; t < args.time; ++t) {
-    const std::int64_t at = t * elements + begin;
-    T* spikes = args.spikes == nullptr ? nullptr : args.spikes + at;
-    T* saved = args.saved == nullptr ? nullptr : args.saved + at;
-    const T* measured_spikes = args.measured_spikes.row(t, elements, begin);
-    const T* measured_membrane = args.measured_membrane.row(t, elements, begin);
-    lif_row_any(refractory, args.input + at, measured_spikes, measured_membrane, spikes, saved,
-                StateRow<T>{tile.current.get(), tile.membrane.get(), tile.refractory.get()}, c, count);
-    if (args.membrane != nullptr) {
-      TileState<T>::copy(args.membrane + at, tile.membrane.get(), count);
-    }
-    if (args.current != nullptr) {
-      TileState<T>::copy(args.current + at, tile.current.get(), count);
+    for (std::int64_t first = 0; first < count; first += kRun) {
+      const std::int64_t length = smaller(kRun, count - first);
+      const std::int64_t at = t * elements + begin + first;
+      prefetch_ahead(args.input + at, first + length < count ? kRun : elements - first, length);
+      T* spikes = args.spikes == nullptr ? nullptr : (streamed ? spike_row.get() : args.spikes + at);
+      T* saved = args.saved == nullptr ? nullptr : (streamed ? saved_row.get() : args.saved + at);
+      const StateRow<T> state{tile.current.get() + first, tile.membrane.get() + first, tile.refractory.get() + first};
+      lif_row_any(refractory, args.input + at, args.measured_spikes.row(t, elements, begin + first),
+                  args.measured_membrane.row(t, elements, begin + first), spikes, saved, state, c.from(first), length);
+      if (streamed && spikes != nullptr) {
+        store_row(args.spikes + at, spikes, length, true);
+      }
+      if (streamed && saved != nullptr) {
+        store_row(args.saved + at, saved, length, true);
+      }
+      if (args.membrane != nullptr) {
+        store_row(args.membrane + at, state.membrane, length, streamed);
+      }
+      if (args.current != nullptr) {
+        store_row(args.current + at, state.current, length, streamed);
+      }
     }
   }
+  finish_streams();
   tile.store(args.final_state, elements, begin, count, true);
 }
 

@@ -34,6 +34,8 @@ void finish_tile(TileAdjoint<T>& adjoint, const T* initial_state, T* grad_initia
   }
 }
 
+constexpr std::int64_t kRun = 1024;  // elements that are stepped at once: results stay in the first-level cache
+
 /// i and v before the first step.
 template <class T, class Coefficients>
 void initial_rows(const T* initial, std::int64_t elements, std::int64_t begin, std::int64_t count,
@@ -57,36 +59,46 @@ void lif_backward_tile(const LifBackwardArgs<T>& args, std::int64_t begin, std::
   const TileCoefficients<T, true, kUniform> c(args.coefficients, args.neuron, begin, count);
   const bool coefficients = args.grad_coefficients != nullptr;
   TileAdjoint<T> adjoint(count, coefficients);
-  Buffer<T> no_gradient(args.grad_spikes == nullptr ? count : 0);
-  Buffer<T> before(coefficients ? count : 0);
-  const Buffer<T> at_rest(coefficients && args.initial_state == nullptr ? count : 0);
-  Buffer<T> unasked(args.grad_input == nullptr ? count : 0);
+  const Buffer<T> no_gradient(args.grad_spikes == nullptr ? kRun : 0);
+  Buffer<T> before(coefficients ? kRun : 0);
+  const Buffer<T> at_rest(coefficients && args.initial_state == nullptr ? kRun : 0);
   if (args.grad_final_state != nullptr) {
     add_trace_gradients(adjoint, args.grad_final_state + math::kStateCurrent * elements,
                         args.grad_final_state + math::kStateMembrane * elements, begin, count);
   }
+  const bool streamed = args.time * elements * static_cast<std::int64_t>(sizeof(T)) >= kStreamedBytes;
+  Buffer<T> grad_row(args.grad_input == nullptr || streamed ? kRun : 0);
   for (std::int64_t t = args.time - 1; t >= 0; --t) {
-    const std::int64_t at = t * elements + begin;
-    add_trace_gradients(adjoint, args.grad_current, args.grad_membrane, at, count);
-    const T* grad_spikes = args.grad_spikes == nullptr ? no_gradient.get() : args.grad_spikes + at;
-    T* grad_input = args.grad_input == nullptr ? unasked.get() : args.grad_input + at;
-    AdjointStepRow<T> row{args.saved + at,
-                          grad_spikes,
-                          args.measured_spikes.row(t, elements, begin),
-                          args.measured_membrane.row(t, elements, begin),
-                          nullptr,
-                          nullptr,
-                          grad_input};
-    if (coefficients && t > 0) {
-      membrane_row(before.get(), args.saved + at - elements, args.measured_spikes.row(t - 1, elements, begin),
-                   args.measured_membrane.row(t - 1, elements, begin), c, count);
-      row.current_before = args.current + at - elements;
-      row.membrane_before = before.get();
-    } else if (coefficients) {
-      initial_rows(args.initial_state, elements, begin, count, c, at_rest.get(), before.get(), row);
+    add_trace_gradients(adjoint, args.grad_current, args.grad_membrane, t * elements + begin, count);
+    for (std::int64_t first = 0; first < count; first += kRun) {
+      const std::int64_t length = smaller(kRun, count - first);
+      const std::int64_t from = begin + first;
+      const std::int64_t at = t * elements + from;
+      const std::int64_t ahead = first + length < count ? kRun : -elements - first;
+      prefetch_ahead(args.saved + at, ahead, length);
+      prefetch_ahead(offset(args.grad_spikes, at), ahead, length);
+      AdjointStepRow<T> row{args.saved + at,
+                            args.grad_spikes == nullptr ? no_gradient.get() : args.grad_spikes + at,
+                            args.measured_spikes.row(t, elements, from),
+                            args.measured_membrane.row(t, elements, from),
+                            nullptr,
+                            nullptr,
+                            args.grad_input == nullptr || streamed ? grad_row.get() : args.grad_input + at};
+      if (coefficients && t > 0) {
+        membrane_row(before.get(), args.saved + at - elements, args.measured_spikes.row(t - 1, elements, from),
+                     args.measured_membrane.row(t - 1, elements, from), c.from(first), length);
+        row.current_before = args.current + at - elements;
+        row.membrane_before = before.get();
+      } else if (coefficients) {
+        initial_rows(args.initial_state, elements, from, length, c.from(first), at_rest.get(), before.get(), row);
+      }
+      lif_adjoint_row_any(args.surrogate, static_cast<T>(args.alpha), adjoint, first, c.from(first), row, length);
+      if (streamed && args.grad_input != nullptr) {
+        store_row(args.grad_input + at, grad_row.get(), length, true);
+      }
     }
-    lif_adjoint_row_any(args.surrogate, static_cast<T>(args.alpha), adjoint, 0, c, row, count);
   }
+  finish_streams();
   finish_tile(adjoint, args.initial_state, args.grad_initial_state, args.grad_coefficients, elements, begin, count,
               true);
 }

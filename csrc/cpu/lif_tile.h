@@ -74,6 +74,18 @@ class TileCoefficients {
     }
   }
 
+  /// The coefficients of a run of elements that starts at `first`.
+  class Run {
+   public:
+    Run(const TileCoefficients& all, std::int64_t first) : all_(all), first_(first) {}
+    GRADSPIKE_HD math::LifCoefficients<T> at(std::int64_t e) const { return all_.at(first_ + e); }
+
+   private:
+    const TileCoefficients& all_;
+    std::int64_t first_;
+  };
+  Run from(std::int64_t first) const { return {*this, first}; }
+
   GRADSPIKE_HD math::LifCoefficients<T> at(std::int64_t e) const {
     if constexpr (kUniform) {
       return uniform_;

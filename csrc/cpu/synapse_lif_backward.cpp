@@ -322,6 +322,12 @@ class BackwardTile {
 
   void step(std::int64_t t, std::int64_t b) {
     const std::int64_t first = at(0, b);
+    const std::int64_t next = b + kRowsAhead < r_.rows() ? at(t, b + kRowsAhead)
+                                                         : at(t - 1, (b + kRowsAhead) % r_.rows());
+    if (!recomputes_) {
+      prefetch_ahead(n_.saved, next, r_.width());
+    }
+    prefetch_ahead(n_.grad_spikes, next, r_.width());
     add_gradients(n_.grad_current, n_.grad_membrane, at(t, b), b);
     T* grad = args_.grad_weight == nullptr ? grad_.get()
                                            : grad_.get() + (t % partition_.steps * r_.rows() + b) * padded_;
