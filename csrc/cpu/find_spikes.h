@@ -1,10 +1,6 @@
 // Indices of the non-zero entries of a row, per instruction set. Spikes are sparse, so whole chunks are skipped.
 #pragma once
 
-#if defined(__AVX512F__)
-#include <immintrin.h>
-#endif
-
 #include "csrc/cpu/isa_local.h"
 #include "csrc/math/packed.h"
 

@@ -5,6 +5,8 @@
 
 namespace gradspike::kernels::GRADSPIKE_CPU_ISA {
 
+constexpr std::int64_t kRowsAhead = 6;  // rows of spikes that are fetched early
+
 /// The product of single rows of spikes with packed weights, with its scratch memory: one per thread.
 template <class S, class Q, class T>
 class RowSummer {

@@ -54,7 +54,7 @@ inline void add_row(T* to, const T* from, std::int64_t count) {
 }
 
 template <class T, class Kind, class Coefficients>
-inline void lif_adjoint_row(Kind surrogate, T alpha, TileAdjoint<T>& adjoint, std::int64_t first, const Coefficients& c,
+inline void lif_adjoint_row(Kind surrogate, T alpha, TileAdjoint<T>& adjoint, std::int64_t first, const Coefficients c,
                             const AdjointStepRow<T>& row, std::int64_t count) {
   const T* __restrict__ saved = row.saved;
   const T* __restrict__ grad_spikes = row.grad_spikes;
@@ -75,7 +75,7 @@ inline void lif_adjoint_row(Kind surrogate, T alpha, TileAdjoint<T>& adjoint, st
 /// The general row: measured data, coefficient gradients.
 template <class T, class Kind, class Coefficients>
 inline void lif_adjoint_row_general(Kind surrogate, math::Surrogate named, T alpha, TileAdjoint<T>& adjoint,
-                                    std::int64_t first, const Coefficients& coefficients, const AdjointStepRow<T>& row,
+                                    std::int64_t first, const Coefficients coefficients, const AdjointStepRow<T>& row,
                                     std::int64_t count) {
   const bool measures = row.measured_spikes != nullptr || row.measured_membrane != nullptr;
   for (std::int64_t e = 0; e < count; ++e) {
@@ -104,7 +104,7 @@ inline void lif_adjoint_row_general(Kind surrogate, math::Surrogate named, T alp
 /// The step in the form that fits.
 template <class T, class Coefficients>
 inline void lif_adjoint_row_any(math::Surrogate named, T alpha, TileAdjoint<T>& adjoint, std::int64_t first,
-                                const Coefficients& c, const AdjointStepRow<T>& row, std::int64_t count) {
+                                const Coefficients c, const AdjointStepRow<T>& row, std::int64_t count) {
   const bool general =
       row.membrane_before != nullptr || row.measured_spikes != nullptr || row.measured_membrane != nullptr;
   math::with_surrogate(named, [&](auto surrogate) {
@@ -119,7 +119,7 @@ inline void lif_adjoint_row_any(math::Surrogate named, T alpha, TileAdjoint<T>& 
 /// v of a step from its saved row, after the reset.
 template <class T, class Coefficients>
 inline void membrane_row(T* membrane, const T* saved, const T* measured_spikes, const T* measured_membrane,
-                         const Coefficients& c, std::int64_t count) {
+                         const Coefficients c, std::int64_t count) {
   for (std::int64_t e = 0; e < count; ++e) {
     membrane[e] = math::membrane_after_reset(saved[e], c.at(e),
                                              math::Measured<T>{math::measured_value(offset(measured_spikes, e)),

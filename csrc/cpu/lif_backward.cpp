@@ -66,24 +66,20 @@ void lif_backward_tile(const LifBackwardArgs<T>& args, std::int64_t begin, std::
     add_trace_gradients(adjoint, args.grad_final_state + math::kStateCurrent * elements,
                         args.grad_final_state + math::kStateMembrane * elements, begin, count);
   }
-  const bool streamed = args.time * elements * static_cast<std::int64_t>(sizeof(T)) >= kStreamedBytes;
-  Buffer<T> grad_row(args.grad_input == nullptr || streamed ? kRun : 0);
+  Buffer<T> unasked(args.grad_input == nullptr ? kRun : 0);
   for (std::int64_t t = args.time - 1; t >= 0; --t) {
     add_trace_gradients(adjoint, args.grad_current, args.grad_membrane, t * elements + begin, count);
     for (std::int64_t first = 0; first < count; first += kRun) {
       const std::int64_t length = smaller(kRun, count - first);
       const std::int64_t from = begin + first;
       const std::int64_t at = t * elements + from;
-      const std::int64_t ahead = first + length < count ? kRun : -elements - first;
-      prefetch_ahead(args.saved + at, ahead, length);
-      prefetch_ahead(offset(args.grad_spikes, at), ahead, length);
       AdjointStepRow<T> row{args.saved + at,
                             args.grad_spikes == nullptr ? no_gradient.get() : args.grad_spikes + at,
                             args.measured_spikes.row(t, elements, from),
                             args.measured_membrane.row(t, elements, from),
                             nullptr,
                             nullptr,
-                            args.grad_input == nullptr || streamed ? grad_row.get() : args.grad_input + at};
+                            args.grad_input == nullptr ? unasked.get() : args.grad_input + at};
       if (coefficients && t > 0) {
         membrane_row(before.get(), args.saved + at - elements, args.measured_spikes.row(t - 1, elements, from),
                      args.measured_membrane.row(t - 1, elements, from), c.from(first), length);
@@ -93,12 +89,8 @@ void lif_backward_tile(const LifBackwardArgs<T>& args, std::int64_t begin, std::
         initial_rows(args.initial_state, elements, from, length, c.from(first), at_rest.get(), before.get(), row);
       }
       lif_adjoint_row_any(args.surrogate, static_cast<T>(args.alpha), adjoint, first, c.from(first), row, length);
-      if (streamed && args.grad_input != nullptr) {
-        store_row(args.grad_input + at, grad_row.get(), length, true);
-      }
     }
   }
-  finish_streams();
   finish_tile(adjoint, args.initial_state, args.grad_initial_state, args.grad_coefficients, elements, begin, count,
               true);
 }

@@ -31,7 +31,7 @@ struct StateRow {
 
 template <class T, bool kRefractory, bool kSpikes, bool kSaved, class Coefficients>
 inline void lif_row(const T* __restrict__ x, T* __restrict__ spikes, T* __restrict__ saved, const StateRow<T>& state_row,
-                    const Coefficients& c, std::int64_t count) {
+                    const Coefficients c, std::int64_t count) {
   T* __restrict__ current = state_row.current;
   T* __restrict__ membrane = state_row.membrane;
   T* __restrict__ refractory = state_row.refractory;
@@ -55,7 +55,7 @@ inline void lif_row(const T* __restrict__ x, T* __restrict__ spikes, T* __restri
 
 /// What is not null is written.
 template <class T, bool kRefractory, class Coefficients>
-inline void lif_row_sinks(const T* x, T* spikes, T* saved, const StateRow<T>& row, const Coefficients& c,
+inline void lif_row_sinks(const T* x, T* spikes, T* saved, const StateRow<T>& row, const Coefficients c,
                           std::int64_t count) {
   if (spikes != nullptr && saved != nullptr) {
     lif_row<T, kRefractory, true, true>(x, spikes, saved, row, c, count);
@@ -70,7 +70,7 @@ inline void lif_row_sinks(const T* x, T* spikes, T* saved, const StateRow<T>& ro
 
 template <class T, class Coefficients>
 inline void lif_row_measured(const T* x, const T* measured_spikes, const T* measured_membrane, T* spikes, T* saved,
-                             const StateRow<T>& row, const Coefficients& c, std::int64_t count) {
+                             const StateRow<T>& row, const Coefficients c, std::int64_t count) {
   for (std::int64_t e = 0; e < count; ++e) {
     math::LifState<T> state{row.current[e], row.membrane[e], row.refractory[e]};
     const math::Measured<T> measured{math::measured_value(offset(measured_spikes, e)),
@@ -92,7 +92,7 @@ inline void lif_row_measured(const T* x, const T* measured_spikes, const T* meas
 /// `spikes` and `saved` are null where nobody asked for them.
 template <class T, class Coefficients>
 inline void lif_row_any(bool refractory, const T* x, const T* measured_spikes, const T* measured_membrane, T* spikes,
-                        T* saved, const StateRow<T>& row, const Coefficients& c, std::int64_t count) {
+                        T* saved, const StateRow<T>& row, const Coefficients c, std::int64_t count) {
   if (measured_spikes != nullptr || measured_membrane != nullptr) {
     lif_row_measured(x, measured_spikes, measured_membrane, spikes, saved, row, c, count);
   } else if (refractory) {

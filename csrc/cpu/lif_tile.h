@@ -1,10 +1,6 @@
 // Tiles of (batch, neuron) elements whose state stays in cache while a kernel walks over time.
 #pragma once
 
-#if defined(__AVX512F__)
-#include <immintrin.h>
-#endif
-
 #include "csrc/cpu/isa_local.h"
 #include "csrc/kernels/lif.h"
 
@@ -12,7 +8,7 @@ namespace gradspike::kernels::GRADSPIKE_CPU_ISA {
 
 // Elements per tile: long contiguous runs at every time step, with state (and coefficients, where they differ from
 // neuron to neuron) within a second-level cache of 512 kB.
-constexpr std::int64_t kUniformTile = 16384;
+constexpr std::int64_t kUniformTile = 4096;
 constexpr std::int64_t kHeterogeneousTile = 4096;
 constexpr std::int64_t kSmallestTile = 1024;
 
@@ -28,33 +24,31 @@ inline void for_each_tile(const CpuExec& exec, std::int64_t elements, bool unifo
   });
 }
 
-/// Results from this size on are written past the caches, whose lines would have to be read first and would be evicted
-/// before anybody uses them.
-constexpr std::int64_t kStreamedBytes = std::int64_t{1} << 23;
+/// Coefficients of a run of elements.
+template <class T, bool kFires, bool kUniform>
+struct Run {
+  math::LifCoefficients<T> uniform;
+  const T* rows;  // [coefficient][stride] where not uniform
+  std::int64_t stride;
 
-/// Copies a row of results; `streamed` writes past the caches where rows lie on cache lines. Whoever streams calls
-/// finish_streams() before the results are handed on.
-template <class T>
-inline void store_row(T* to, const T* from, std::int64_t count, bool streamed) {
-#if defined(__AVX512F__)
-  const std::int64_t bytes = count * static_cast<std::int64_t>(sizeof(T));
-  if (streamed && reinterpret_cast<std::uintptr_t>(to) % 64 == 0 && bytes % 64 == 0) {
-    for (std::int64_t at = 0; at < bytes; at += 64) {
-      _mm512_stream_si512(reinterpret_cast<__m512i*>(reinterpret_cast<char*>(to) + at),
-                          _mm512_loadu_si512(reinterpret_cast<const char*>(from) + at));
+  GRADSPIKE_HD math::LifCoefficients<T> at(std::int64_t e) const {
+    if constexpr (kUniform) {
+      return uniform;
+    } else {
+      math::LifCoefficients<T> c{};
+      c.input_gain = rows[math::kInputGain * stride + e];
+      c.leak_conductance = rows[math::kLeakConductance * stride + e];
+      c.current_decay = rows[math::kCurrentDecay * stride + e];
+      c.leak = rows[math::kLeak * stride + e];
+      if constexpr (kFires) {
+        c.reset = rows[math::kReset * stride + e];
+        c.threshold = rows[math::kThreshold * stride + e];
+        c.refractory_steps = rows[math::kRefractorySteps * stride + e];
+      }
+      return c;
     }
-    return;
   }
-#else
-  (void)streamed;
-#endif
-  std::memcpy(to, from, static_cast<std::size_t>(count) * sizeof(T));
-}
-inline void finish_streams() {
-#if defined(__AVX512F__)
-  _mm_sfence();
-#endif
-}
+};
 
 /// Coefficients of a tile: one set where they are uniform, else spread over the elements so that loops run through.
 template <class T, bool kFires, bool kUniform>
@@ -74,35 +68,10 @@ class TileCoefficients {
     }
   }
 
-  /// The coefficients of a run of elements that starts at `first`.
-  class Run {
-   public:
-    Run(const TileCoefficients& all, std::int64_t first) : all_(all), first_(first) {}
-    GRADSPIKE_HD math::LifCoefficients<T> at(std::int64_t e) const { return all_.at(first_ + e); }
+  /// The coefficients of a run of elements that starts at `first`, by value: no store can change them.
+  Run<T, kFires, kUniform> from(std::int64_t first) const { return {uniform_, rows_ + (kUniform ? 0 : first), count_}; }
 
-   private:
-    const TileCoefficients& all_;
-    std::int64_t first_;
-  };
-  Run from(std::int64_t first) const { return {*this, first}; }
-
-  GRADSPIKE_HD math::LifCoefficients<T> at(std::int64_t e) const {
-    if constexpr (kUniform) {
-      return uniform_;
-    } else {
-      math::LifCoefficients<T> c{};
-      c.input_gain = rows_[math::kInputGain * count_ + e];
-      c.leak_conductance = rows_[math::kLeakConductance * count_ + e];
-      c.current_decay = rows_[math::kCurrentDecay * count_ + e];
-      c.leak = rows_[math::kLeak * count_ + e];
-      if constexpr (kFires) {
-        c.reset = rows_[math::kReset * count_ + e];
-        c.threshold = rows_[math::kThreshold * count_ + e];
-        c.refractory_steps = rows_[math::kRefractorySteps * count_ + e];
-      }
-      return c;
-    }
-  }
+  GRADSPIKE_HD math::LifCoefficients<T> at(std::int64_t e) const { return from(0).at(e); }
 
  private:
   static constexpr std::int64_t kRows = kFires ? math::kNumLifCoefficients : math::kNumLiCoefficients;

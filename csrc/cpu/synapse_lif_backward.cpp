@@ -316,7 +316,7 @@ class BackwardTile {
                                ? current_.get() + (t - 1) % args_.segment_steps * r_.count() + b * r_.width()
                                : n_.current + at(t - 1, b);
       membrane_row(before_.get(), saved_row(t - 1, b), n_.measured_spikes.row(t - 1, elements_, first),
-                   n_.measured_membrane.row(t - 1, elements_, first), forward_.coefficients, r_.width());
+                   n_.measured_membrane.row(t - 1, elements_, first), forward_.coefficients.from(0), r_.width());
     }
   }
 
@@ -341,7 +341,7 @@ class BackwardTile {
     if (sums_) {
       set_before(t, b, row);
     }
-    lif_adjoint_row_any(n_.surrogate, static_cast<T>(n_.alpha), adjoint_, b * r_.width(), forward_.coefficients, row,
+    lif_adjoint_row_any(n_.surrogate, static_cast<T>(n_.alpha), adjoint_, b * r_.width(), forward_.coefficients.from(0), row,
                         r_.width());
     if (n_.grad_input != nullptr) {
       TileState<T>::copy(n_.grad_input + at(t, b), grad, r_.width());

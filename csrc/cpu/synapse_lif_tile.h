@@ -42,8 +42,6 @@ PackedWeights<Q> packed_weights(const SynapseDrive<S, Q, T>& drive, std::int64_t
                                 : PackedWeights<Q>(nullptr, 0, 0);
 }
 
-constexpr std::int64_t kRowsAhead = 6;  // rows of spikes that are fetched early
-
 /// State of the tile and the step of its rows. `kUniform`: one set of coefficients for all neurons.
 template <class S, class Q, class T, bool kUniform>
 class SynapseTile {
@@ -101,7 +99,7 @@ class SynapseTile {
     lif_row_any(refractory_, x, measured_spikes.row(t, elements, first), measured_membrane.row(t, elements, first),
                 spikes, saved,
                 StateRow<T>{state.current.get() + at, state.membrane.get() + at, state.refractory.get() + at},
-                coefficients, r_.width());
+                coefficients.from(0), r_.width());
   }
 
   TileCoefficients<T, true, kUniform> coefficients;
