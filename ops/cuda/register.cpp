@@ -5,6 +5,7 @@
 #include "ops/graded_spikes.h"
 #include "ops/li.h"
 #include "ops/lif.h"
+#include "ops/synapse_lif.h"
 #include "ops/weights.h"
 
 namespace gradspike::ops {
@@ -24,6 +25,9 @@ TORCH_LIBRARY_IMPL(gradspike, CUDA, m) {
   m.impl("li", li_impl<CudaExec>);
   m.impl("_li_forward", li_forward_impl<CudaExec>);
   m.impl("_li_backward", li_backward_impl<CudaExec>);
+  m.impl("synapse_lif", synapse_lif_impl<CudaExec>);
+  m.impl("_synapse_lif_forward", synapse_lif_forward_impl<CudaExec>);
+  m.impl("_synapse_lif_backward", synapse_lif_backward_impl<CudaExec>);
 }
 
 }  // namespace gradspike::ops
