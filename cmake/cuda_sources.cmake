@@ -8,4 +8,5 @@ set(GRADSPIKE_CUDA_SOURCES
     cuda/packed_spikes.cu
     cuda/prepacked.cu
     cuda/sparse_graded_spikes.cu
+    cuda/synapse_lif.cu
     cuda/weights.cu)

@@ -52,6 +52,7 @@ constexpr const char* kOps[] = {
     "spikes_to_events",
     "events_to_spikes",
     "unpack_spikes",
+    "synapse_lif",
 };
 // clang-format on
 

@@ -82,13 +82,17 @@ void dispatch_spikes(const at::Tensor& rows, F&& f) {
   }
 }
 
+/// Whether integer sums of `in_features` products could overflow 32 bits.
+inline bool is_wide(const GradedSpikesPlan& plan, std::int64_t in_features) {
+  const double largest = std::max(-plan.transform.min_weight, plan.transform.max_weight);
+  return static_cast<double>(in_features) * largest * static_cast<double>(kernels::kMaxSpikeCount) >= 16777216.0;
+}
+
 template <class Exec>
 void integer_product(const Scope<Exec>& scope, const GradedSpikesPlan& plan, const at::Tensor& rows,
                      const at::Tensor& integers, const at::Tensor& out) {
   const std::int64_t in_features = integers.size(1);
-  const double largest = std::max(-plan.transform.min_weight, plan.transform.max_weight);
-  const bool wide =
-      static_cast<double>(in_features) * largest * static_cast<double>(kernels::kMaxSpikeCount) >= 16777216.0;
+  const bool wide = is_wide(plan, in_features);
   dispatch_spikes(rows, [&](const auto* spikes) {
     using S = std::remove_const_t<std::remove_pointer_t<decltype(spikes)>>;
     dispatch_real(out.scalar_type(), [&](auto real) {
@@ -137,20 +141,29 @@ std::tuple<at::Tensor, at::Tensor> graded_spikes_forward_impl(const at::Tensor& 
       plan_graded_spikes(spikes, weight, scale, min_weight, max_weight, rounding, gradient, units), spikes, weight);
 }
 
+/// From the sum of gradient times spikes to the gradient of the weight.
+struct WeightGradient {
+  explicit WeightGradient(const GradedSpikesPlan& plan)
+      : transform(plan.transform), rule(plan.rule), factor(plan.factor()) {
+    if (!plan.rounds()) {  // d(spikes x w)/dw: no transform in the forward, none in the gradient
+      rule = math::StraightThrough::kIdentity;
+      factor = plan.model_units ? 1.0F : transform.scale;
+      transform.scale = 1.0F;
+    }
+  }
+
+  math::WeightTransform transform;
+  math::StraightThrough rule;
+  float factor;
+};
+
 /// Gradient to the weight: event-driven on the spikes.
 template <class Exec>
 at::Tensor weight_gradient(const Scope<Exec>& scope, const GradedSpikesPlan& plan, const at::Tensor& grad,
                            const at::Tensor& rows, const at::Tensor& weight) {
   const at::Tensor w = widened(weight);
   at::Tensor out = at::empty(w.sizes(), w.options());
-  math::WeightTransform transform = plan.transform;
-  math::StraightThrough rule = plan.rule;
-  float factor = plan.factor();
-  if (!plan.rounds()) {  // d(spikes x w)/dw: no transform in the forward, none in the gradient
-    rule = math::StraightThrough::kIdentity;
-    factor = plan.model_units ? 1.0F : transform.scale;
-    transform.scale = 1.0F;
-  }
+  const WeightGradient by(plan);
   dispatch_spikes(rows, [&](const auto* spikes) {
     using S = std::remove_const_t<std::remove_pointer_t<decltype(spikes)>>;
     dispatch_real(w.scalar_type(), [&](auto weight_real) {
@@ -160,7 +173,7 @@ at::Tensor weight_gradient(const Scope<Exec>& scope, const GradedSpikesPlan& pla
         kernels::graded_spikes_weight_grad(
             scope.exec(), kernels::GradedSpikesWeightGradArgs<S, W, T>{
                               grad.const_data_ptr<T>(), spikes, w.const_data_ptr<W>(), out.mutable_data_ptr<W>(),
-                              rows.size(0), w.size(1), w.size(0), factor, transform, rule});
+                              rows.size(0), w.size(1), w.size(0), by.factor, by.transform, by.rule});
       });
     });
   });
@@ -175,6 +188,20 @@ inline at::Tensor spike_gradient(const GradedSpikesPlan& plan, const at::Tensor&
                                       : (plan.model_units ? 1.0 : static_cast<double>(plan.transform.scale));
   const at::Tensor product = at::mm(grad, at::mul(used.to(grad.scalar_type()), factor));
   return product.view(spikes.sizes()).to(spikes.scalar_type());
+}
+
+/// Checks of the integers that a forward operator gave.
+inline void check_integers(const char* op, const GradedSpikesPlan& plan, const at::Tensor& weight,
+                           const at::Tensor& hardware_weights) {
+  TORCH_CHECK(hardware_weights.device() == weight.device(), op, ": hardware_weights must be on the device of weight, ",
+              weight.device(), ", got ", hardware_weights.device());
+  TORCH_CHECK(!plan.rounds() || (hardware_weights.scalar_type() == plan.integer_type && hardware_weights.dim() == 2),
+              op, ": hardware_weights must be the matrix of ", plan.integer_type, " that the forward gave, got ",
+              hardware_weights.scalar_type());
+  for (std::int64_t d = 0; plan.rounds() && d < 2; ++d) {
+    TORCH_SYM_CHECK(hardware_weights.sym_size(d).sym_eq(weight.sym_size(d)), op,
+                    ": hardware_weights must have the shape of weight, got ", hardware_weights.sym_sizes());
+  }
 }
 
 /// The operator is internal, but a wrong size must not read beyond a tensor.
@@ -196,13 +223,7 @@ inline GradedSpikesPlan plan_graded_spikes_backward(const at::Tensor& grad, cons
     TORCH_SYM_CHECK(grad.sym_size(d).sym_eq(size), op, ": grad must have size ", size, " in dimension ", d, ", got ",
                     grad.sym_size(d));
   }
-  TORCH_CHECK(!plan.rounds() || (hardware_weights.scalar_type() == plan.integer_type && hardware_weights.dim() == 2),
-              op, ": hardware_weights must be the matrix of ", plan.integer_type, " that the forward gave, got ",
-              hardware_weights.scalar_type());
-  for (std::int64_t d = 0; plan.rounds() && d < 2; ++d) {
-    TORCH_SYM_CHECK(hardware_weights.sym_size(d).sym_eq(weight.sym_size(d)), op,
-                    ": hardware_weights must have the shape of weight, got ", hardware_weights.sym_sizes());
-  }
+  check_integers(op, plan, weight, hardware_weights);
   return plan;
 }
 

@@ -69,18 +69,23 @@ inline void check_like(const char* op, const char* name, const std::optional<at:
   }
 }
 
-/// Checks of an optional measurement: [steps, batch, neuron] with at most as many steps as the input has.
+/// Checks of an optional measurement: [steps, batch, neuron] with at most as many steps as the run, whose sizes are
+/// `trace`.
 inline void check_measurement(const char* op, const char* name, const std::optional<at::Tensor>& tensor,
-                              const at::Tensor& input) {
+                              const at::Tensor& input, c10::SymIntArrayRef trace) {
   if (!tensor.has_value() || !tensor->defined()) {
     return;
   }
   TORCH_CHECK(tensor->dim() == 3, op, ": ", name, " must have 3 dimensions [steps, batch, neuron], got ",
               tensor->dim());
-  check_like(op, name, tensor, input, {tensor->sym_size(0), input.sym_size(1), input.sym_size(2)},
+  check_like(op, name, tensor, input, {tensor->sym_size(0), trace[1], trace[2]},
              "[steps, batch, neuron]");
-  TORCH_SYM_CHECK(tensor->sym_size(0).sym_le(input.sym_size(0)), op, ": ", name,
-                  " must not have more time steps than input, ", input.sym_size(0), ", got ", tensor->sym_size(0));
+  TORCH_SYM_CHECK(tensor->sym_size(0).sym_le(trace[0]), op, ": ", name, " must not have more time steps than input, ",
+                  trace[0], ", got ", tensor->sym_size(0));
+}
+inline void check_measurement(const char* op, const char* name, const std::optional<at::Tensor>& tensor,
+                              const at::Tensor& input) {
+  check_measurement(op, name, tensor, input, input.sym_sizes());
 }
 
 inline void check_surrogate(const char* op, std::string_view surrogate, double alpha) {

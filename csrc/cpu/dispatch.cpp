@@ -8,6 +8,7 @@
 #include "csrc/kernels/packed_spikes.h"
 #include "csrc/kernels/prepacked.h"
 #include "csrc/kernels/sparse_graded_spikes.h"
+#include "csrc/kernels/synapse_lif.h"
 #include "csrc/kernels/weights.h"
 
 namespace gradspike::kernels {
@@ -89,6 +90,10 @@ GRADSPIKE_KERNEL(eventprop_forward, (class T), EventPropForwardArgs<T>)
 GRADSPIKE_KERNEL(eventprop_backward, (class T), EventPropBackwardArgs<T GRADSPIKE_COMMA EventPropTable<T>>)
 GRADSPIKE_KERNEL(exact_eventprop_forward, (class T), LifForwardArgs<T>)
 GRADSPIKE_KERNEL(exact_eventprop_backward, (class T), EventPropBackwardArgs<T GRADSPIKE_COMMA CoefficientTable<T>>)
+GRADSPIKE_KERNEL(synapse_lif_forward, (class S, class Q, class T),
+                 SynapseLifForwardArgs<S GRADSPIKE_COMMA Q GRADSPIKE_COMMA T>)
+GRADSPIKE_KERNEL(synapse_lif_backward, (class S, class Q, class T),
+                 SynapseLifBackwardArgs<S GRADSPIKE_COMMA Q GRADSPIKE_COMMA T>)
 
 #define GRADSPIKE_INSTANTIATE(name, Args) template void name(const CpuExec&, const Args&);
 
@@ -194,5 +199,16 @@ GRADSPIKE_INSTANTIATE(sparse_spike_grad, SparseSpikeGradArgs<std::int16_t GRADSP
 GRADSPIKE_INSTANTIATE(sparse_spike_grad, SparseSpikeGradArgs<std::int16_t GRADSPIKE_COMMA double>)
 GRADSPIKE_INSTANTIATE(sparse_spike_grad, SparseSpikeGradArgs<float GRADSPIKE_COMMA float>)
 GRADSPIKE_INSTANTIATE(sparse_spike_grad, SparseSpikeGradArgs<double GRADSPIKE_COMMA double>)
+#define GRADSPIKE_INSTANTIATE_FUSED(S, Q, T)                                                               \
+  GRADSPIKE_INSTANTIATE(synapse_lif_forward, SynapseLifForwardArgs<S GRADSPIKE_COMMA Q GRADSPIKE_COMMA T>) \
+  GRADSPIKE_INSTANTIATE(synapse_lif_backward, SynapseLifBackwardArgs<S GRADSPIKE_COMMA Q GRADSPIKE_COMMA T>)
+#define GRADSPIKE_INSTANTIATE_FUSED_S(S)              \
+  GRADSPIKE_INSTANTIATE_FUSED(S, std::int8_t, float)  \
+  GRADSPIKE_INSTANTIATE_FUSED(S, std::int8_t, double) \
+  GRADSPIKE_INSTANTIATE_FUSED(S, std::int16_t, float) \
+  GRADSPIKE_INSTANTIATE_FUSED(S, std::int16_t, double)
+GRADSPIKE_INSTANTIATE_FUSED_S(float)
+GRADSPIKE_INSTANTIATE_FUSED_S(double)
+GRADSPIKE_INSTANTIATE_FUSED_S(std::uint8_t)
 
 }  // namespace gradspike::kernels

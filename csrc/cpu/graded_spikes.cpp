@@ -18,9 +18,17 @@ void graded_spikes(const CpuExec& exec, const GradedSpikesArgs<S, Q, T>& args) {
   const PackedWeights<Q> weights(args.weights, args.in_features, args.out_features);
   exec.for_each_range(args.rows, kRowGrain, [&](std::int64_t begin, std::int64_t end) {
     RowSummer<S, Q, T> summer(weights, args.in_features, args.out_features, args.factor, args.wide);
+    const bool streamed = args.rows * args.out_features * static_cast<std::int64_t>(sizeof(T)) >= kStreamedBytes;
+    Buffer<T> sums(streamed ? args.out_features : 0);
     for (std::int64_t r = begin; r < end; ++r) {
-      summer.row(args.spikes + r * args.in_features, args.out + r * args.out_features);
+      T* out = args.out + r * args.out_features;
+      prefetch_ahead(args.spikes + r * args.in_features, kRowsAhead * args.in_features, args.in_features);
+      summer.row(args.spikes + r * args.in_features, streamed ? sums.get() : out);
+      if (streamed) {
+        store_row(out, sums.get(), args.out_features, true);
+      }
     }
+    finish_streams();
   });
 }
 

@@ -124,6 +124,18 @@ class PackedWeights {
 using Bytes32 = std::int8_t __attribute__((vector_size(32)));
 using Shorts32 = std::int16_t __attribute__((vector_size(64)));
 
+/// 32 bytes as int16. GCC makes six instructions of the conversion of the vector type, where AVX-512 has one.
+inline __attribute__((always_inline)) Shorts32 widened_bytes(const std::int8_t* bytes) {
+#if defined(__AVX512BW__)
+  return reinterpret_cast<Shorts32>(
+      _mm512_cvtepi8_epi16(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(bytes))));
+#else
+  Bytes32 narrow;
+  std::memcpy(&narrow, bytes, sizeof narrow);
+  return __builtin_convertvector(narrow, Shorts32);
+#endif
+}
+
 /// Sum of `count` int8 rows in int16; the caller keeps within its range.
 inline __attribute__((always_inline)) void sum_rows_int16(const std::int8_t* block, std::int64_t padded,
                                                           const std::int32_t* index, const std::int16_t* counts,
@@ -132,13 +144,9 @@ inline __attribute__((always_inline)) void sum_rows_int16(const std::int8_t* blo
   Shorts32 high = {};
   for (std::int64_t k = 0; k < count; ++k) {
     const std::int8_t* row = block + index[k] * padded;
-    Bytes32 a;
-    Bytes32 b;
-    std::memcpy(&a, row, sizeof a);
-    std::memcpy(&b, row + 32, sizeof b);
     const std::int16_t times = ones ? std::int16_t{1} : counts[k];
-    low += __builtin_convertvector(a, Shorts32) * times;
-    high += __builtin_convertvector(b, Shorts32) * times;
+    low += widened_bytes(row) * times;
+    high += widened_bytes(row + 32) * times;
   }
   std::memcpy(sums, &low, sizeof low);
   std::memcpy(sums + 32, &high, sizeof high);

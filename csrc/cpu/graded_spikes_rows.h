@@ -5,6 +5,8 @@
 
 namespace gradspike::kernels::GRADSPIKE_CPU_ISA {
 
+constexpr std::int64_t kRowsAhead = 6;  // rows of spikes that are fetched early
+
 /// The product of single rows of spikes with packed weights, with its scratch memory: one per thread.
 template <class S, class Q, class T>
 class RowSummer {
@@ -19,21 +21,51 @@ class RowSummer {
         wide_(wide),
         index_(in_features + kFindSlack),
         count_(in_features),
+        offset_(in_features),
         sums_(weights.padded),
         bytes_(PackedWeights<Q>::kHasDense ? weights.dense_in : 0) {}
 
   /// out[post] for the spikes of one row.
   void row(const S* spikes, T* out) {
-    num_spikes_ = find_spikes(spikes, in_features_, index_.get());
-    if (!count_spikes(spikes)) {
-      float_row(spikes, out);
-    } else if (PackedWeights<Q>::kHasDense && num_spikes_ * kDenseFraction > in_features_ && !wide_) {
-      dense_row(spikes, out);
+    load(spikes);
+    write(out, 0, out_features_);
+  }
+
+  /// Finds the spikes of a row, which must stay alive until the last `write`.
+  void load(const S* spikes) {
+    spikes_ = spikes;
+    num_spikes_ = find_spikes(spikes, in_features_, index_.get(), ones_);
+    total_ = num_spikes_;
+    integers_ = ones_ || count_spikes(spikes);
+    choose();
+  }
+
+  /// The same for a row of bits.
+  void load_bits(const std::uint8_t* bits) {
+    num_spikes_ = find_bits(bits, in_features_, index_.get());
+    total_ = num_spikes_;
+    integers_ = true;
+    ones_ = true;
+    choose();
+  }
+
+  /// out[k] of post neuron begin + k for the row that was loaded; `begin` is a multiple of kPostBlock.
+  void write(T* out, std::int64_t begin, std::int64_t end) {
+    if (!integers_) {
+      float_row(out, begin, end);
+    } else if (dense_) {
+      if constexpr (PackedWeights<Q>::kHasDense) {
+        dense_row(out, begin, end);
+      }
+    } else if (wide_) {
+      event_row<std::int64_t>(out, begin, end);
     } else {
-      event_row(out);
+      event_row<std::int32_t>(out, begin, end);
     }
     for (std::int64_t k = 0; k < weights_.num_nan; ++k) {
-      out[weights_.nan_posts[k]] = std::numeric_limits<T>::quiet_NaN();
+      if (weights_.nan_posts[k] >= begin && weights_.nan_posts[k] < end) {
+        out[weights_.nan_posts[k] - begin] = std::numeric_limits<T>::quiet_NaN();
+      }
     }
   }
 
@@ -53,57 +85,110 @@ class RowSummer {
     return integers;
   }
 
-  void event_row(T* out) {
-    if (wide_) {
-      event_row_as<std::int64_t>(out);
-    } else {
-      event_row_as<std::int32_t>(out);
+  /// Rows with many spikes are spread as bytes for the dense product. Of others, the places of the rows of weights are
+  /// worked out once for all blocks of post neurons.
+  void choose() {
+    dense_ = PackedWeights<Q>::kHasDense && integers_ && !wide_ && num_spikes_ * kDenseFraction > in_features_;
+    if (!dense_) {
+      for (std::int64_t k = 0; integers_ && k < num_spikes_; ++k) {
+        offset_[k] = index_[k] * weights_.padded;
+      }
+      return;
+    }
+    std::memset(bytes_.get(), 0, static_cast<std::size_t>(weights_.dense_in));
+    for (std::int64_t k = 0; k < num_spikes_; ++k) {
+      bytes_[index_[k]] = ones_ ? std::uint8_t{1} : static_cast<std::uint8_t>(count_[k]);
     }
   }
 
   template <class Sum>
-  void event_row_as(T* out) {
+  void event_row(T* out, std::int64_t begin, std::int64_t end) {
     const T factor = static_cast<T>(factor_);
-    const bool ones = total_ == num_spikes_;
-    for (std::int64_t post = 0; post < out_features_; post += kPostBlock) {
-      Sum sums[kPostBlock];
-      sum_block(weights_, post, index_.get(), count_.get(), num_spikes_, ones, sums);
-      const std::int64_t width = smaller(kPostBlock, out_features_ - post);
-      for (std::int64_t j = 0; j < width; ++j) {
-        out[post + j] = math::mul(static_cast<T>(sums[j]), factor);
+    std::int64_t post = begin;
+    if constexpr (std::is_same_v<Q, std::int8_t>) {
+      if (total_ * weights_.largest <= std::numeric_limits<std::int16_t>::max()) {  // all in one int16 sum
+        for (; post + 2 * kPostBlock <= end; post += 2 * kPostBlock) {
+          short_sums<4>(post, factor, out + (post - begin), 2 * kPostBlock);
+        }
+        for (; post < end; post += kPostBlock) {
+          short_sums<2>(post, factor, out + (post - begin), smaller(kPostBlock, end - post));
+        }
       }
+    }
+    for (; post < end; post += kPostBlock) {
+      Sum sums[kPostBlock];
+      if (ones_) {
+        sum_block(weights_, post, index_.get(), count_.get(), num_spikes_, true, sums);
+      } else {
+        sum_block(weights_, post, index_.get(), count_.get(), num_spikes_, false, sums);
+      }
+      finish(sums, factor, out + (post - begin), smaller(kPostBlock, end - post));
     }
   }
 
-  void dense_row(const S* spikes, T* out) {
-    const T factor = static_cast<T>(factor_);
-    for (std::int64_t pre = 0; pre < in_features_; ++pre) {
-      bytes_[pre] = static_cast<std::uint8_t>(spikes[pre]);
+  /// Sums of 32 * kVectors outputs in int16 registers.
+  template <int kVectors>
+  void short_sums(std::int64_t post, T factor, T* out, std::int64_t width) {
+    Shorts32 sums[kVectors] = {};
+    const std::int8_t* block = weights_.row(0) + post;
+    if (ones_) {
+      for (std::int64_t k = 0; k < num_spikes_; ++k) {
+        const std::int8_t* row = block + offset_[k];
+        for (int v = 0; v < kVectors; ++v) {
+          sums[v] += widened_bytes(row + 32 * v);
+        }
+      }
+    } else {
+      for (std::int64_t k = 0; k < num_spikes_; ++k) {
+        const std::int8_t* row = block + offset_[k];
+        for (int v = 0; v < kVectors; ++v) {
+          sums[v] += widened_bytes(row + 32 * v) * count_[k];
+        }
+      }
     }
-    for (std::int64_t post = 0; post < out_features_; post += kPostBlock) {
+    std::int16_t stored[32 * kVectors];
+    std::memcpy(stored, sums, sizeof stored);
+    finish<32 * kVectors>(stored, factor, out, width);
+  }
+
+  void dense_row(T* out, std::int64_t begin, std::int64_t end) {
+    const T factor = static_cast<T>(factor_);
+    for (std::int64_t post = begin; post < end; post += kPostBlock) {
       std::int32_t sums[kPostBlock];
       weights_.dense_block(bytes_.get(), post, sums);
-      const std::int64_t width = smaller(kPostBlock, out_features_ - post);
-      for (std::int64_t j = 0; j < width; ++j) {
-        out[post + j] = math::mul(static_cast<T>(sums[j]), factor);
+      finish(sums, factor, out + (post - begin), smaller(kPostBlock, end - post));
+    }
+  }
+
+  /// Sums to outputs; whole blocks have a length that the compiler knows.
+  template <std::int64_t kWidth = kPostBlock, class Sum>
+  static void finish(const Sum* sums, T factor, T* __restrict__ out, std::int64_t width) {
+    if (width == kWidth) {
+      for (std::int64_t j = 0; j < kWidth; ++j) {
+        out[j] = math::mul(static_cast<T>(sums[j]), factor);
       }
+      return;
+    }
+    for (std::int64_t j = 0; j < width; ++j) {
+      out[j] = math::mul(static_cast<T>(sums[j]), factor);
     }
   }
 
   /// Sums in T in the order of pre. A spike of 0 adds a zero, which changes no bit of a sum that started at +0.
-  void float_row(const S* spikes, T* out) {
+  void float_row(T* out, std::int64_t begin, std::int64_t end) {
     T* __restrict__ sums = sums_.get();
-    for (std::int64_t j = 0; j < out_features_; ++j) {
+    const std::int64_t count = end - begin;
+    for (std::int64_t j = 0; j < count; ++j) {
       sums[j] = T{0};
     }
     for (std::int64_t k = 0; k < num_spikes_; ++k) {
-      const T s = static_cast<T>(spikes[index_[k]]);
-      const Q* __restrict__ q = weights_.row(index_[k]);
-      for (std::int64_t j = 0; j < out_features_; ++j) {
+      const T s = static_cast<T>(spikes_[index_[k]]);
+      const Q* __restrict__ q = weights_.row(index_[k]) + begin;
+      for (std::int64_t j = 0; j < count; ++j) {
         sums[j] = math::add(sums[j], math::mul(s, static_cast<T>(q[j])));
       }
     }
-    for (std::int64_t j = 0; j < out_features_; ++j) {
+    for (std::int64_t j = 0; j < count; ++j) {
       out[j] = math::mul(sums[j], static_cast<T>(factor_));
     }
   }
@@ -115,10 +200,15 @@ class RowSummer {
   bool wide_;
   Buffer<std::int32_t> index_;
   Buffer<std::int16_t> count_;
+  Buffer<std::int64_t> offset_;
   Buffer<T> sums_;
   Buffer<std::uint8_t> bytes_;
+  const S* spikes_ = nullptr;
   std::int64_t num_spikes_ = 0;
   std::int64_t total_ = 0;
+  bool integers_ = true;
+  bool ones_ = true;
+  bool dense_ = false;
 };
 
 }  // namespace gradspike::kernels::GRADSPIKE_CPU_ISA

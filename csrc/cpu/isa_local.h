@@ -9,6 +9,10 @@
 #include <cstring>
 #include <new>
 
+#if defined(__AVX512F__)
+#include <immintrin.h>
+#endif
+
 #ifndef GRADSPIKE_CPU_ISA
 #error "GRADSPIKE_CPU_ISA names the instruction set that this file is compiled for"
 #endif
@@ -42,5 +46,49 @@ class Buffer {
 
 inline __attribute__((always_inline)) std::int64_t smaller(std::int64_t a, std::int64_t b) { return a < b ? a : b; }
 inline __attribute__((always_inline)) std::int64_t larger(std::int64_t a, std::int64_t b) { return a > b ? a : b; }
+
+/// Asks for memory that is read soon: rows are too short, and too far apart, for the
+/// processor to guess. An address that is nobody's does nothing.
+inline __attribute__((always_inline)) void prefetch_row(std::uintptr_t address, std::uintptr_t bytes) {
+  for (std::uintptr_t at = 0; at < bytes; at += 64) {
+    __builtin_prefetch(reinterpret_cast<const void*>(address + at));
+  }
+}
+
+template <class T>
+inline __attribute__((always_inline)) void prefetch_ahead(const T* data, std::int64_t ahead, std::int64_t count) {
+  if (data != nullptr) {
+    prefetch_row(reinterpret_cast<std::uintptr_t>(data) + static_cast<std::uintptr_t>(ahead) * sizeof(T),
+                 static_cast<std::uintptr_t>(count) * sizeof(T));
+  }
+}
+
+/// Results from this size on are written past the caches, whose lines would have to be read first and would be evicted
+/// before anybody uses them.
+constexpr std::int64_t kStreamedBytes = std::int64_t{1} << 23;
+
+/// Copies a row of results; `streamed` writes past the caches where rows lie on cache lines. Whoever streams calls
+/// finish_streams() before the results are handed on.
+template <class T>
+inline void store_row(T* to, const T* from, std::int64_t count, bool streamed) {
+#if defined(__AVX512F__)
+  const std::int64_t bytes = count * static_cast<std::int64_t>(sizeof(T));
+  if (streamed && reinterpret_cast<std::uintptr_t>(to) % 64 == 0 && bytes % 64 == 0) {
+    for (std::int64_t at = 0; at < bytes; at += 64) {
+      _mm512_stream_si512(reinterpret_cast<__m512i*>(reinterpret_cast<char*>(to) + at),
+                          _mm512_loadu_si512(reinterpret_cast<const char*>(from) + at));
+    }
+    return;
+  }
+#else
+  (void)streamed;
+#endif
+  std::memcpy(to, from, static_cast<std::size_t>(count) * sizeof(T));
+}
+inline void finish_streams() {
+#if defined(__AVX512F__)
+  _mm_sfence();
+#endif
+}
 
 }  // namespace gradspike::kernels::GRADSPIKE_CPU_ISA

@@ -1,44 +1,12 @@
 // CPU kernels of lif and li, forward: one pass over time per tile of (batch, neuron) elements.
 #include "csrc/kernels/lif.h"
 
-#include "csrc/cpu/lif_tile.h"
+#include "csrc/cpu/lif_rows.h"
 
 namespace gradspike::kernels::GRADSPIKE_CPU_ISA {
 namespace {
 
-/// One time step of a tile.
-template <class T, bool kRefractory, class Coefficients>
-void lif_row(const T* __restrict__ x, T* __restrict__ spikes, T* __restrict__ saved, T* __restrict__ current,
-             T* __restrict__ membrane, T* __restrict__ refractory, const Coefficients& c, std::int64_t count) {
-#pragma GCC ivdep
-  for (std::int64_t e = 0; e < count; ++e) {
-    math::LifState<T> state{current[e], membrane[e], kRefractory ? refractory[e] : T{0}};
-    const math::LifStep<T> step = math::lif_step<kRefractory>(state, x[e], c.at(e));
-    current[e] = state.current;
-    membrane[e] = state.membrane;
-    if constexpr (kRefractory) {
-      refractory[e] = state.refractory;
-    }
-    spikes[e] = step.spike;
-    saved[e] = step.saved;
-  }
-}
-
-template <class T, class Coefficients>
-void lif_row_measured(const T* x, const T* measured_spikes, const T* measured_membrane, T* spikes, T* saved,
-                      TileState<T>& tile, const Coefficients& c, std::int64_t count) {
-  for (std::int64_t e = 0; e < count; ++e) {
-    math::LifState<T> state{tile.current[e], tile.membrane[e], tile.refractory[e]};
-    const math::Measured<T> measured{math::measured_value(offset(measured_spikes, e)),
-                                     math::measured_value(offset(measured_membrane, e))};
-    const math::LifStep<T> step = math::lif_step_measured(state, x[e], c.at(e), measured);
-    tile.current[e] = state.current;
-    tile.membrane[e] = state.membrane;
-    tile.refractory[e] = state.refractory;
-    spikes[e] = step.spike;
-    saved[e] = step.saved;
-  }
-}
+constexpr std::int64_t kRun = 1024;  // elements that are stepped at once: results stay in the first-level cache
 
 template <class T, bool kUniform>
 void lif_forward_tile(const LifForwardArgs<T>& args, bool refractory, std::int64_t begin, std::int64_t end) {
@@ -47,30 +15,34 @@ void lif_forward_tile(const LifForwardArgs<T>& args, bool refractory, std::int64
   const TileCoefficients<T, true, kUniform> c(args.coefficients, args.neuron, begin, count);
   TileState<T> tile(count);
   tile.initialise(args.initial_state, elements, begin, count, true, c);
-  Buffer<T> unasked_spikes(args.spikes == nullptr ? count : 0);
-  Buffer<T> unasked_saved(args.saved == nullptr ? count : 0);
+  const bool streamed = args.time * elements * static_cast<std::int64_t>(sizeof(T)) >= kStreamedBytes;
+  Buffer<T> spike_row(streamed && args.spikes != nullptr ? kRun : 0);
+  Buffer<T> saved_row(streamed && args.saved != nullptr ? kRun : 0);
   for (std::int64_t t = 0; t < args.time; ++t) {
-    const std::int64_t at = t * elements + begin;
-    T* spikes = args.spikes == nullptr ? unasked_spikes.get() : args.spikes + at;
-    T* saved = args.saved == nullptr ? unasked_saved.get() : args.saved + at;
-    const T* measured_spikes = args.measured_spikes.row(t, elements, begin);
-    const T* measured_membrane = args.measured_membrane.row(t, elements, begin);
-    if (measured_spikes != nullptr || measured_membrane != nullptr) {
-      lif_row_measured(args.input + at, measured_spikes, measured_membrane, spikes, saved, tile, c, count);
-    } else if (refractory) {
-      lif_row<T, true>(args.input + at, spikes, saved, tile.current.get(), tile.membrane.get(), tile.refractory.get(),
-                       c, count);
-    } else {
-      lif_row<T, false>(args.input + at, spikes, saved, tile.current.get(), tile.membrane.get(), tile.refractory.get(),
-                        c, count);
-    }
-    if (args.membrane != nullptr) {
-      TileState<T>::copy(args.membrane + at, tile.membrane.get(), count);
-    }
-    if (args.current != nullptr) {
-      TileState<T>::copy(args.current + at, tile.current.get(), count);
+    for (std::int64_t first = 0; first < count; first += kRun) {
+      const std::int64_t length = smaller(kRun, count - first);
+      const std::int64_t at = t * elements + begin + first;
+      prefetch_ahead(args.input + at, first + length < count ? kRun : elements - first, length);
+      T* spikes = args.spikes == nullptr ? nullptr : (streamed ? spike_row.get() : args.spikes + at);
+      T* saved = args.saved == nullptr ? nullptr : (streamed ? saved_row.get() : args.saved + at);
+      const StateRow<T> state{tile.current.get() + first, tile.membrane.get() + first, tile.refractory.get() + first};
+      lif_row_any(refractory, args.input + at, args.measured_spikes.row(t, elements, begin + first),
+                  args.measured_membrane.row(t, elements, begin + first), spikes, saved, state, c.from(first), length);
+      if (streamed && spikes != nullptr) {
+        store_row(args.spikes + at, spikes, length, true);
+      }
+      if (streamed && saved != nullptr) {
+        store_row(args.saved + at, saved, length, true);
+      }
+      if (args.membrane != nullptr) {
+        store_row(args.membrane + at, state.membrane, length, streamed);
+      }
+      if (args.current != nullptr) {
+        store_row(args.current + at, state.current, length, streamed);
+      }
     }
   }
+  finish_streams();
   tile.store(args.final_state, elements, begin, count, true);
 }
 

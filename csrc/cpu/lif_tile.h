@@ -8,7 +8,7 @@ namespace gradspike::kernels::GRADSPIKE_CPU_ISA {
 
 // Elements per tile: long contiguous runs at every time step, with state (and coefficients, where they differ from
 // neuron to neuron) within a second-level cache of 512 kB.
-constexpr std::int64_t kUniformTile = 16384;
+constexpr std::int64_t kUniformTile = 4096;
 constexpr std::int64_t kHeterogeneousTile = 4096;
 constexpr std::int64_t kSmallestTile = 1024;
 
@@ -37,7 +37,7 @@ inline void spread_rows(T* spread, const CoefficientTable<T>& table, std::int64_
   }
 }
 
-/// Whether any neuron has a refractory time or starts within one.
+/// Whether any neuron is refractory for at least a step, now or after a spike. Kernels without counters are faster.
 template <class T>
 inline bool has_refractory(const CoefficientTable<T>& table, const T* initial_state, std::int64_t elements) {
   for (std::int64_t n = 0; n < table.columns; ++n) {
@@ -53,6 +53,32 @@ inline bool has_refractory(const CoefficientTable<T>& table, const T* initial_st
   return false;
 }
 
+/// Coefficients of a run of elements.
+template <class T, bool kFires, bool kUniform>
+struct Run {
+  math::LifCoefficients<T> uniform;
+  const T* rows;  // [coefficient][stride] where not uniform
+  std::int64_t stride;
+
+  GRADSPIKE_HD math::LifCoefficients<T> at(std::int64_t e) const {
+    if constexpr (kUniform) {
+      return uniform;
+    } else {
+      math::LifCoefficients<T> c{};
+      c.input_gain = rows[math::kInputGain * stride + e];
+      c.leak_conductance = rows[math::kLeakConductance * stride + e];
+      c.current_decay = rows[math::kCurrentDecay * stride + e];
+      c.leak = rows[math::kLeak * stride + e];
+      if constexpr (kFires) {
+        c.reset = rows[math::kReset * stride + e];
+        c.threshold = rows[math::kThreshold * stride + e];
+        c.refractory_steps = rows[math::kRefractorySteps * stride + e];
+      }
+      return c;
+    }
+  }
+};
+
 /// Coefficients of a tile: one set where they are uniform, else spread over the elements so that loops run through.
 template <class T, bool kFires, bool kUniform>
 class TileCoefficients {
@@ -65,23 +91,10 @@ class TileCoefficients {
     }
   }
 
-  GRADSPIKE_HD math::LifCoefficients<T> at(std::int64_t e) const {
-    if constexpr (kUniform) {
-      return uniform_;
-    } else {
-      math::LifCoefficients<T> c{};
-      c.input_gain = rows_[math::kInputGain * count_ + e];
-      c.leak_conductance = rows_[math::kLeakConductance * count_ + e];
-      c.current_decay = rows_[math::kCurrentDecay * count_ + e];
-      c.leak = rows_[math::kLeak * count_ + e];
-      if constexpr (kFires) {
-        c.reset = rows_[math::kReset * count_ + e];
-        c.threshold = rows_[math::kThreshold * count_ + e];
-        c.refractory_steps = rows_[math::kRefractorySteps * count_ + e];
-      }
-      return c;
-    }
-  }
+  /// The coefficients of a run of elements that starts at `first`, by value: no store can change them.
+  Run<T, kFires, kUniform> from(std::int64_t first) const { return {uniform_, rows_ + (kUniform ? 0 : first), count_}; }
+
+  GRADSPIKE_HD math::LifCoefficients<T> at(std::int64_t e) const { return from(0).at(e); }
 
  private:
   static constexpr std::int64_t kRows = kFires ? math::kNumLifCoefficients : math::kNumLiCoefficients;

@@ -14,6 +14,7 @@
 #include "ops/packed_spikes.h"
 #include "ops/prepacked.h"
 #include "ops/sparse_graded_spikes.h"
+#include "ops/synapse_lif.h"
 #include "ops/weights.h"
 
 namespace gradspike::ops {
@@ -58,6 +59,9 @@ TORCH_LIBRARY_IMPL(gradspike, CUDA, m) {
   m.impl("exact_eventprop_lif", exact_eventprop_lif_impl<CudaExec>);
   m.impl("_exact_eventprop_lif_forward", exact_eventprop_lif_forward_impl<CudaExec>);
   m.impl("_exact_eventprop_lif_backward", exact_eventprop_lif_backward_impl<CudaExec>);
+  m.impl("synapse_lif", synapse_lif_impl<CudaExec>);
+  m.impl("_synapse_lif_forward", synapse_lif_forward_impl<CudaExec>);
+  m.impl("_synapse_lif_backward", synapse_lif_backward_impl<CudaExec>);
 }
 
 }  // namespace gradspike::ops

@@ -146,7 +146,11 @@ bool is_graded_spikes(const Node* node) {
 /// exact_eventprop_lif is lif in every forward pass; its second input, the adjoint channel, is for training alone.
 bool is_lif(const Node* node) { return is(node, "gradspike::lif") || is(node, "gradspike::exact_eventprop_lif"); }
 
-bool is_keyed(const Node* node) { return is_graded_spikes(node) || is_lif(node) || is(node, "gradspike::li"); }
+bool is_synapse_lif(const Node* node) { return is(node, "gradspike::synapse_lif"); }
+
+bool is_keyed(const Node* node) {
+  return is_graded_spikes(node) || is_synapse_lif(node) || is_lif(node) || is(node, "gradspike::li");
+}
 
 void refuse_unreadable(const Node* node) {
   constexpr std::pair<const char*, const char*> kUnreadable[] = {
@@ -165,15 +169,11 @@ void refuse_unreadable(const Node* node) {
   }
 }
 
-void refuse_unreadable(const Node* node) {
-  GRADSPIKE_REQUIRE(!is(node, "gradspike::sparse_graded_spikes"), ModelGraph::place(node),
-                    " is not read as a projection: use graded_spikes, in a module a Synapse with a mask");
-  GRADSPIKE_REQUIRE(!is(node, "gradspike::prepacked_graded_spikes"), ModelGraph::place(node),
-                    " is not read as a projection: use graded_spikes, in a module the Synapse that was prepacked");
+std::string key_of(const ModelGraph& graph, const Node* node) {
+  return key_of(graph, node, is_graded_spikes(node) || is_synapse_lif(node) ? "projection" : "population");
 }
 
-std::string key_of(const ModelGraph& graph, const Node* node) {
-  const char* what = is_graded_spikes(node) ? "projection" : "population";
+std::string key_of(const ModelGraph& graph, const Node* node, const char* what) {
   const std::string name = constant(graph, node, what).toStringRef();
   GRADSPIKE_REQUIRE(name.find('/') == std::string::npos, ModelGraph::place(node), ": ", what, " '", name,
                     "' must have a name without '/', which separates the network from it");
@@ -214,7 +214,14 @@ bool same_transform(const chip::Projection& a, const chip::Projection& b) {
 
 chip::Projection projection_description(const ModelGraph& graph, const Node* node) {
   chip::Projection p;
-  p.name = key_of(graph, node);
+  p.name = key_of(graph, node, "projection");
+  if (is_synapse_lif(node)) {
+    GRADSPIKE_REQUIRE(!constant(graph, node, "packed_input").toBool(), ModelGraph::place(node),
+                      ": packed_input must not be set in a network that is read: a network takes spikes per neuron");
+    const std::string format = constant(graph, node, "spike_format").toStringRef();
+    GRADSPIKE_REQUIRE(format == "float", ModelGraph::place(node),
+                      ": spike_format must be 'float' in a network that is read, got '", format, "'");
+  }
   const at::Tensor weight = evaluated_weight(graph, argument(node, "weight"), p.name);
   const double min_weight = constant(graph, node, "min_weight").toDouble();
   const double max_weight = constant(graph, node, "max_weight").toDouble();
@@ -240,7 +247,7 @@ chip::Projection projection_description(const ModelGraph& graph, const Node* nod
 chip::Population population_description(const ModelGraph& graph, const Node* node, std::int64_t size,
                                         const std::string& name, double& dt) {
   constexpr const char* kMeasured = "a network that is put on a chip takes its observables from there";
-  const bool fires = is_lif(node);
+  const bool fires = is_lif(node) || is_synapse_lif(node);
   refuse_argument(graph, node, "initial_state", "a deployed network starts at rest");
   refuse_argument(graph, node, "measured_membrane", kMeasured);
   chip::Population population;

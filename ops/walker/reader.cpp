@@ -44,8 +44,10 @@ class Reader {
     read_.network.model_card = options_.card;
     for (const Node* node : keyed_nodes()) {
       try {
-        if (is_graded_spikes(node)) {
-          add_projection(node);
+        if (is_synapse_lif(node)) {
+          add_population(node, key_of(graph_, node, "population"), add_projection(node));
+        } else if (is_graded_spikes(node)) {
+          resolver_.define(node->output(0), add_projection(node));
         } else {
           add_population(node);
         }
@@ -144,7 +146,8 @@ class Reader {
 
   // ---- projections -------------------------------------------------------------------------------------------------
 
-  void add_projection(const Node* node) {
+  /// The signal of the projection's sums.
+  Signal add_projection(const Node* node) {
     OpenProjection open;
     open.description = projection_description(graph_, node);
     open.weight = node->input(1);
@@ -158,19 +161,17 @@ class Reader {
     p.columns = column_runs(p.name, spikes);
     for (std::size_t k = 0; k < projections_.size(); ++k) {
       if (projections_[k].description.name == p.name) {
-        merge(k, open, node);
-        return;
+        return merge(k, open, node);
       }
     }
     apply_wish(p);
     projections_.push_back(std::move(open));
     const std::size_t index = projections_.size() - 1;
-    resolver_.define(node->output(0), Signal::of(add_origin(Origin::Kind::kProjection, index),
-                                                 projections_[index].description.out_features));
+    return Signal::of(add_origin(Origin::Kind::kProjection, index), projections_[index].description.out_features);
   }
 
   /// A second call with the same name: the same projection where parameter and input are the same.
-  void merge(std::size_t existing, const OpenProjection& open, const Node* node) {
+  Signal merge(std::size_t existing, const OpenProjection& open, const Node* node) {
     const OpenProjection& first = projections_[existing];
     GRADSPIKE_REQUIRE(same_weight(graph_, first.weight, open.weight), ModelGraph::place(node), ": the name '",
                       open.description.name,
@@ -181,11 +182,12 @@ class Reader {
     GRADSPIKE_REQUIRE(same_columns(first.description.columns, open.description.columns), ModelGraph::place(node),
                       ": projection '", open.description.name,
                       "' is applied to two different inputs: a projection on the chip has one, use two");
-    for (std::size_t k = 0; k < origins_.size(); ++k) {
-      if (origins_[k].kind == Origin::Kind::kProjection && origins_[k].index == static_cast<std::int32_t>(existing)) {
-        resolver_.define(node->output(0), Signal::of(static_cast<std::int32_t>(k), open.description.out_features));
-      }
+    std::size_t origin = 0;
+    while (origins_[origin].kind != Origin::Kind::kProjection ||
+           origins_[origin].index != static_cast<std::int32_t>(existing)) {
+      ++origin;
     }
+    return Signal::of(static_cast<std::int32_t>(origin), open.description.out_features);
   }
 
   void apply_wish(chip::Projection& p) const {
@@ -235,7 +237,10 @@ class Reader {
                       "' is driven by an input without a projection between them: neurons on the chip are driven by "
                       "synapses");
     resolver_.read_by(node);
-    const Signal input = resolver_.resolve(node->input(0), -1);
+    add_population(node, std::move(name), resolver_.resolve(node->input(0), -1));
+  }
+
+  void add_population(const Node* node, std::string name, const Signal& input) {
     std::set<std::int32_t> seen;
     const std::size_t index = read_.network.populations.size();
     for (std::size_t position = 0; position < input.terms.size(); ++position) {

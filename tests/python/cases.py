@@ -105,6 +105,22 @@ def eventprop_layer(spikes: Tensor, weight: Tensor) -> Tensor:
     return F.exact_eventprop_lif(graded * 8.0, adjoint).spikes
 
 
+def synapse_lif_numbers(spikes: Tensor, weight: Tensor) -> Tuple[Tensor, Tensor]:
+    out = F.synapse_lif(spikes, weight, scale=20.0, outputs="spikes+membrane", projection="in", population="hidden")
+    return out.spikes, out.membrane
+
+
+def synapse_lif_tensors(spikes: Tensor, weight: Tensor, leak: Tensor, tau_mem: Tensor) -> Tuple[Tensor, Tensor]:
+    out = F.synapse_lif(
+        spikes, weight, leak, tau_mem=tau_mem, refractory_time=1e-6, scale=20.0, outputs="spikes", recompute_every=4
+    )
+    return out.spikes, out.state
+
+
+def synapse_lif_packed(spikes: Tensor, weight: Tensor) -> Tensor:
+    return F.synapse_lif(spikes, weight, scale=20.0, spike_format="packed", packed_input=True).spikes
+
+
 def weight_statistics(weight: Tensor) -> Tuple[Tensor, Tensor, Tensor]:
     counts, measures, content = torch.ops.gradspike.weight_statistics(weight, 64.0)
     return counts, measures, content
@@ -238,6 +254,13 @@ CASES = [
         (0, 1),
     ),
     Case(eventprop_layer, lambda b: (spikes_like(6, b, 5), torch.randn(7, 5) * 0.3), (0, 1)),
+    Case(synapse_lif_numbers, lambda b: (spikes_like(9, b, 5), torch.randn(7, 5)), (0, 1)),
+    Case(
+        synapse_lif_tensors,
+        lambda b: (spikes_like(9, b, 5), torch.randn(7, 5), torch.randn(7) * 0.1, _around(10e-6, 7)),
+        (0, 1, 2, 3),
+    ),
+    Case(synapse_lif_packed, lambda b: (torch.randint(0, 256, (9, b, 1), dtype=torch.uint8) % 32, torch.randn(10, 5))),
     Case(weight_statistics, lambda b: (torch.randn(b, 7),)),
     Case(connections, lambda b: (torch.randn(b, 7),)),
     Case(pack_spikes, lambda b: (spikes_like(6, b, 13),)),

@@ -18,6 +18,7 @@ from gradspike.functional._lif import LIFOutput, LIOutput, li, lif
 from gradspike.functional._packed import PackSpikesOutput, pack_spikes, unpack_spikes
 from gradspike.functional._prepacked import PackedWeights, prepack, prepacked_graded_spikes
 from gradspike.functional._sparse import sparse_graded_spikes
+from gradspike.functional._synapse_lif import synapse_lif
 from gradspike.functional._synapses import graded_spikes
 from gradspike.functional._weights import (
     ScaleSuggestion,
@@ -59,6 +60,7 @@ __all__ = [
     "sparse_graded_spikes",
     "spikes_to_events",
     "suggest_scale",
+    "synapse_lif",
     "unpack_spikes",
     "weight_statistics",
 ]

@@ -11,6 +11,7 @@ from gradspike.nn.prepacked_synapse import PrepackedSynapse
 from gradspike.nn.recorder import Recorder
 from gradspike.nn.sparse_synapse import SparseSynapse
 from gradspike.nn.synapse import Synapse, default_scale
+from gradspike.nn.synapse_lif import SynapseLIF
 
 __all__ = [
     "AELIF",
@@ -24,3 +25,4 @@ __all__ = [
     "default_scale",
 ]
 __all__ = ["LI", "LIF", "PrepackedSynapse", "Recorder", "SparseSynapse", "Synapse", "default_scale"]
+__all__ = ["LI", "LIF", "Recorder", "Synapse", "SynapseLIF", "default_scale"]

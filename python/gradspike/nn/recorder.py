@@ -7,23 +7,24 @@ import torch
 from torch import Tensor
 
 from gradspike.nn.neurons import LIF
+from gradspike.nn.synapse_lif import SynapseLIF
 
 
 class Recorder:
-    """Records the spikes of the inner LIF layers of a model.
+    """Records the spikes of the inner LIF and SynapseLIF layers of a model.
 
     Called, it runs the model with empty records; as a context manager it records every call inside. Names are those
     of the populations, or else the path of the module. Several calls of one layer, as when a run is streamed in
     chunks, are joined along time. The records are part of the graph: regularisers on spike counts can train.
 
     Args:
-        model: A module with `LIF` layers, not a scripted one.
+        model: A module with `LIF` or `SynapseLIF` layers, not a scripted one.
 
     Attributes:
         spikes: Dictionary from name to spikes `[time, batch, neuron]`.
 
     Raises:
-        ValueError: the model has no `LIF` layer that hooks can see, or two carry the same name.
+        ValueError: the model has no such layer that hooks can see, or two carry the same name.
 
     Example:
         >>> recorder = Recorder(torch.nn.Sequential(Synapse(2, 4), LIF(4, name="hidden"), Synapse(4, 3), LI(3)))
@@ -70,12 +71,15 @@ class Recorder:
         return record
 
 
-def _lif_layers(model: torch.nn.Module) -> Dict[str, LIF]:
-    layers: Dict[str, LIF] = {}
+def _lif_layers(model: torch.nn.Module) -> Dict[str, torch.nn.Module]:
+    layers: Dict[str, torch.nn.Module] = {}
     for path, module in model.named_modules():
-        if not isinstance(module, LIF):
+        if isinstance(module, SynapseLIF):
+            name = module.population or module.projection or path
+        elif isinstance(module, LIF):
+            name = module.population or path
+        else:
             continue
-        name = module.population or path
         if name in layers:
             raise ValueError(f"Recorder: model must have one LIF layer per name, got two of the name {name!r}")
         layers[name] = module
