@@ -68,6 +68,20 @@ constexpr std::int32_t chunk_place(std::int32_t row, std::int32_t chunk) {
   return (chunk ^ (row / 2 % kChunks)) * kChunkWords;
 }
 
+/// Whether the words that a warp reads for register `index` of either operand lie in 32 banks.
+constexpr bool reads_all_banks(bool left, std::int32_t step, std::int32_t index) {
+  std::uint32_t banks = 0;
+  for (std::int32_t lane = 0; lane < mma::kLanes; ++lane) {
+    const mma::OperandWord at = left ? mma::left_word(lane, index) : mma::right_word(lane, index);
+    const std::int32_t chunk = (step * mma::kWords + at.word) / kChunkWords;
+    const std::int32_t word = at.line * kSliceWords + chunk_place(at.line, chunk) + at.word % kChunkWords;
+    banks |= 1U << (word % 32);
+  }
+  return banks == 0xFFFFFFFFU;
+}
+static_assert(reads_all_banks(true, 0, 0) && reads_all_banks(true, 0, 3) && reads_all_banks(true, 1, 1));
+static_assert(reads_all_banks(false, 0, 0) && reads_all_banks(false, 0, 1) && reads_all_banks(false, 1, 0));
+
 /// What a thread copies of every slice: one chunk of every kCopyStride-th row.
 class Copier {
  public:

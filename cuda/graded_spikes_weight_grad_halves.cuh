@@ -37,6 +37,18 @@ constexpr std::int32_t kPreStride = kPreTile + 8;
 constexpr float kLargestHalf = 65504.0F;
 constexpr float kLargestFloat = 3.4028234663852886e38F;
 
+/// Whether the words that a warp reads for the first register of the left operand lie in 32 banks; those of the others
+/// are a constant further on.
+constexpr bool reads_all_banks(std::int32_t stride) {
+  std::uint32_t banks = 0;
+  for (std::int32_t lane = 0; lane < mma::kLanes; ++lane) {
+    const mma::OperandWord at = mma::left_word(lane, 0);
+    banks |= 1U << ((at.word * stride + at.line) % 32);
+  }
+  return banks == 0xFFFFFFFFU;
+}
+static_assert(reads_all_banks(kPostStride) && reads_all_banks(kPreStride));
+
 /// Two buffers of a slice of rows.
 struct Slices {
   std::uint32_t high[2][kSlicePairs][kPostStride];

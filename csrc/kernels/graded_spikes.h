@@ -30,7 +30,8 @@ struct GradedSpikesArgs {
 
 /// grad_q[post, pre] = factor * sum over rows of grad[row, post] * spikes[row, pre], then the straight-through rule:
 /// grad_weight = straight_through(grad_q, weight). W is the type of the weight (float or double), T of the gradient.
-/// Only spikes != 0 do work. The sum over rows is in blocks of a fixed size, independent of the number of threads.
+/// Only spikes != 0 do work. The sum over rows is in blocks of a fixed size, independent of the number of threads; on a
+/// GPU with T = float on tensor cores, in two halves per gradient (cuda/graded_spikes_weight_grad_halves.cuh).
 template <class S, class W, class T>
 struct GradedSpikesWeightGradArgs {
   const T* grad;    // [rows, out_features]
