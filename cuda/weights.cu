@@ -176,16 +176,16 @@ void connections(const CudaExec& exec, const ConnectionsArgs<T>& args) {
   device::launch("connections", &connections_kernel<T>, elementwise(args.out_features * args.in_features), exec, args);
 }
 
-#define GRADSPIKE_INSTANTIATE(T)                                                                                 \
-  template void linear_saturating<T>(const CudaExec&, const LinearSaturatingArgs<T>&);                           \
-  template void straight_through<T>(const CudaExec&, const StraightThroughArgs<T>&);                             \
-  template void hardware_weights<T, std::int8_t>(const CudaExec&, const HardwareWeightsArgs<T, std::int8_t>&);   \
-  template void hardware_weights<T, std::int16_t>(const CudaExec&, const HardwareWeightsArgs<T, std::int16_t>&); \
-  template void weight_statistics<T>(const CudaExec&, const WeightStatisticsArgs<T>&);                           \
-  template void hardware_weights_with_statistics<T, std::int8_t>(                                                \
-      const CudaExec&, const WeightsWithStatisticsArgs<T, std::int8_t>&);                                        \
-  template void hardware_weights_with_statistics<T, std::int16_t>(                                               \
-      const CudaExec&, const WeightsWithStatisticsArgs<T, std::int16_t>&);                                       \
+#define GRADSPIKE_INSTANTIATE(T)                                                                                      \
+  template void linear_saturating<T>(const CudaExec&, const LinearSaturatingArgs<T>&);                                \
+  template void straight_through<T>(const CudaExec&, const StraightThroughArgs<T>&);                                  \
+  template void hardware_weights<T, std::int8_t>(const CudaExec&, const HardwareWeightsArgs<T, std::int8_t>&);        \
+  template void hardware_weights<T, std::int16_t>(const CudaExec&, const HardwareWeightsArgs<T, std::int16_t>&);      \
+  template void weight_statistics<T>(const CudaExec&, const WeightStatisticsArgs<T>&);                                \
+  template void hardware_weights_with_statistics<T, std::int8_t>(const CudaExec&,                                     \
+                                                                 const WeightsWithStatisticsArgs<T, std::int8_t>&);   \
+  template void hardware_weights_with_statistics<T, std::int16_t>(const CudaExec&,                                    \
+                                                                  const WeightsWithStatisticsArgs<T, std::int16_t>&); \
   template void connections<T>(const CudaExec&, const ConnectionsArgs<T>&);
 GRADSPIKE_INSTANTIATE(float)
 GRADSPIKE_INSTANTIATE(double)
