@@ -1,8 +1,6 @@
 // CUDA kernels on weights. Sums are integers, so their order changes nothing: the results are the CPU kernels' bits.
 #include "csrc/kernels/weights.h"
 
-#include <type_traits>
-
 #include "csrc/math/weight.h"
 #include "cuda/common/device.cuh"
 
@@ -71,20 +69,13 @@ struct ThreadTotals {
   }
 };
 
-/// `out`, where Q is no void, receives the integers on the way.
-template <class T, class Q>
+template <class T>
 __global__ void __launch_bounds__(kThreads)
-    weight_totals_kernel(const WeightStatisticsArgs<T> args, std::uint64_t* totals, Q* __restrict__ out) {
+    weight_totals_kernel(const WeightStatisticsArgs<T> args, std::uint64_t* totals) {
   GRADSPIKE_SHARED(std::uint64_t, warps, [kNumTotals][kStatisticsWarps]);
   const std::int64_t count = args.out_features * args.in_features;
   const std::int32_t thread = static_cast<std::int32_t>(threadIdx.x);
 
-  // A loop of its own: within the one below its registers would spill around the division. That one reads from cache.
-  if constexpr (!std::is_void_v<Q>) {
-    for (std::int64_t i = device::global_thread(); i < count; i += device::num_global_threads()) {
-      out[i] = math::hardware_weight<Q>(args.weight[i], args.transform);
-    }
-  }
   ThreadTotals sums;
   for (std::int64_t i = device::global_thread(); i < count; i += device::num_global_threads()) {
     sums.add(i, args.weight[i], args.transform);
@@ -119,16 +110,6 @@ __global__ void weight_statistics_kernel(const WeightStatisticsArgs<T> args, con
   write_statistics(args, {{total(kTotalClippedLow), total(kTotalClippedHigh), total(kTotalToZero), total(kTotalNan),
                            total(kTotalSquaredError), device::double_from_bits(totals[kTotalLargest])},
                           totals[kTotalHash]});
-}
-
-template <class T, class Q>
-void run_statistics(const CudaExec& exec, const WeightStatisticsArgs<T>& args, Q* out) {
-  std::uint64_t* const totals = exec.workspace->allocate_array<std::uint64_t>(kNumTotals);
-  device::fill_zero(exec, totals, kNumTotals * sizeof(std::uint64_t));
-  device::LaunchShape shape = elementwise(args.out_features * args.in_features);
-  shape.blocks = shape.blocks < kStatisticsBlocks ? shape.blocks : kStatisticsBlocks;
-  device::launch("weight_totals", &weight_totals_kernel<T, Q>, shape, exec, args, totals, out);
-  device::launch("weight_statistics", &weight_statistics_kernel<T>, {1, 1}, exec, args, totals);
 }
 
 // ---- connections -------------------------------------------------------------------------------------------------
@@ -171,12 +152,20 @@ void hardware_weights(const CudaExec& exec, const HardwareWeightsArgs<T, Q>& arg
 
 template <class T>
 void weight_statistics(const CudaExec& exec, const WeightStatisticsArgs<T>& args) {
-  run_statistics(exec, args, static_cast<void*>(nullptr));
+  std::uint64_t* const totals = exec.workspace->allocate_array<std::uint64_t>(kNumTotals);
+  device::fill_zero(exec, totals, kNumTotals * sizeof(std::uint64_t));
+  device::LaunchShape shape = elementwise(args.out_features * args.in_features);
+  shape.blocks = shape.blocks < kStatisticsBlocks ? shape.blocks : kStatisticsBlocks;
+  device::launch("weight_totals", &weight_totals_kernel<T>, shape, exec, args, totals);
+  device::launch("weight_statistics", &weight_statistics_kernel<T>, {1, 1}, exec, args, totals);
 }
 
+/// Two kernels: in one, the registers of the integers spill around the division. The second reads from cache.
 template <class T, class Q>
 void hardware_weights_with_statistics(const CudaExec& exec, const WeightsWithStatisticsArgs<T, Q>& args) {
-  run_statistics(exec, args.statistics, args.out);
+  const WeightStatisticsArgs<T>& s = args.statistics;
+  hardware_weights(exec, HardwareWeightsArgs<T, Q>{s.weight, args.out, s.out_features * s.in_features, s.transform});
+  weight_statistics(exec, s);
 }
 
 template <class T>

@@ -95,7 +95,7 @@ GRADSPIKE_HD std::uint64_t weight_hash(std::int64_t index, T weight, const math:
   return math::hash_element(index, math::hardware_weight<std::int16_t>(weight, transform));
 }
 
-/// The integers and the statistics of a matrix in one pass; the results of the two kernels above.
+/// The integers and the statistics of a matrix, on the CPU in one pass; the results of the two kernels above.
 template <class T, class Q>
 struct WeightsWithStatisticsArgs {
   WeightStatisticsArgs<T> statistics;
