@@ -1,7 +1,7 @@
 // CUDA kernels of synapse_lif: integer sums and the neurons' step in one kernel that walks over time.
 //
-// Spikes and weights are packed into words of four inputs. A block owns 64 neurons and 8 batch entries; a thread owns one
-// neuron of four entries, with sums and states in registers. The block's weights stay in shared memory where they fit.
+// Spikes and weights are packed into words of four inputs. A block owns 64 neurons and 4 batch entries; a thread owns one
+// neuron of two entries, with sums and states in registers. The block's weights stay in shared memory where they fit.
 // The backward runs the kernels of lif and of the weight gradient; from checkpoints it first makes the traces again.
 #include "csrc/kernels/synapse_lif.h"
 
@@ -17,8 +17,9 @@ namespace {
 
 constexpr std::int32_t kThreads = 128;
 constexpr std::int32_t kNeurons = 64;                             // of a block
-constexpr std::int32_t kItems = 4;                                // batch entries of a thread
+constexpr std::int32_t kItems = 2;                                // batch entries of a thread
 constexpr std::int32_t kEntries = kThreads / kNeurons * kItems;   // of a block
+constexpr std::int32_t kBlocksAtOnce = 3;                         // per multiprocessor: 168 registers per thread
 constexpr std::int32_t kWordInputs = 4;                           // inputs per word of spikes
 constexpr std::int32_t kSlice = 32;                               // words of spikes that are staged at once
 constexpr std::size_t kMaxSharedWeights = 32768;                  // bytes; beyond, weights are read from the L2 cache
@@ -139,7 +140,7 @@ __device__ __forceinline__ std::int32_t multiply(std::int32_t spikes, const std:
 
 /// A row that is no counts, in T in the order of pre.
 template <class S, class Q, class T>
-__device__ T float_sum(const SynapseDrive<S, Q, T>& drive, std::int64_t row, std::int64_t neuron) {
+__device__ __forceinline__ T float_sum(const SynapseDrive<S, Q, T>& drive, std::int64_t row, std::int64_t neuron) {
   T sum{0};
   for (std::int64_t pre = 0; pre < drive.in_features; ++pre) {
     const T spike = static_cast<T>(drive.spikes[row * drive.in_features + pre]);
@@ -194,6 +195,7 @@ __device__ __forceinline__ void integer_sums(const PackedDrive& drive, const std
     __syncthreads();
     std::int32_t part[kItems] = {};
     const std::int64_t end = drive.words - slice < kSlice ? drive.words - slice : kSlice;
+#pragma unroll 2
     for (std::int64_t k = 0; k < end; ++k) {
       const std::int32_t* word = weights + (slice + k) * kWeightWords<Q> * stride;
 #pragma unroll
@@ -209,7 +211,7 @@ __device__ __forceinline__ void integer_sums(const PackedDrive& drive, const std
 }
 
 template <class S, class Q, class T, bool kWide>
-__global__ void __launch_bounds__(kThreads)
+__global__ void __launch_bounds__(kThreads, kBlocksAtOnce)
     synapse_lif_forward_kernel(const SynapseLifForwardArgs<S, Q, T> args, const PackedDrive drive) {
   using Sum = std::conditional_t<kWide, std::int64_t, std::int32_t>;
   GRADSPIKE_DYNAMIC_SHARED(std::int32_t, shared_weights);

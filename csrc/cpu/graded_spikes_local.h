@@ -149,13 +149,12 @@ inline void sum_block(const PackedWeights<std::int8_t>& weights, std::int64_t po
 template <class Sum>
 inline void sum_block(const PackedWeights<std::int16_t>& weights, std::int64_t post, const std::int32_t* index,
                       const std::int16_t* counts, std::int64_t num_spikes, bool ones, Sum* sums) {
-  (void)ones;
   for (std::int64_t j = 0; j < kPostBlock; ++j) {
     sums[j] = 0;
   }
   for (std::int64_t k = 0; k < num_spikes; ++k) {
     const std::int16_t* __restrict__ row = weights.row(index[k]) + post;
-    const Sum times = counts[k];
+    const Sum times = ones ? Sum{1} : static_cast<Sum>(counts[k]);
     for (std::int64_t j = 0; j < kPostBlock; ++j) {
       sums[j] += times * row[j];
     }

@@ -126,9 +126,7 @@ CASES = [
         lambda b: (spikes_like(9, b, 5), torch.randn(7, 5), torch.randn(7) * 0.1, _around(10e-6, 7)),
         (0, 1, 2, 3),
     ),
-    Case(
-        synapse_lif_packed, lambda b: (torch.randint(0, 256, (9, b, 1), dtype=torch.uint8) % 32, torch.randn(10, 5))
-    ),
+    Case(synapse_lif_packed, lambda b: (torch.randint(0, 256, (9, b, 1), dtype=torch.uint8) % 32, torch.randn(10, 5))),
     Case(weight_statistics, lambda b: (torch.randn(b, 7),)),
     Case(connections, lambda b: (torch.randn(b, 7),)),
 ]

@@ -70,7 +70,37 @@ def graded_arguments() -> dict:
     }
 
 
+def fused_arguments() -> dict:
+    names = ("measured_spikes", "measured_membrane", "dt", "surrogate", "alpha")
+    neurons = {name: value for name, value in lif_arguments().items() if name != "grad_mask"}
+    tail = {name: neurons.pop(name) for name in names}
+    grads = {name: neurons.pop(name) for name in list(neurons)[:4]}
+    synapse = {name: value for name, value in graded_arguments().items() if name not in ("grad", "grad_mask")}
+    tensors = {name: synapse.pop(name) for name in ("spikes", "weight", "hardware_weights")}
+    return {
+        **grads,
+        **tensors,
+        **neurons,
+        **synapse,
+        **tail,
+        "packed_input": False,
+        "recompute_every": 0,
+        "grad_mask": [True] * 9,
+    }
+
+
 CASES = [
+    *[(ops._synapse_lif_backward, fused_arguments, name, torch.ones(1, B, N)) for name in ("grad_spikes", "current")],
+    (ops._synapse_lif_backward, fused_arguments, "grad_final_state", torch.ones(2, B, N)),
+    (ops._synapse_lif_backward, fused_arguments, "saved", torch.ones(T, B, N + 1)),
+    (ops._synapse_lif_backward, fused_arguments, "saved", torch.ones(T, B, N, dtype=torch.float64)),
+    (ops._synapse_lif_backward, fused_arguments, "recompute_every", 2),
+    (ops._synapse_lif_backward, fused_arguments, "current", None),
+    (ops._synapse_lif_backward, fused_arguments, "coefficients", torch.ones(7, 2)),
+    (ops._synapse_lif_backward, fused_arguments, "spikes", torch.ones(T, B, 4)),
+    (ops._synapse_lif_backward, fused_arguments, "packed_input", True),
+    (ops._synapse_lif_backward, fused_arguments, "hardware_weights", torch.ones(N, 4, dtype=torch.int8)),
+    (ops._synapse_lif_backward, fused_arguments, "initial_state", torch.ones(3, 1, N)),
     *[(ops._lif_backward, lif_arguments, name, torch.ones(1, B, N)) for name in ("grad_spikes", "grad_membrane")],
     (ops._lif_backward, lif_arguments, "grad_current", torch.ones(T, B, 1)),
     (ops._lif_backward, lif_arguments, "grad_final_state", torch.ones(2, B, N)),
@@ -102,9 +132,13 @@ CASES = [
 ]
 
 
-@pytest.mark.parametrize("arguments", [lif_arguments, li_arguments, graded_arguments])
+@pytest.mark.parametrize("arguments", [lif_arguments, li_arguments, graded_arguments, fused_arguments])
 def test_the_unchanged_arguments_are_accepted(arguments) -> None:
-    op = {lif_arguments: ops._lif_backward, li_arguments: ops._li_backward}.get(arguments, ops._graded_spikes_backward)
+    op = {
+        lif_arguments: ops._lif_backward,
+        li_arguments: ops._li_backward,
+        fused_arguments: ops._synapse_lif_backward,
+    }.get(arguments, ops._graded_spikes_backward)
     assert all(gradient.isfinite().all() for gradient in op(**arguments()))
 
 
