@@ -108,8 +108,8 @@ GRADSPIKE_INSTANTIATE_S(float)
 GRADSPIKE_INSTANTIATE_S(double)
 GRADSPIKE_INSTANTIATE_S(std::uint8_t)
 
-#define GRADSPIKE_INSTANTIATE_FUSED(S, Q, T)                                                                     \
-  GRADSPIKE_INSTANTIATE(synapse_lif_forward, SynapseLifForwardArgs<S GRADSPIKE_COMMA Q GRADSPIKE_COMMA T>)       \
+#define GRADSPIKE_INSTANTIATE_FUSED(S, Q, T)                                                               \
+  GRADSPIKE_INSTANTIATE(synapse_lif_forward, SynapseLifForwardArgs<S GRADSPIKE_COMMA Q GRADSPIKE_COMMA T>) \
   GRADSPIKE_INSTANTIATE(synapse_lif_backward, SynapseLifBackwardArgs<S GRADSPIKE_COMMA Q GRADSPIKE_COMMA T>)
 #define GRADSPIKE_INSTANTIATE_FUSED_S(S)              \
   GRADSPIKE_INSTANTIATE_FUSED(S, std::int8_t, float)  \

@@ -89,8 +89,7 @@ using Shorts32 = std::int16_t __attribute__((vector_size(64)));
 /// 32 bytes as int16. GCC makes six instructions of the conversion of the vector type, where AVX-512 has one.
 inline __attribute__((always_inline)) Shorts32 widened_bytes(const std::int8_t* bytes) {
 #if defined(__AVX512BW__)
-  return reinterpret_cast<Shorts32>(
-      _mm512_cvtepi8_epi16(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(bytes))));
+  return reinterpret_cast<Shorts32>(_mm512_cvtepi8_epi16(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(bytes))));
 #else
   Bytes32 narrow;
   std::memcpy(&narrow, bytes, sizeof narrow);

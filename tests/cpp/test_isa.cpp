@@ -160,16 +160,46 @@ TEST_P(IsaTest, SynapsesAndNeuronsInOne) {
         float* saved = segment == 0 ? kept.data() : nullptr;
         float* checkpoints = segment == 0 ? nullptr : kept.data();
         kernels::synapse_lif_forward(
-            exec_, kernels::SynapseLifForwardArgs<float, std::int8_t, float>{
-                       drive, {coefficients.data(), 1}, nullptr, {}, {}, result, kernels::SpikeFormat::kFloat,
-                       result + grad.size(), nullptr, saved, checkpoints, state.data(), segment, time, batch, neurons});
+            exec_, kernels::SynapseLifForwardArgs<float, std::int8_t, float>{drive,
+                                                                             {coefficients.data(), 1},
+                                                                             nullptr,
+                                                                             {},
+                                                                             {},
+                                                                             result,
+                                                                             kernels::SpikeFormat::kFloat,
+                                                                             result + grad.size(),
+                                                                             nullptr,
+                                                                             saved,
+                                                                             checkpoints,
+                                                                             state.data(),
+                                                                             segment,
+                                                                             time,
+                                                                             batch,
+                                                                             neurons});
         kernels::synapse_lif_backward(
-            exec_, kernels::SynapseLifBackwardArgs<float, std::int8_t, float>{
-                       drive,
-                       {grad.data(), nullptr, nullptr, nullptr, saved, nullptr, {coefficients.data(), 1}, nullptr, {},
-                        {}, math::Surrogate::kSuperspike, 50.0, result + 2 * grad.size(), nullptr, nullptr, time, batch,
-                        neurons},
-                       checkpoints, segment, 1.0F / 32.0F, result + 3 * grad.size()});
+            exec_, kernels::SynapseLifBackwardArgs<float, std::int8_t, float>{drive,
+                                                                              {grad.data(),
+                                                                               nullptr,
+                                                                               nullptr,
+                                                                               nullptr,
+                                                                               saved,
+                                                                               nullptr,
+                                                                               {coefficients.data(), 1},
+                                                                               nullptr,
+                                                                               {},
+                                                                               {},
+                                                                               math::Surrogate::kSuperspike,
+                                                                               50.0,
+                                                                               result + 2 * grad.size(),
+                                                                               nullptr,
+                                                                               nullptr,
+                                                                               time,
+                                                                               batch,
+                                                                               neurons},
+                                                                              checkpoints,
+                                                                              segment,
+                                                                              1.0F / 32.0F,
+                                                                              result + 3 * grad.size()});
       });
     }
   }
