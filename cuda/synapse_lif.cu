@@ -1,8 +1,9 @@
 // CUDA kernels of synapse_lif: integer sums and the neurons' step in one kernel that walks over time.
 //
-// Spikes and weights are packed into words of four inputs. A block owns 64 neurons and 8 batch entries; a thread owns one
-// neuron of four entries, with sums and states in registers. The block's weights stay in shared memory where they fit.
-// The backward runs the kernels of lif and of the weight gradient; from checkpoints it first makes the traces again.
+// Spikes and weights are packed into words of four inputs. A block owns 64 neurons and 4 batch entries; a thread owns
+// one neuron of two entries, with sums and states in registers. The block's weights stay in shared memory where they
+// fit. The backward runs the kernels of lif and of the weight gradient; from checkpoints it first makes the traces
+// again.
 #include "csrc/kernels/synapse_lif.h"
 
 #include <type_traits>
@@ -16,12 +17,13 @@ namespace gradspike::kernels {
 namespace {
 
 constexpr std::int32_t kThreads = 128;
-constexpr std::int32_t kNeurons = 64;                             // of a block
-constexpr std::int32_t kItems = 4;                                // batch entries of a thread
-constexpr std::int32_t kEntries = kThreads / kNeurons * kItems;   // of a block
-constexpr std::int32_t kWordInputs = 4;                           // inputs per word of spikes
-constexpr std::int32_t kSlice = 32;                               // words of spikes that are staged at once
-constexpr std::size_t kMaxSharedWeights = 32768;                  // bytes; beyond, weights are read from the L2 cache
+constexpr std::int32_t kNeurons = 64;                            // of a block
+constexpr std::int32_t kItems = 2;                               // batch entries of a thread
+constexpr std::int32_t kEntries = kThreads / kNeurons * kItems;  // of a block
+constexpr std::int32_t kBlocksAtOnce = 3;                        // per multiprocessor: 168 registers per thread
+constexpr std::int32_t kWordInputs = 4;                          // inputs per word of spikes
+constexpr std::int32_t kSlice = 32;                              // words of spikes that are staged at once
+constexpr std::size_t kMaxSharedWeights = 32768;                 // bytes; beyond, weights are read from the L2 cache
 
 /// Words of a weight per word of spikes.
 template <class Q>
@@ -102,8 +104,7 @@ __global__ void __launch_bounds__(kThreads)
   const std::int64_t element = device::global_thread();
   if (element < rows * in_features) {
     const std::int64_t row = element / in_features;
-    spikes[element] =
-        math::packed_spike(bits + row * math::packed_bytes(in_features), element % in_features) ? 1 : 0;
+    spikes[element] = math::packed_spike(bits + row * math::packed_bytes(in_features), element % in_features) ? 1 : 0;
   }
 }
 
@@ -139,7 +140,7 @@ __device__ __forceinline__ std::int32_t multiply(std::int32_t spikes, const std:
 
 /// A row that is no counts, in T in the order of pre.
 template <class S, class Q, class T>
-__device__ T float_sum(const SynapseDrive<S, Q, T>& drive, std::int64_t row, std::int64_t neuron) {
+__device__ __forceinline__ T float_sum(const SynapseDrive<S, Q, T>& drive, std::int64_t row, std::int64_t neuron) {
   T sum{0};
   for (std::int64_t pre = 0; pre < drive.in_features; ++pre) {
     const T spike = static_cast<T>(drive.spikes[row * drive.in_features + pre]);
@@ -179,7 +180,8 @@ __device__ __forceinline__ void store_spike(void* spikes, SpikeFormat format, st
   }
 }
 
-/// Integer sums of one step for the thread's neuron and entries. Slices are summed in 32 bits: 128 * 127 * 32767 < 2^31.
+/// Integer sums of one step for the thread's neuron and entries. Slices are summed in 32 bits: 128 * 127 * 32767 <
+/// 2^31.
 template <class Q, class Sum>
 __device__ __forceinline__ void integer_sums(const PackedDrive& drive, const std::int32_t* weights, std::int64_t stride,
                                              std::int64_t first_row, std::int64_t valid_rows,
@@ -189,11 +191,13 @@ __device__ __forceinline__ void integer_sums(const PackedDrive& drive, const std
     for (std::int32_t k = static_cast<std::int32_t>(threadIdx.x); k < kEntries * kSlice; k += kThreads) {
       const std::int32_t e = k / kSlice;
       const std::int64_t word = slice + k % kSlice;
-      stage[e][k % kSlice] = e < valid_rows && word < drive.words ? drive.spikes[(first_row + e) * drive.words + word] : 0;
+      stage[e][k % kSlice] =
+          e < valid_rows && word < drive.words ? drive.spikes[(first_row + e) * drive.words + word] : 0;
     }
     __syncthreads();
     std::int32_t part[kItems] = {};
     const std::int64_t end = drive.words - slice < kSlice ? drive.words - slice : kSlice;
+#pragma unroll 2
     for (std::int64_t k = 0; k < end; ++k) {
       const std::int32_t* word = weights + (slice + k) * kWeightWords<Q> * stride;
 #pragma unroll
@@ -209,7 +213,7 @@ __device__ __forceinline__ void integer_sums(const PackedDrive& drive, const std
 }
 
 template <class S, class Q, class T, bool kWide>
-__global__ void __launch_bounds__(kThreads)
+__global__ void __launch_bounds__(kThreads, kBlocksAtOnce)
     synapse_lif_forward_kernel(const SynapseLifForwardArgs<S, Q, T> args, const PackedDrive drive) {
   using Sum = std::conditional_t<kWide, std::int64_t, std::int32_t>;
   GRADSPIKE_DYNAMIC_SHARED(std::int32_t, shared_weights);
@@ -325,8 +329,8 @@ void synapse_lif_forward(const CudaExec& exec, const SynapseLifForwardArgs<S, Q,
     drive.weights_fit = shared <= kMaxSharedWeights;
     shared = drive.weights_fit ? shared : 0;
   }
-  const device::LaunchShape shape{
-      device::divide_up(args.neuron, kNeurons) * device::divide_up(args.batch, kEntries), kThreads, shared};
+  const device::LaunchShape shape{device::divide_up(args.neuron, kNeurons) * device::divide_up(args.batch, kEntries),
+                                  kThreads, shared};
   device::launch("synapse_lif_forward",
                  from.wide ? &synapse_lif_forward_kernel<S, Q, T, true> : &synapse_lif_forward_kernel<S, Q, T, false>,
                  shape, exec, args, drive);
@@ -372,10 +376,9 @@ void synapse_lif_backward(const CudaExec& exec, const SynapseLifBackwardArgs<S, 
   const math::WeightTransform unit{1.0F, -1.0, 1.0, math::Rounding::kNone};
   const auto run = [&](const auto* spikes) {
     using Spike = std::remove_const_t<std::remove_pointer_t<decltype(spikes)>>;
-    graded_spikes_weight_grad(
-        exec, GradedSpikesWeightGradArgs<Spike, T, T>{neurons.grad_input, spikes, args.grad_weight, args.grad_weight,
-                                                      rows, in, neurons.neuron, args.weight_factor, unit,
-                                                      math::StraightThrough::kIdentity});
+    graded_spikes_weight_grad(exec, GradedSpikesWeightGradArgs<Spike, T, T>{
+                                        neurons.grad_input, spikes, args.grad_weight, args.grad_weight, rows, in,
+                                        neurons.neuron, args.weight_factor, unit, math::StraightThrough::kIdentity});
   };
   if constexpr (sizeof(S) == 1) {
     if (args.drive.packed) {
@@ -389,8 +392,8 @@ void synapse_lif_backward(const CudaExec& exec, const SynapseLifBackwardArgs<S, 
   run(args.drive.spikes);
 }
 
-#define GRADSPIKE_INSTANTIATE(S, Q, T)                                                                 \
-  template void synapse_lif_forward<S, Q, T>(const CudaExec&, const SynapseLifForwardArgs<S, Q, T>&);  \
+#define GRADSPIKE_INSTANTIATE(S, Q, T)                                                                \
+  template void synapse_lif_forward<S, Q, T>(const CudaExec&, const SynapseLifForwardArgs<S, Q, T>&); \
   template void synapse_lif_backward<S, Q, T>(const CudaExec&, const SynapseLifBackwardArgs<S, Q, T>&);
 #define GRADSPIKE_INSTANTIATE_QT(S)             \
   GRADSPIKE_INSTANTIATE(S, std::int8_t, float)  \

@@ -114,12 +114,8 @@ Tensors7 synapse_lif_forward_autograd(const Tensor& spikes, const Tensor& weight
   node.save({spikes, weight, integers, saved, needs_current ? current : Tensor(), coefficients, leak, reset, threshold,
              tau_mem, tau_syn, membrane_capacitance, tensor_or_undefined(initial_state),
              tensor_or_undefined(measured_spikes), tensor_or_undefined(measured_membrane)});
-  return {z,
-          membrane,
-          asks_for(outputs, "current") ? current : at::empty({0}, final_state.options()),
-          final_state,
-          saved,
-          coefficients,
+  return {z,           membrane, asks_for(outputs, "current") ? current : at::empty({0}, final_state.options()),
+          final_state, saved,    coefficients,
           integers};
 }
 
@@ -147,15 +143,17 @@ Tensors4 synapse_lif_autograd(const Tensor& spikes, const Tensor& weight, const 
   return {z, membrane, current, final_state};
 }
 
-Tensors9 synapse_lif_backward_autograd(
-    const OptionalTensor& grad_spikes, const OptionalTensor& grad_membrane, const OptionalTensor& grad_current,
-    const OptionalTensor& grad_final_state, const Tensor& spikes, const Tensor& weight, const Tensor& integers,
-    const Tensor& saved, const OptionalTensor& current, const Tensor& coefficients, const Tensor& leak,
-    const Tensor& reset, const Tensor& threshold, const Tensor& tau_mem, const Tensor& tau_syn,
-    const Tensor& membrane_capacitance, const OptionalTensor& initial_state, const OptionalTensor& measured_spikes,
-    const OptionalTensor& measured_membrane, double scale, double min_weight, double max_weight, Text rounding,
-    Text gradient, Text units, double dt, Text surrogate, double alpha, bool packed_input, std::int64_t recompute_every,
-    std::array<bool, 9> mask) {
+Tensors9 synapse_lif_backward_autograd(const OptionalTensor& grad_spikes, const OptionalTensor& grad_membrane,
+                                       const OptionalTensor& grad_current, const OptionalTensor& grad_final_state,
+                                       const Tensor& spikes, const Tensor& weight, const Tensor& integers,
+                                       const Tensor& saved, const OptionalTensor& current, const Tensor& coefficients,
+                                       const Tensor& leak, const Tensor& reset, const Tensor& threshold,
+                                       const Tensor& tau_mem, const Tensor& tau_syn, const Tensor& membrane_capacitance,
+                                       const OptionalTensor& initial_state, const OptionalTensor& measured_spikes,
+                                       const OptionalTensor& measured_membrane, double scale, double min_weight,
+                                       double max_weight, Text rounding, Text gradient, Text units, double dt,
+                                       Text surrogate, double alpha, bool packed_input, std::int64_t recompute_every,
+                                       std::array<bool, 9> mask) {
   static const auto op = typed<SynapseLifBackward>("gradspike::_synapse_lif_backward");
   Tensors9 r;
   {

@@ -78,8 +78,7 @@ inline void check_measurement(const char* op, const char* name, const std::optio
   }
   TORCH_CHECK(tensor->dim() == 3, op, ": ", name, " must have 3 dimensions [steps, batch, neuron], got ",
               tensor->dim());
-  check_like(op, name, tensor, input, {tensor->sym_size(0), trace[1], trace[2]},
-             "[steps, batch, neuron]");
+  check_like(op, name, tensor, input, {tensor->sym_size(0), trace[1], trace[2]}, "[steps, batch, neuron]");
   TORCH_SYM_CHECK(tensor->sym_size(0).sym_le(trace[0]), op, ": ", name, " must not have more time steps than input, ",
                   trace[0], ", got ", tensor->sym_size(0));
 }

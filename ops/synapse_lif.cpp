@@ -28,11 +28,10 @@ SynapseLifForward synapse_lif_forward_meta(
     bool packed_input, const std::optional<at::Tensor>& initial_state, const std::optional<at::Tensor>& measured_spikes,
     const std::optional<at::Tensor>& measured_membrane, std::int64_t recompute_every, bool save) {
   const LifParameters p{leak, reset, threshold, tau_mem, tau_syn, membrane_capacitance, refractory_time};
-  const SynapseLifOutputs result = plan_synapse_lif(spikes, weight, p,
-                                                    {scale, min_weight, max_weight, rounding, gradient, units, dt,
-                                                     surrogate, alpha, packed_input, recompute_every},
-                                                    outputs, spike_format, initial_state, measured_spikes,
-                                                    measured_membrane);
+  const SynapseLifOutputs result = plan_synapse_lif(
+      spikes, weight, p,
+      {scale, min_weight, max_weight, rounding, gradient, units, dt, surrogate, alpha, packed_input, recompute_every},
+      outputs, spike_format, initial_state, measured_spikes, measured_membrane);
   const SynapseLifPlan& plan = result.plan;
   const at::TensorOptions options = weight.options().dtype(result.type());
   const at::TensorOptions integers = weight.options().dtype(plan.synapse.integer_type);

@@ -3,9 +3,9 @@
 // Spikes [time, batch, in_features], or bits [time, batch, ceil(in_features / 8)] where packed_input, weight [neuron,
 // in_features]; everything else as in lif, with the bits of lif(graded_spikes(spikes, weight)). spike_format writes the
 // output spikes in the neurons' dtype, as uint8, or as bits (csrc/math/packed.h); the compact formats carry no gradient
-// and are refused where one is recorded. rounding="none" makes the float product first, in memory. recompute_every = K >
-// 0 saves the states before every K steps in place of the membrane trace: the backward computes each segment again (on
-// CUDA all segments at once), with the same bits. Deterministic; no synchronisation.
+// and are refused where one is recorded. rounding="none" makes the float product first, in memory. recompute_every = K
+// > 0 saves the states before every K steps in place of the membrane trace: the backward computes each segment again
+// (on CUDA all segments at once), with the same bits. Deterministic; no synchronisation.
 #pragma once
 
 #include "csrc/kernels/synapse_lif.h"
@@ -104,15 +104,13 @@ struct SynapseLifOutputs {
   at::ScalarType type() const { return plan.synapse.result_type; }
   at::ScalarType spike_type() const { return format == kernels::SpikeFormat::kFloat ? type() : at::kByte; }
   std::vector<c10::SymInt> spike_sizes() const {
-    return {plan.time, plan.batch,
-            format == kernels::SpikeFormat::kPacked ? (plan.neurons + 7) / 8 : plan.neurons};
+    return {plan.time, plan.batch, format == kernels::SpikeFormat::kPacked ? (plan.neurons + 7) / 8 : plan.neurons};
   }
 };
 
 inline SynapseLifOutputs plan_synapse_lif(const at::Tensor& spikes, const at::Tensor& weight, const LifParameters& p,
                                           const SynapseLifNumbers& x, std::string_view outputs,
-                                          std::string_view spike_format,
-                                          const std::optional<at::Tensor>& initial_state,
+                                          std::string_view spike_format, const std::optional<at::Tensor>& initial_state,
                                           const std::optional<at::Tensor>& measured_spikes,
                                           const std::optional<at::Tensor>& measured_membrane) {
   constexpr const char* kOp = "synapse_lif";
@@ -196,8 +194,8 @@ SynapseLifForward synapse_lif_forward_impl(
   const Scope<Exec> scope(spikes);
   const at::TensorOptions options = weight.options().dtype(result.type());
   const at::TensorOptions bytes = weight.options().dtype(plan.synapse.integer_type);
-  const at::Tensor integers = plan.synapse.rounds() ? quantised(scope, widened(weight), plan.synapse.weight_plan())
-                                                    : at::empty({0}, bytes);
+  const at::Tensor integers =
+      plan.synapse.rounds() ? quantised(scope, widened(weight), plan.synapse.weight_plan()) : at::empty({0}, bytes);
   const HeldDrive drive = make_drive(plan.synapse, spikes, weight, integers, packed_input, true);
   const at::Tensor initial = optional_to(initial_state, result.type());
   const at::Tensor z_measured = optional_to(measured_spikes, result.type());
@@ -291,8 +289,8 @@ inline SynapseLifPlan plan_synapse_lif_backward(const SynapseLifBackwardTensors&
   constexpr const char* kOp = "_synapse_lif_backward";
   constexpr const char* kTrace = "[time, batch, neuron]";
   const LifBackwardTensors& n = t.neurons;
-  SynapseLifPlan plan = plan_synapse_lif_inputs(kOp, t.spikes, t.weight, p, x, n.initial_state, n.measured_spikes,
-                                                n.measured_membrane);
+  SynapseLifPlan plan =
+      plan_synapse_lif_inputs(kOp, t.spikes, t.weight, p, x, n.initial_state, n.measured_spikes, n.measured_membrane);
   const std::vector<c10::SymInt> trace = plan.trace();
   check_like(kOp, "grad_spikes", n.grad_spikes, t.spikes, trace, kTrace);
   check_like(kOp, "grad_membrane", n.grad_membrane, t.spikes, trace, kTrace);
@@ -319,10 +317,9 @@ at::Tensor through_transform(const Scope<Exec>& scope, const WeightGradient& rul
   at::Tensor g = grad.to(w.scalar_type());
   dispatch_real(w.scalar_type(), [&](auto real) {
     using W = decltype(real);
-    kernels::straight_through(scope.exec(),
-                              kernels::StraightThroughArgs<W>{g.const_data_ptr<W>(), w.const_data_ptr<W>(),
-                                                              g.mutable_data_ptr<W>(), w.numel(), rule.transform,
-                                                              rule.rule});
+    kernels::straight_through(
+        scope.exec(), kernels::StraightThroughArgs<W>{g.const_data_ptr<W>(), w.const_data_ptr<W>(),
+                                                      g.mutable_data_ptr<W>(), w.numel(), rule.transform, rule.rule});
   });
   return g.to(weight.scalar_type());
 }
@@ -343,13 +340,13 @@ SynapseLifBackward synapse_lif_backward_impl(
   const LifParameters p{leak, reset, threshold, tau_mem, tau_syn, membrane_capacitance, refractory_time};
   const SynapseLifNumbers x{scale, min_weight, max_weight, rounding,     gradient,       units,
                             dt,    surrogate,  alpha,      packed_input, recompute_every};
-  const SynapseLifPlan plan = plan_synapse_lif_backward(
-      {{grad_spikes, grad_membrane, grad_current, grad_final_state, saved, current, coefficients, initial_state,
-        measured_spikes, measured_membrane},
-       spikes,
-       weight,
-       hardware_weights},
-      p, x, mask);
+  const SynapseLifPlan plan =
+      plan_synapse_lif_backward({{grad_spikes, grad_membrane, grad_current, grad_final_state, saved, current,
+                                  coefficients, initial_state, measured_spikes, measured_membrane},
+                                 spikes,
+                                 weight,
+                                 hardware_weights},
+                                p, x, mask);
   const Scope<Exec> scope(spikes);
   const at::ScalarType type = plan.synapse.result_type;
   const at::TensorOptions options = saved.options();
@@ -361,15 +358,15 @@ SynapseLifBackward synapse_lif_backward_impl(
   const at::Tensor i = parameters && !checkpoints ? optional_to(current, type) : at::Tensor();
   const at::Tensor initial = optional_to(initial_state, type);
   const at::Tensor z_measured = optional_to(measured_spikes, type), v_measured = optional_to(measured_membrane, type);
-  const HeldDrive drive = make_drive(plan.synapse, spikes, weight, hardware_weights.contiguous(), packed_input, checkpoints);
+  const HeldDrive drive =
+      make_drive(plan.synapse, spikes, weight, hardware_weights.contiguous(), packed_input, checkpoints);
   const WeightGradient rule(plan.synapse);
   at::Tensor grad_input = mask[kMaskSpikes] ? empty_result({time, batch, neurons}, options) : at::Tensor();
   at::Tensor grad_weight = mask[kMaskWeight] ? at::empty(weight.sizes(), options) : at::Tensor();
-  at::Tensor grad_initial =
-      mask[kMaskState] ? at::empty({math::kNumLifStates, batch, neurons}, options) : at::Tensor();
+  at::Tensor grad_initial = mask[kMaskState] ? at::empty({math::kNumLifStates, batch, neurons}, options) : at::Tensor();
   at::Tensor sums = parameters ? at::empty({math::kNumCoefficientGradients, batch, neurons}, options) : at::Tensor();
-  at::Tensor totals = parameters ? at::empty({math::kNumParameterGradients, neurons}, options.dtype(at::kDouble))
-                                 : at::Tensor();
+  at::Tensor totals =
+      parameters ? at::empty({math::kNumParameterGradients, neurons}, options.dtype(at::kDouble)) : at::Tensor();
   dispatch_real(type, [&](auto real) {
     using T = decltype(real);
     dispatch_drive(drive.spikes, drive.integers, [&](const auto* s, const auto* q) {
@@ -393,11 +390,10 @@ SynapseLifBackward synapse_lif_backward_impl(
                                                 time,
                                                 batch,
                                                 neurons};
-      kernels::synapse_lif_backward(
-          scope.exec(), kernels::SynapseLifBackwardArgs<S, Q, T>{drive.as<T>(s, q), reverse,
-                                                                 checkpoints ? trace.const_data_ptr<T>() : nullptr,
-                                                                 recompute_every, rule.factor,
-                                                                 mutable_or_null<T>(grad_weight)});
+      kernels::synapse_lif_backward(scope.exec(),
+                                    kernels::SynapseLifBackwardArgs<S, Q, T>{
+                                        drive.as<T>(s, q), reverse, checkpoints ? trace.const_data_ptr<T>() : nullptr,
+                                        recompute_every, rule.factor, mutable_or_null<T>(grad_weight)});
     });
     if (parameters) {
       const LifOperands<T> operands(p, trace, dt, "_synapse_lif_backward");
@@ -410,9 +406,9 @@ SynapseLifBackward synapse_lif_backward_impl(
     return mask[kMaskFirstNeuronParameter + static_cast<std::size_t>(row)] ? parameter_gradient(totals, row, parameter)
                                                                            : at::Tensor();
   };
-  return {mask[kMaskSpikes] ? spike_gradient(plan.synapse, grad_input.view({time * batch, neurons}), spikes, weight,
-                                             hardware_weights)
-                            : at::Tensor(),
+  return {mask[kMaskSpikes]
+              ? spike_gradient(plan.synapse, grad_input.view({time * batch, neurons}), spikes, weight, hardware_weights)
+              : at::Tensor(),
           mask[kMaskWeight] ? through_transform(scope, rule, grad_weight, weight) : at::Tensor(),
           of(math::kGradLeak, leak),
           of(math::kGradReset, reset),

@@ -127,8 +127,7 @@ using Shorts32 = std::int16_t __attribute__((vector_size(64)));
 /// 32 bytes as int16. GCC makes six instructions of the conversion of the vector type, where AVX-512 has one.
 inline __attribute__((always_inline)) Shorts32 widened_bytes(const std::int8_t* bytes) {
 #if defined(__AVX512BW__)
-  return reinterpret_cast<Shorts32>(
-      _mm512_cvtepi8_epi16(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(bytes))));
+  return reinterpret_cast<Shorts32>(_mm512_cvtepi8_epi16(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(bytes))));
 #else
   Bytes32 narrow;
   std::memcpy(&narrow, bytes, sizeof narrow);
@@ -187,13 +186,12 @@ inline void sum_block(const PackedWeights<std::int8_t>& weights, std::int64_t po
 template <class Sum>
 inline void sum_block(const PackedWeights<std::int16_t>& weights, std::int64_t post, const std::int32_t* index,
                       const std::int16_t* counts, std::int64_t num_spikes, bool ones, Sum* sums) {
-  (void)ones;
   for (std::int64_t j = 0; j < kPostBlock; ++j) {
     sums[j] = 0;
   }
   for (std::int64_t k = 0; k < num_spikes; ++k) {
     const std::int16_t* __restrict__ row = weights.row(index[k]) + post;
-    const Sum times = counts[k];
+    const Sum times = ones ? Sum{1} : static_cast<Sum>(counts[k]);
     for (std::int64_t j = 0; j < kPostBlock; ++j) {
       sums[j] += times * row[j];
     }

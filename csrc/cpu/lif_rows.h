@@ -14,8 +14,8 @@ struct StateRow {
 };
 
 template <class T, bool kRefractory, bool kSpikes, bool kSaved, class Coefficients>
-inline void lif_row(const T* __restrict__ x, T* __restrict__ spikes, T* __restrict__ saved, const StateRow<T>& state_row,
-                    const Coefficients c, std::int64_t count) {
+inline void lif_row(const T* __restrict__ x, T* __restrict__ spikes, T* __restrict__ saved,
+                    const StateRow<T>& state_row, const Coefficients c, std::int64_t count) {
   T* __restrict__ current = state_row.current;
   T* __restrict__ membrane = state_row.membrane;
   T* __restrict__ refractory = state_row.refractory;

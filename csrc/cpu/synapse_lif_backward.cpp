@@ -2,9 +2,9 @@
 // cache, their share of the weight gradient.
 //
 // The batch is cut into groups and the neurons into blocks, by sizes alone, so that no sum depends on the number of
-// threads. Within a group the rows (step, entry) are taken in blocks of whole steps, latest first; a block's rows with a
-// spike are listed per input, summed in registers in their order, and added to the group's total. Totals of the groups
-// are added in order.
+// threads. Within a group the rows (step, entry) are taken in blocks of whole steps, latest first; a block's rows with
+// a spike are listed per input, summed in registers in their order, and added to the group's total. Totals of the
+// groups are added in order.
 #include "csrc/cpu/lif_adjoint.h"
 #include "csrc/cpu/synapse_lif_tile.h"
 
@@ -12,9 +12,9 @@ namespace gradspike::kernels::GRADSPIKE_CPU_ISA {
 namespace {
 
 // The first four are part of the numerics: changing them changes the rounding of the sums.
-constexpr std::int64_t kGroupRows = 64;   // batch entries per group, more where the batch is large
+constexpr std::int64_t kGroupRows = 64;  // batch entries per group, more where the batch is large
 constexpr std::int64_t kMaxGroups = 16;
-constexpr std::int64_t kBlockRows = 256;  // rows of a block, where they make whole steps
+constexpr std::int64_t kBlockRows = 256;                    // rows of a block, where they make whole steps
 constexpr std::int64_t kMaxTotals = std::int64_t{1} << 24;  // weights of all groups together
 constexpr std::int64_t kNeuronBlock = 128;
 constexpr std::int64_t kMaxGroupRows = 32768;  // rows of a block are counted in 16 bits
@@ -78,14 +78,15 @@ class SpikeLists {
         ones_(partition.groups * partition.blocks),
         rows_(time * batch * drive.in_features),
         values_(time * batch * drive.in_features) {
-    exec.for_each_range(time > 0 ? partition.groups * partition.blocks : 0, 4, [&](std::int64_t begin, std::int64_t end) {
-      const std::int64_t capacity = partition_.steps * partition_.group_rows * drive_.in_features;
-      RawBuffer<std::int32_t> found(capacity + kFindSlack);
-      Buffer<std::int32_t> next(drive_.in_features);
-      for (std::int64_t k = begin; k < end; ++k) {
-        list(k, found.get(), next.get());
-      }
-    });
+    exec.for_each_range(time > 0 ? partition.groups * partition.blocks : 0, 4,
+                        [&](std::int64_t begin, std::int64_t end) {
+                          const std::int64_t capacity = partition_.steps * partition_.group_rows * drive_.in_features;
+                          RawBuffer<std::int32_t> found(capacity + kFindSlack);
+                          Buffer<std::int32_t> next(drive_.in_features);
+                          for (std::int64_t k = begin; k < end; ++k) {
+                            list(k, found.get(), next.get());
+                          }
+                        });
   }
 
   struct Block {
@@ -301,7 +302,7 @@ class BackwardTile {
   void set_before(std::int64_t t, std::int64_t b, AdjointStepRow<T>& row) {
     const std::int64_t first = at(0, b);
     const T* state = recomputes_ && t % args_.segment_steps == 0 ? checkpoint(t / args_.segment_steps)
-                                                                  : (t == 0 ? n_.initial_state : nullptr);
+                                                                 : (t == 0 ? n_.initial_state : nullptr);
     row.membrane_before = before_.get();
     if (state != nullptr) {
       row.current_before = state + math::kStateCurrent * elements_ + first;
@@ -312,9 +313,8 @@ class BackwardTile {
         before_[n] = forward_.coefficients.at(n).leak;
       }
     } else {
-      row.current_before = recomputes_
-                               ? current_.get() + (t - 1) % args_.segment_steps * r_.count() + b * r_.width()
-                               : n_.current + at(t - 1, b);
+      row.current_before = recomputes_ ? current_.get() + (t - 1) % args_.segment_steps * r_.count() + b * r_.width()
+                                       : n_.current + at(t - 1, b);
       membrane_row(before_.get(), saved_row(t - 1, b), n_.measured_spikes.row(t - 1, elements_, first),
                    n_.measured_membrane.row(t - 1, elements_, first), forward_.coefficients.from(0), r_.width());
     }
@@ -322,15 +322,15 @@ class BackwardTile {
 
   void step(std::int64_t t, std::int64_t b) {
     const std::int64_t first = at(0, b);
-    const std::int64_t next = b + kRowsAhead < r_.rows() ? at(t, b + kRowsAhead)
-                                                         : at(t - 1, (b + kRowsAhead) % r_.rows());
+    const std::int64_t next =
+        b + kRowsAhead < r_.rows() ? at(t, b + kRowsAhead) : at(t - 1, (b + kRowsAhead) % r_.rows());
     if (!recomputes_) {
       prefetch_ahead(n_.saved, next, r_.width());
     }
     prefetch_ahead(n_.grad_spikes, next, r_.width());
     add_gradients(n_.grad_current, n_.grad_membrane, at(t, b), b);
-    T* grad = args_.grad_weight == nullptr ? grad_.get()
-                                           : grad_.get() + (t % partition_.steps * r_.rows() + b) * padded_;
+    T* grad =
+        args_.grad_weight == nullptr ? grad_.get() : grad_.get() + (t % partition_.steps * r_.rows() + b) * padded_;
     AdjointStepRow<T> row{saved_row(t, b),
                           n_.grad_spikes == nullptr ? zeros_.get() : n_.grad_spikes + at(t, b),
                           n_.measured_spikes.row(t, elements_, first),
@@ -341,8 +341,8 @@ class BackwardTile {
     if (sums_) {
       set_before(t, b, row);
     }
-    lif_adjoint_row_any(n_.surrogate, static_cast<T>(n_.alpha), adjoint_, b * r_.width(), forward_.coefficients.from(0), row,
-                        r_.width());
+    lif_adjoint_row_any(n_.surrogate, static_cast<T>(n_.alpha), adjoint_, b * r_.width(), forward_.coefficients.from(0),
+                        row, r_.width());
     if (n_.grad_input != nullptr) {
       TileState<T>::copy(n_.grad_input + at(t, b), grad, r_.width());
     }
@@ -423,8 +423,8 @@ void synapse_lif_backward(const CpuExec& exec, const SynapseLifBackwardArgs<S, Q
   SynapseDrive<S, Q, T> unused = args.drive;
   unused.in_features = learns ? unused.in_features : 0;
   const SpikeLists<S, Q, T> lists(exec, unused, partition, learns ? n.time : 0, n.batch);
-  const PackedWeights<Q> weights = args.checkpoints != nullptr ? packed_weights(args.drive, n.neuron)
-                                                               : PackedWeights<Q>(nullptr, 0, 0);
+  const PackedWeights<Q> weights =
+      args.checkpoints != nullptr ? packed_weights(args.drive, n.neuron) : PackedWeights<Q>(nullptr, 0, 0);
   const bool refractory = has_refractory(n.coefficients, n.initial_state, n.batch * n.neuron);
   const std::int64_t size = args.drive.in_features * kNeuronBlock;
   Buffer<T> totals(learns ? larger(1, partition.groups) * partition.across * size : 0);

@@ -92,7 +92,9 @@ class SynapseTile {
     if (drive_.input == nullptr) {
       // Of this step or the next one; beyond the last step the address is not used.
       const std::int64_t ahead = b + kRowsAhead < r_.rows() ? b + kRowsAhead : batch_ + (b + kRowsAhead) % r_.rows();
-      prefetch_row(address_of(drive_.spikes) + static_cast<std::uintptr_t>(t * batch_ + r_.batch_begin + ahead) * row_bytes(), row_bytes());
+      prefetch_row(
+          address_of(drive_.spikes) + static_cast<std::uintptr_t>(t * batch_ + r_.batch_begin + ahead) * row_bytes(),
+          row_bytes());
       sum_input(t * batch_ + r_.batch_begin + b);
     }
     const std::int64_t at = b * r_.width();

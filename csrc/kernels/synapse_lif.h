@@ -1,6 +1,6 @@
-// Kernels of synapse_lif: graded spikes and leaky integrate-and-fire neurons in one pass over time, so that the synaptic
-// input never goes to memory. The bits are those of graded_spikes followed by lif.
-// S (spikes) is float, double or uint8_t; Q is int8_t or int16_t; T (neurons) is float or double.
+// Kernels of synapse_lif: graded spikes and leaky integrate-and-fire neurons in one pass over time, so that the
+// synaptic input never goes to memory. The bits are those of graded_spikes followed by lif. S (spikes) is float, double
+// or uint8_t; Q is int8_t or int16_t; T (neurons) is float or double.
 #pragma once
 
 #include <cstdint>
@@ -37,7 +37,7 @@ struct SynapseLifForwardArgs {
   const T* initial_state;  // [kNumLifStates, batch, neuron] or null
   Measurement<T> measured_spikes;
   Measurement<T> measured_membrane;
-  void* spikes;    // in the format below, or null
+  void* spikes;  // in the format below, or null
   SpikeFormat format;
   T* membrane;     // after reset, or null
   T* current;      // or null

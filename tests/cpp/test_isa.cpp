@@ -7,6 +7,7 @@
 
 #include "csrc/core/error.h"
 #include "csrc/cpu/isa.h"
+#include "csrc/kernels/synapse_lif.h"
 #include "csrc/kernels/aelif.h"
 #include "csrc/kernels/eventprop.h"
 #include "csrc/kernels/graded_spikes.h"
@@ -257,6 +258,80 @@ TEST_P(IsaTest, EventPropForwardAndBackward) {
                                                                                          batch,
                                                                                          neurons});
     });
+  }
+}
+
+TEST_P(IsaTest, SynapsesAndNeuronsInOne) {
+  const std::int64_t time = 9;
+  const std::int64_t batch = 70;
+  const std::int64_t in = 37;
+  for (const std::int64_t neurons : {5, 64, 150}) {
+    for (const std::int64_t segment : {0, 4}) {
+      const auto elements = static_cast<std::size_t>(batch * neurons);
+      std::vector<float> spikes(static_cast<std::size_t>(time * batch * in));
+      for (float& s : spikes) {
+        s = random_() % 6 == 0 ? static_cast<float>(1 + random_() % 2) : 0.0F;
+      }
+      std::vector<std::int8_t> weights(static_cast<std::size_t>(neurons * in));
+      for (std::int8_t& w : weights) {
+        w = static_cast<std::int8_t>(static_cast<int>(random_() % 127) - 63);
+      }
+      std::vector<float> grad(elements * static_cast<std::size_t>(time));
+      std::normal_distribution<float> normal;
+      for (float& g : grad) {
+        g = normal(random_);
+      }
+      const std::vector<float> coefficients = {0.1F, 1.1F, 0.83F, 0.05F, -0.1F, 1.0F, 1.0F};
+      const kernels::SynapseDrive<float, std::int8_t, float> drive{spikes.data(), weights.data(), nullptr, in,
+                                                                   1.0F / 32.0F,  false,          false};
+      expect_same_bits<float>(grad.size() * 3 + weights.size(), [&](float* result) {
+        std::vector<float> kept(grad.size() + 9 * elements);
+        std::vector<float> state(3 * elements);
+        float* saved = segment == 0 ? kept.data() : nullptr;
+        float* checkpoints = segment == 0 ? nullptr : kept.data();
+        kernels::synapse_lif_forward(
+            exec_, kernels::SynapseLifForwardArgs<float, std::int8_t, float>{drive,
+                                                                             {coefficients.data(), 1},
+                                                                             nullptr,
+                                                                             {},
+                                                                             {},
+                                                                             result,
+                                                                             kernels::SpikeFormat::kFloat,
+                                                                             result + grad.size(),
+                                                                             nullptr,
+                                                                             saved,
+                                                                             checkpoints,
+                                                                             state.data(),
+                                                                             segment,
+                                                                             time,
+                                                                             batch,
+                                                                             neurons});
+        kernels::synapse_lif_backward(
+            exec_, kernels::SynapseLifBackwardArgs<float, std::int8_t, float>{drive,
+                                                                              {grad.data(),
+                                                                               nullptr,
+                                                                               nullptr,
+                                                                               nullptr,
+                                                                               saved,
+                                                                               nullptr,
+                                                                               {coefficients.data(), 1},
+                                                                               nullptr,
+                                                                               {},
+                                                                               {},
+                                                                               math::Surrogate::kSuperspike,
+                                                                               50.0,
+                                                                               result + 2 * grad.size(),
+                                                                               nullptr,
+                                                                               nullptr,
+                                                                               time,
+                                                                               batch,
+                                                                               neurons},
+                                                                              checkpoints,
+                                                                              segment,
+                                                                              1.0F / 32.0F,
+                                                                              result + 3 * grad.size()});
+      });
+    }
   }
 }
 

@@ -133,7 +133,27 @@ def exact_arguments() -> dict:
     return {**eventprop_arguments(), "coefficients": torch.ones(7, 1)}
 
 
+def fused_arguments() -> dict:
+    names = ("measured_spikes", "measured_membrane", "dt", "surrogate", "alpha")
+    neurons = {name: value for name, value in lif_arguments().items() if name != "grad_mask"}
+    tail = {name: neurons.pop(name) for name in names}
+    grads = {name: neurons.pop(name) for name in list(neurons)[:4]}
+    synapse = {name: value for name, value in graded_arguments().items() if name not in ("grad", "grad_mask")}
+    tensors = {name: synapse.pop(name) for name in ("spikes", "weight", "hardware_weights")}
+    return {
+        **grads,
+        **tensors,
+        **neurons,
+        **synapse,
+        **tail,
+        "packed_input": False,
+        "recompute_every": 0,
+        "grad_mask": [True] * 9,
+    }
+
+
 OPERATORS = {
+    fused_arguments: ops._synapse_lif_backward,
     sparse_arguments: ops._sparse_graded_spikes_backward,
     lif_arguments: ops._lif_backward,
     li_arguments: ops._li_backward,
@@ -146,6 +166,17 @@ OPERATORS = {
 }
 
 CASES = [
+    *[(ops._synapse_lif_backward, fused_arguments, name, torch.ones(1, B, N)) for name in ("grad_spikes", "current")],
+    (ops._synapse_lif_backward, fused_arguments, "grad_final_state", torch.ones(2, B, N)),
+    (ops._synapse_lif_backward, fused_arguments, "saved", torch.ones(T, B, N + 1)),
+    (ops._synapse_lif_backward, fused_arguments, "saved", torch.ones(T, B, N, dtype=torch.float64)),
+    (ops._synapse_lif_backward, fused_arguments, "recompute_every", 2),
+    (ops._synapse_lif_backward, fused_arguments, "current", None),
+    (ops._synapse_lif_backward, fused_arguments, "coefficients", torch.ones(7, 2)),
+    (ops._synapse_lif_backward, fused_arguments, "spikes", torch.ones(T, B, 4)),
+    (ops._synapse_lif_backward, fused_arguments, "packed_input", True),
+    (ops._synapse_lif_backward, fused_arguments, "hardware_weights", torch.ones(N, 4, dtype=torch.int8)),
+    (ops._synapse_lif_backward, fused_arguments, "initial_state", torch.ones(3, 1, N)),
     (ops._sparse_graded_spikes_backward, sparse_arguments, "grad", torch.ones(T, B, N - 1)),
     (ops._sparse_graded_spikes_backward, sparse_arguments, "grad", torch.ones(T * B, N)),
     (ops._sparse_graded_spikes_backward, sparse_arguments, "spikes", torch.ones(T, B, 4)),

@@ -28,8 +28,8 @@ struct Variant {
   std::int64_t refractory = 0;
   bool initial_state = false;
   bool measured = false;
-  bool packed = false;       // input
-  bool fractions = false;    // a row of spikes that are no counts
+  bool packed = false;     // input
+  bool fractions = false;  // a row of spikes that are no counts
   bool wide = false;
   bool given_input = false;  // in place of spikes and weights
   SpikeFormat format = SpikeFormat::kFloat;
@@ -66,7 +66,8 @@ struct Data {
   Shape shape;
   Variant v;
   std::int64_t columns;
-  std::vector<T> coefficients, initial, measured_spikes, measured_membrane, input, grad_spikes, grad_membrane, grad_state;
+  std::vector<T> coefficients, initial, measured_spikes, measured_membrane, input, grad_spikes, grad_membrane,
+      grad_state;
   std::vector<S> spikes;
   std::vector<Q> weights;
 
@@ -98,10 +99,12 @@ struct Data {
     const std::int64_t length = v.packed ? math::packed_bytes(s.in) : s.in;
     spikes.resize(static_cast<std::size_t>(s.time * s.batch * length));
     for (S& z : spikes) {
-      z = v.packed ? static_cast<S>(numbers.integer(0, 255)) : (numbers.chance(0.2) ? static_cast<S>(numbers.integer(1, 3)) : S{0});
+      z = v.packed ? static_cast<S>(numbers.integer(0, 255))
+                   : (numbers.chance(0.2) ? static_cast<S>(numbers.integer(1, 3)) : S{0});
     }
     if (v.packed && s.in % 8 != 0) {  // padding bits are 0
-      for (std::size_t k = static_cast<std::size_t>(length) - 1; k < spikes.size(); k += static_cast<std::size_t>(length)) {
+      for (std::size_t k = static_cast<std::size_t>(length) - 1; k < spikes.size();
+           k += static_cast<std::size_t>(length)) {
         spikes[k] = static_cast<S>(static_cast<unsigned>(spikes[k]) & ((1U << (s.in % 8)) - 1U));
       }
     }
