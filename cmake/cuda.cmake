@@ -5,7 +5,7 @@ set(CMAKE_CUDA_RUNTIME_LIBRARY Shared)
 enable_language(CUDA)
 find_package(CUDAToolkit REQUIRED)
 
-set(GRADSPIKE_CUDA_SOURCES cuda/weights.cu cuda/graded_spikes.cu cuda/lif.cu)
+set(GRADSPIKE_CUDA_SOURCES cuda/weights.cu cuda/graded_spikes.cu cuda/lif.cu cuda/recurrent_lif.cu)
 add_library(gradspike_cuda_kernels OBJECT ${GRADSPIKE_CUDA_SOURCES})
 target_include_directories(gradspike_cuda_kernels PUBLIC ${CMAKE_CURRENT_SOURCE_DIR})
 # Registers must not spill, and nothing may be contracted: both are gates of the build.

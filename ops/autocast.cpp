@@ -32,7 +32,8 @@ void autocast_cuda(const c10::OperatorHandle& op, c10::DispatchKeySet keys, torc
 }
 
 constexpr const char* kOps[] = {
-    "linear_saturating", "hardware_weights", "weight_statistics", "connections", "graded_spikes", "lif", "li"};
+    "linear_saturating", "hardware_weights", "weight_statistics", "connections", "graded_spikes", "lif", "li",
+    "recurrent_lif"};
 
 }  // namespace
 

@@ -82,13 +82,17 @@ void dispatch_spikes(const at::Tensor& rows, F&& f) {
   }
 }
 
+/// Whether the integer sums of a projection could leave what float32 and int32 hold exactly.
+inline bool needs_wide_sums(const math::WeightTransform& transform, std::int64_t in_features) {
+  const double largest = std::max(-transform.min_weight, transform.max_weight);
+  return static_cast<double>(in_features) * largest * static_cast<double>(kernels::kMaxSpikeCount) >= 16777216.0;
+}
+
 template <class Exec>
 void integer_product(const Scope<Exec>& scope, const GradedSpikesPlan& plan, const at::Tensor& rows,
                      const at::Tensor& integers, const at::Tensor& out) {
   const std::int64_t in_features = integers.size(1);
-  const double largest = std::max(-plan.transform.min_weight, plan.transform.max_weight);
-  const bool wide =
-      static_cast<double>(in_features) * largest * static_cast<double>(kernels::kMaxSpikeCount) >= 16777216.0;
+  const bool wide = needs_wide_sums(plan.transform, in_features);
   dispatch_spikes(rows, [&](const auto* spikes) {
     using S = std::remove_const_t<std::remove_pointer_t<decltype(spikes)>>;
     dispatch_real(out.scalar_type(), [&](auto real) {

@@ -55,14 +55,14 @@ inline LifOutputs plan_lif(const at::Tensor& input, const LifParameters& p, doub
 /// Parameters as the kernels take them; the members keep the memory.
 template <class T>
 struct LifOperands {
-  LifOperands(const LifParameters& p, const at::Tensor& like, double dt)
-      : leak(read_parameter<T>("lif", "leak", p.leak, like, Range::kFinite)),
-        reset(read_parameter<T>("lif", "reset", p.reset, like, Range::kFinite)),
-        threshold(read_parameter<T>("lif", "threshold", p.threshold, like, Range::kFinite)),
-        tau_mem(read_parameter<T>("lif", "tau_mem", p.tau_mem, like, Range::kPositive)),
-        tau_syn(read_parameter<T>("lif", "tau_syn", p.tau_syn, like, Range::kPositive)),
-        capacitance(read_parameter<T>("lif", "membrane_capacitance", p.membrane_capacitance, like, Range::kPositive)),
-        refractory(read_parameter<T>("lif", "refractory_time", p.refractory_time, like, Range::kNotNegative)),
+  LifOperands(const LifParameters& p, const at::Tensor& like, double dt, const char* op = "lif")
+      : leak(read_parameter<T>(op, "leak", p.leak, like, Range::kFinite)),
+        reset(read_parameter<T>(op, "reset", p.reset, like, Range::kFinite)),
+        threshold(read_parameter<T>(op, "threshold", p.threshold, like, Range::kFinite)),
+        tau_mem(read_parameter<T>(op, "tau_mem", p.tau_mem, like, Range::kPositive)),
+        tau_syn(read_parameter<T>(op, "tau_syn", p.tau_syn, like, Range::kPositive)),
+        capacitance(read_parameter<T>(op, "membrane_capacitance", p.membrane_capacitance, like, Range::kPositive)),
+        refractory(read_parameter<T>(op, "refractory_time", p.refractory_time, like, Range::kNotNegative)),
         parameters{leak.parameter,    reset.parameter,       threshold.parameter,  tau_mem.parameter,
                    tau_syn.parameter, capacitance.parameter, refractory.parameter, dt} {}
 

@@ -69,18 +69,23 @@ inline void check_like(const char* op, const char* name, const std::optional<at:
   }
 }
 
-/// Checks of an optional measurement: [steps, batch, neuron] with at most as many steps as the input has.
+/// Checks of an optional measurement: [steps, batch, neuron] with at most `sizes[0]` steps; `sizes` is that of a trace.
 inline void check_measurement(const char* op, const char* name, const std::optional<at::Tensor>& tensor,
-                              const at::Tensor& input) {
+                              const at::Tensor& input, c10::SymIntArrayRef sizes) {
   if (!tensor.has_value() || !tensor->defined()) {
     return;
   }
   TORCH_CHECK(tensor->dim() == 3, op, ": ", name, " must have 3 dimensions [steps, batch, neuron], got ",
               tensor->dim());
-  check_like(op, name, tensor, input, {tensor->sym_size(0), input.sym_size(1), input.sym_size(2)},
-             "[steps, batch, neuron]");
-  TORCH_SYM_CHECK(tensor->sym_size(0).sym_le(input.sym_size(0)), op, ": ", name,
-                  " must not have more time steps than input, ", input.sym_size(0), ", got ", tensor->sym_size(0));
+  check_like(op, name, tensor, input, {tensor->sym_size(0), sizes[1], sizes[2]}, "[steps, batch, neuron]");
+  TORCH_SYM_CHECK(tensor->sym_size(0).sym_le(sizes[0]), op, ": ", name, " must not have more time steps than input, ",
+                  sizes[0], ", got ", tensor->sym_size(0));
+}
+
+/// The same for neurons whose input has the sizes of a trace.
+inline void check_measurement(const char* op, const char* name, const std::optional<at::Tensor>& tensor,
+                              const at::Tensor& input) {
+  check_measurement(op, name, tensor, input, input.sym_sizes());
 }
 
 inline void check_surrogate(const char* op, std::string_view surrogate, double alpha) {
@@ -106,13 +111,16 @@ inline void check_coefficients(const char* op, const at::Tensor& coefficients, c
 }
 
 /// Number of columns of the coefficient table: 1 where every parameter is the same for all neurons.
-inline c10::SymInt coefficient_columns(const at::Tensor& input, std::initializer_list<NamedParameter> parameters) {
+inline c10::SymInt coefficient_columns(const c10::SymInt& neurons, std::initializer_list<NamedParameter> parameters) {
   for (const NamedParameter& p : parameters) {
     if (p.tensor.dim() == 1) {
-      return input.sym_size(2);
+      return neurons;
     }
   }
   return 1;
+}
+inline c10::SymInt coefficient_columns(const at::Tensor& input, std::initializer_list<NamedParameter> parameters) {
+  return coefficient_columns(input.sym_size(2), parameters);
 }
 
 /// A parameter as the kernels take it, with the tensor that keeps its memory alive.

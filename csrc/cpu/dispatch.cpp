@@ -2,6 +2,7 @@
 #include "csrc/cpu/isa.h"
 #include "csrc/kernels/graded_spikes.h"
 #include "csrc/kernels/lif.h"
+#include "csrc/kernels/recurrent_lif.h"
 #include "csrc/kernels/weights.h"
 
 namespace gradspike::kernels {
@@ -61,6 +62,8 @@ GRADSPIKE_KERNEL(lif_forward, (class T), LifForwardArgs<T>)
 GRADSPIKE_KERNEL(lif_backward, (class T), LifBackwardArgs<T>)
 GRADSPIKE_KERNEL(li_forward, (class T), LiForwardArgs<T>)
 GRADSPIKE_KERNEL(li_backward, (class T), LiBackwardArgs<T>)
+GRADSPIKE_KERNEL(recurrent_lif_forward, (class S, class T), RecurrentLifForwardArgs<S GRADSPIKE_COMMA T>)
+GRADSPIKE_KERNEL(recurrent_lif_backward, (class T), RecurrentLifBackwardArgs<T>)
 GRADSPIKE_KERNEL(parameter_gradients, (class T), ParameterGradientsArgs<T>)
 
 #define GRADSPIKE_INSTANTIATE(name, Args) template void name(const CpuExec&, const Args&);
@@ -77,6 +80,13 @@ GRADSPIKE_KERNEL(parameter_gradients, (class T), ParameterGradientsArgs<T>)
   GRADSPIKE_INSTANTIATE(li_forward, LiForwardArgs<T>)                                          \
   GRADSPIKE_INSTANTIATE(li_backward, LiBackwardArgs<T>)                                        \
   GRADSPIKE_INSTANTIATE(parameter_gradients, ParameterGradientsArgs<T>)
+GRADSPIKE_INSTANTIATE(recurrent_lif_backward, RecurrentLifBackwardArgs<float>)
+GRADSPIKE_INSTANTIATE(recurrent_lif_backward, RecurrentLifBackwardArgs<double>)
+GRADSPIKE_INSTANTIATE(recurrent_lif_forward, RecurrentLifForwardArgs<float GRADSPIKE_COMMA float>)
+GRADSPIKE_INSTANTIATE(recurrent_lif_forward, RecurrentLifForwardArgs<float GRADSPIKE_COMMA double>)
+GRADSPIKE_INSTANTIATE(recurrent_lif_forward, RecurrentLifForwardArgs<double GRADSPIKE_COMMA double>)
+GRADSPIKE_INSTANTIATE(recurrent_lif_forward, RecurrentLifForwardArgs<std::uint8_t GRADSPIKE_COMMA float>)
+GRADSPIKE_INSTANTIATE(recurrent_lif_forward, RecurrentLifForwardArgs<std::uint8_t GRADSPIKE_COMMA double>)
 GRADSPIKE_INSTANTIATE_T(float)
 GRADSPIKE_INSTANTIATE_T(double)
 

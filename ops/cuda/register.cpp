@@ -5,6 +5,7 @@
 #include "ops/graded_spikes.h"
 #include "ops/li.h"
 #include "ops/lif.h"
+#include "ops/recurrent_lif_backward.h"
 #include "ops/weights.h"
 
 namespace gradspike::ops {
@@ -21,6 +22,9 @@ TORCH_LIBRARY_IMPL(gradspike, CUDA, m) {
   m.impl("lif", lif_impl<CudaExec>);
   m.impl("_lif_forward", lif_forward_impl<CudaExec>);
   m.impl("_lif_backward", lif_backward_impl<CudaExec>);
+  m.impl("recurrent_lif", recurrent_lif_impl<CudaExec>);
+  m.impl("_recurrent_lif_forward", recurrent_lif_forward_impl<CudaExec>);
+  m.impl("_recurrent_lif_backward", recurrent_lif_backward_impl<CudaExec>);
   m.impl("li", li_impl<CudaExec>);
   m.impl("_li_forward", li_forward_impl<CudaExec>);
   m.impl("_li_backward", li_backward_impl<CudaExec>);

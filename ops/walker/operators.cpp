@@ -145,6 +145,8 @@ bool is_keyed(const Node* node) {
   return is_graded_spikes(node) || is(node, "gradspike::lif") || is(node, "gradspike::li");
 }
 
+bool is_recurrent(const Node* node) { return is(node, "gradspike::recurrent_lif"); }
+
 std::string key_of(const ModelGraph& graph, const Node* node) {
   const char* what = is_graded_spikes(node) ? "projection" : "population";
   const std::string name = constant(graph, node, what).toStringRef();

@@ -8,6 +8,8 @@ namespace gradspike::ops {
 
 bool is_graded_spikes(const torch::jit::Node* node);
 bool is_keyed(const torch::jit::Node* node);
+/// An operator that owns a loop between its neurons, which the reader does not describe.
+bool is_recurrent(const torch::jit::Node* node);
 
 /// The name that the operator carries, "" where none was given.
 std::string key_of(const ModelGraph& graph, const torch::jit::Node* node);

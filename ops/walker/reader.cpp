@@ -80,7 +80,7 @@ class Reader {
     for (const Block* block : node->blocks()) {
       for (const Node* inner : block->nodes()) {
         GRADSPIKE_REQUIRE(
-            !is_keyed(inner), ModelGraph::place(inner),
+            !is_keyed(inner) && !is_recurrent(inner), ModelGraph::place(inner),
             " is inside a loop or an `if`: a network on the chip has a fixed graph, and the operators run "
             "over all time steps by themselves");
         refuse_inner(inner);
@@ -96,6 +96,8 @@ class Reader {
     }
     std::vector<const Node*> result;
     for (const Node* node : graph_.graph().nodes()) {
+      GRADSPIKE_REQUIRE(!is_recurrent(node) || needed.count(node) == 0, ModelGraph::place(node),
+                        ": a recurrent population cannot be put on a chip yet");
       if (is_keyed(node)) {
         if (needed.count(node) != 0) {
           result.push_back(node);

@@ -7,6 +7,7 @@ except where its Note says so, and each gives the same bits in every run, for an
 """
 
 from gradspike.functional._lif import LIFOutput, LIOutput, li, lif
+from gradspike.functional._recurrent import RecurrentLIFOutput, recurrent_lif
 from gradspike.functional._synapses import graded_spikes
 from gradspike.functional._weights import (
     ScaleSuggestion,
@@ -21,6 +22,7 @@ from gradspike.functional._weights import (
 __all__ = [
     "LIFOutput",
     "LIOutput",
+    "RecurrentLIFOutput",
     "ScaleSuggestion",
     "WeightStatistics",
     "connections",
@@ -29,6 +31,7 @@ __all__ = [
     "li",
     "lif",
     "linear_saturating",
+    "recurrent_lif",
     "suggest_scale",
     "weight_statistics",
 ]

@@ -6,6 +6,7 @@ kept in them: `step` takes and gives the state. Axes are `[time, batch, neuron]`
 
 from gradspike.nn.neurons import LI, LIF
 from gradspike.nn.recorder import Recorder
+from gradspike.nn.recurrent import RecurrentLIF
 from gradspike.nn.synapse import Synapse, default_scale
 
-__all__ = ["LI", "LIF", "Recorder", "Synapse", "default_scale"]
+__all__ = ["LI", "LIF", "Recorder", "RecurrentLIF", "Synapse", "default_scale"]
