@@ -49,6 +49,24 @@ def li_numbers(input: Tensor) -> Tensor:
     return F.li(input, leak=0.25).membrane
 
 
+def recurrent_numbers(spikes: Tensor, input_weight: Tensor, recurrent_weight: Tensor) -> Tuple[Tensor, Tensor]:
+    out = F.recurrent_lif(
+        spikes, input_weight, recurrent_weight, refractory_time=1e-6, input_scale=32.0, recurrent_scale=16.0,
+        recompute_every=4, outputs="spikes+membrane", population="loop",
+    )  # fmt: skip
+    return out.spikes, out.membrane
+
+
+def recurrent_tensors(
+    spikes: Tensor, input_weight: Tensor, recurrent_weight: Tensor, tau_mem: Tensor, state: Tensor, mask: Tensor
+) -> Tuple[Tensor, Tensor, Tensor]:
+    out = F.recurrent_lif(
+        spikes, input_weight, recurrent_weight, tau_mem=tau_mem, recurrent_mask=mask > 0.5, input_scale=32.0,
+        recurrent_scale=16.0, initial_state=state, outputs="spikes+membrane+current",
+    )  # fmt: skip
+    return out.spikes, out.current, out.state
+
+
 def weight_statistics(weight: Tensor) -> Tuple[Tensor, Tensor, Tensor]:
     counts, measures, content = torch.ops.gradspike.weight_statistics(weight, 64.0)
     return counts, measures, content
@@ -103,6 +121,19 @@ CASES = [
         lambda b: (torch.randn(9, b, 4), torch.randn(4), _around(10e-6, 4), torch.randn(2, b, 4)),
         (0, 1, 2, 3),
     ),
+    Case(
+        recurrent_numbers,
+        lambda b: (spikes_like(9, b, 5), torch.randn(4, 5) * 2.0, torch.randn(4, 4)),
+        (0, 1, 2),
+    ),
+    Case(
+        recurrent_tensors,
+        lambda b: (
+            spikes_like(9, b, 5), torch.randn(4, 5) * 2.0, torch.randn(4, 4), _around(10e-6, 4),
+            spikes_like(4, b, 4), spikes_like(4, 4),
+        ),
+        (0, 1, 2, 3, 4),
+    ),  # fmt: skip
     Case(li_numbers, lambda b: (torch.randn(9, b, 4),), (0,)),
     Case(weight_statistics, lambda b: (torch.randn(b, 7),)),
     Case(connections, lambda b: (torch.randn(b, 7),)),
