@@ -1,9 +1,9 @@
 // Backward kernel of recurrent_lif: part of recurrent_lif.cu.
 //
-// One persistent kernel walks back over time: a block has a tile of batch rows to itself. In a step each thread takes the
-// adjoint of its neurons, for all rows of the tile; then, after the step's only barrier, it sums the gradient to the
-// last spikes of the same neurons over all post neurons, in order. The gradients to the input of the step are exchanged
-// through shared memory where they fit, in two buffers in turn, else through the result itself.
+// One persistent kernel walks back over time: a block has a tile of batch rows to itself. In a step each thread takes
+// the adjoint of its neurons, for all rows of the tile; then, after the step's only barrier, it sums the gradient to
+// the last spikes of the same neurons over all post neurons, in order. The gradients to the input of the step are
+// exchanged through shared memory where they fit, in two buffers in turn, else through the result itself.
 #pragma once
 
 #include "csrc/kernels/recurrent_lif.h"
@@ -54,8 +54,8 @@ __device__ __forceinline__ void store_sums(const math::CoefficientGradients<T>& 
 
 /// Step t back of one chain, with the sums of the coefficient gradients where they are asked for; gives dL/dx[t].
 template <class T>
-__device__ __forceinline__ T step_back(const RecurrentLifBackwardArgs<T>& args, const Carried<T>& carried, std::int64_t t,
-                       std::int64_t chain) {
+__device__ __forceinline__ T step_back(const RecurrentLifBackwardArgs<T>& args, const Carried<T>& carried,
+                                       std::int64_t t, std::int64_t chain) {
   const LifBackwardArgs<T>& lif = args.lif;
   const std::int64_t chains = lif.batch * lif.neuron;
   const std::int64_t at = t * chains + chain;
@@ -95,8 +95,7 @@ __device__ __forceinline__ T step_back(const RecurrentLifBackwardArgs<T>& args, 
   }
   if (args.previous_spikes != nullptr) {
     const T initial = lif.initial_state == nullptr ? T{0} : lif.initial_state[math::kStateSpikes * chains + chain];
-    args.previous_spikes[at] =
-        t > 0 ? math::spike_of_step(lif.saved[at - chains], c.threshold, spike_before) : initial;
+    args.previous_spikes[at] = t > 0 ? math::spike_of_step(lif.saved[at - chains], c.threshold, spike_before) : initial;
   }
   carried.current[chain] = adjoint.current;
   carried.membrane[chain] = adjoint.membrane;
@@ -105,7 +104,8 @@ __device__ __forceinline__ T step_back(const RecurrentLifBackwardArgs<T>& args, 
 }
 
 template <class T>
-__device__ __forceinline__ void start_carrying(const RecurrentLifBackwardArgs<T>& args, const Carried<T>& carried, std::int64_t chain) {
+__device__ __forceinline__ void start_carrying(const RecurrentLifBackwardArgs<T>& args, const Carried<T>& carried,
+                                               std::int64_t chain) {
   const std::int64_t chains = args.lif.batch * args.lif.neuron;
   const T* const state = args.lif.grad_final_state;
   carried.current[chain] = state == nullptr ? T{0} : state[math::kStateCurrent * chains + chain];
@@ -119,7 +119,7 @@ __device__ __forceinline__ void start_carrying(const RecurrentLifBackwardArgs<T>
 /// Writes what is left before the first step.
 template <class T>
 __device__ __forceinline__ void finish_carrying(const RecurrentLifBackwardArgs<T>& args, const Carried<T>& carried,
-                                std::int64_t chain) {
+                                                std::int64_t chain) {
   const LifBackwardArgs<T>& lif = args.lif;
   const std::int64_t chains = lif.batch * lif.neuron;
   const math::LifAdjoint<T> adjoint{carried.current[chain], carried.membrane[chain]};
@@ -136,11 +136,11 @@ __device__ __forceinline__ void finish_carrying(const RecurrentLifBackwardArgs<T
 
 /// carried.spikes[row][pre] = factor * sum over post, in order, of weights[post][pre] * grad[row][post]
 template <class T>
-__device__ __forceinline__ void sum_over_posts(const RecurrentLifBackwardArgs<T>& args, const T* __restrict__ weights, const T* grad,
-                               std::int64_t first_row, std::int64_t pre, const Carried<T>& carried) {
+__device__ __forceinline__ void sum_over_posts(const RecurrentLifBackwardArgs<T>& args, const T* __restrict__ weights,
+                                               const T* grad, std::int64_t first_row, std::int64_t pre,
+                                               const Carried<T>& carried) {
   const std::int64_t neurons = args.lif.neuron;
-  const std::int64_t rows =
-      args.lif.batch - first_row < kBackwardRows ? args.lif.batch - first_row : kBackwardRows;
+  const std::int64_t rows = args.lif.batch - first_row < kBackwardRows ? args.lif.batch - first_row : kBackwardRows;
   T sums[kBackwardRows] = {};
 #pragma unroll 4
   for (std::int64_t post = 0; post < neurons; ++post) {
@@ -166,8 +166,7 @@ __global__ void __launch_bounds__(kBackwardThreads)
   GRADSPIKE_DYNAMIC_SHARED(T, exchange);
   const std::int64_t neurons = args.lif.neuron;
   const std::int64_t first_row = static_cast<std::int64_t>(blockIdx.x) * kBackwardRows;
-  const std::int64_t last_row =
-      first_row + kBackwardRows < args.lif.batch ? first_row + kBackwardRows : args.lif.batch;
+  const std::int64_t last_row = first_row + kBackwardRows < args.lif.batch ? first_row + kBackwardRows : args.lif.batch;
   for (std::int64_t n = threadIdx.x; n < neurons; n += kBackwardThreads) {
     for (std::int64_t row = first_row; row < last_row; ++row) {
       start_carrying(args, carried, row * neurons + n);

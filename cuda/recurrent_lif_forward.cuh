@@ -26,7 +26,7 @@ namespace {
 constexpr std::int32_t kParts = 2;         // threads of a neuron, and batch rows of a block
 constexpr std::int32_t kChunkInputs = 16;  // inputs of one 16-byte load of spikes
 constexpr std::int32_t kChunkWords = kChunkInputs / 4;
-constexpr std::int32_t kMaxChunks = 8;     // of a thread: 32 registers of weights
+constexpr std::int32_t kMaxChunks = 8;  // of a thread: 32 registers of weights
 constexpr std::int32_t kGeneralThreads = 256;
 constexpr std::int32_t kGeneralBlocks = 4;  // per multiprocessor: 64 registers, enough without spills
 
@@ -98,7 +98,8 @@ __device__ __forceinline__ T initial_spike(const T* state, std::int64_t chains, 
 
 /// The sum over pre, in order, of real-valued spikes; NaN weights count as 0, their neuron is NaN anyway.
 template <class T>
-__device__ __forceinline__ T sum_real_spikes(const T* spikes, const std::int8_t* __restrict__ weights, std::int64_t neurons) {
+__device__ __forceinline__ T sum_real_spikes(const T* spikes, const std::int8_t* __restrict__ weights,
+                                             std::int64_t neurons) {
   T sum = T{0};
   for (std::int64_t pre = 0; pre < neurons; ++pre) {
     if (spikes[pre] != T{0}) {
@@ -132,7 +133,8 @@ __global__ void __launch_bounds__(resident_neurons(kChunks) * kParts) resident_f
   const T factor = static_cast<T>(run.recurrent.factor);
 
   // The weights of this thread, four inputs to a word, the first one lowest; NaN as 0.
-  const std::int8_t* const weights = run.recurrent.template as<std::int8_t>() + (post < run.neuron ? post : 0) * run.neuron;
+  const std::int8_t* const weights =
+      run.recurrent.template as<std::int8_t>() + (post < run.neuron ? post : 0) * run.neuron;
   std::int32_t words[kChunks * kChunkWords];
   bool has_nan = false;
 #pragma unroll
@@ -233,11 +235,11 @@ struct Transposed {
   const std::uint8_t* post_is_nan;
 };
 
-/// Sum over the spikes of one row, in the order of pre, for one post neuron; every lane of the warp takes part. `Sum` is
-/// an integer type, for counts, or T. The warp looks at 32 spikes at once and skips those that are 0.
+/// Sum over the spikes of one row, in the order of pre, for one post neuron; every lane of the warp takes part. `Sum`
+/// is an integer type, for counts, or T. The warp looks at 32 spikes at once and skips those that are 0.
 template <class Sum, class S, class W>
 __device__ __forceinline__ Sum sum_spikes(const S* spikes, std::int64_t in_features, const W* __restrict__ weights,
-                          std::int64_t out_features, std::int64_t post) {
+                                          std::int64_t out_features, std::int64_t post) {
   const std::int32_t lane = static_cast<std::int32_t>(threadIdx.x) % device::kWarpSize;
   Sum sum = Sum{0};
   for (std::int64_t first = 0; first < in_features; first += device::kWarpSize) {
@@ -273,8 +275,8 @@ __global__ void __launch_bounds__(kGeneralThreads, kGeneralBlocks)
   bool real = false;
   for (std::int64_t post = threadIdx.x; post < neurons; post += kGeneralThreads) {
     const std::int64_t chain = row * neurons + post;
-    const math::LifState<T> state = initial_state(run.initial_state, chains, chain,
-                                                  run.coefficients.template at<true>(post).leak, true);
+    const math::LifState<T> state =
+        initial_state(run.initial_state, chains, chain, run.coefficients.template at<true>(post).leak, true);
     const T spike = initial_spike(run.initial_state, chains, chain);
     store_state(run.final_state, state, spike, chains, chain);
     last_spikes[chain] = spike;
@@ -287,10 +289,9 @@ __global__ void __launch_bounds__(kGeneralThreads, kGeneralBlocks)
     T* const after = last_spikes + (1 - t % 2) * chains + row * neurons;
     real = false;
     for (std::int64_t post = threadIdx.x; post < rounded; post += kGeneralThreads) {
-      const T total =
-          some_real || std::is_floating_point_v<W>
-              ? sum_spikes<T>(before, neurons, transposed.weights, neurons, post)
-              : static_cast<T>(sum_spikes<Sum>(before, neurons, transposed.weights, neurons, post));
+      const T total = some_real || std::is_floating_point_v<W>
+                          ? sum_spikes<T>(before, neurons, transposed.weights, neurons, post)
+                          : static_cast<T>(sum_spikes<Sum>(before, neurons, transposed.weights, neurons, post));
       if (post < neurons) {
         const std::int64_t chain = row * neurons + post;
         const bool is_nan = transposed.post_is_nan[post] != 0;
@@ -389,11 +390,21 @@ void forward(const CudaExec& exec, const RecurrentLifForwardArgs<S, T>& args) {
   if (args.batch == 0 || args.neuron == 0) {
     return;
   }
-  const ForwardRun<T> run{input_product(exec, args), args.recurrent,         args.coefficients,
-                          args.initial_state,        args.measured_spikes,   args.measured_membrane,
-                          args.out_spikes,           args.membrane,          args.current,
-                          args.saved,                args.checkpoints,       args.checkpoint_steps,
-                          args.final_state,          args.time,              args.batch,
+  const ForwardRun<T> run{input_product(exec, args),
+                          args.recurrent,
+                          args.coefficients,
+                          args.initial_state,
+                          args.measured_spikes,
+                          args.measured_membrane,
+                          args.out_spikes,
+                          args.membrane,
+                          args.current,
+                          args.saved,
+                          args.checkpoints,
+                          args.checkpoint_steps,
+                          args.final_state,
+                          args.time,
+                          args.batch,
                           args.neuron};
   if (args.recurrent.form == WeightForm::kReal) {
     run_general<T>(exec, run);

@@ -135,17 +135,21 @@ RecurrentLifForward recurrent_lif_forward_autograd(GRADSPIKE_RECURRENT_LIF_SIGNA
   keep.insert(keep.end(), {tensor_or_undefined(initial_state), tensor_or_undefined(measured_spikes),
                            tensor_or_undefined(measured_membrane)});
   node.save(std::move(keep));
-  return {out,   membrane,     asks_for(outputs, "current") ? current : at::empty({0}, final_state.options()),
+  return {out,
+          membrane,
+          asks_for(outputs, "current") ? current : at::empty({0}, final_state.options()),
           final_state,
-          saved, coefficients, input_integers,
-          recurrent_integers,  checkpoints};
+          saved,
+          coefficients,
+          input_integers,
+          recurrent_integers,
+          checkpoints};
 }
 
 Tensors4 recurrent_lif_autograd(GRADSPIKE_RECURRENT_LIF_SIGNATURE, std::string_view projection,
                                 std::string_view recurrent_projection, std::string_view population) {
   const variable_list parameters = {leak, reset, threshold, tau_mem, tau_syn, membrane_capacitance};
-  if (!needs_backward("recurrent_lif",
-                      differentiable_inputs(GRADSPIKE_RECURRENT_WEIGHTS, parameters, initial_state))) {
+  if (!needs_backward("recurrent_lif", differentiable_inputs(GRADSPIKE_RECURRENT_WEIGHTS, parameters, initial_state))) {
     static const auto op = typed<Public>("gradspike::recurrent_lif");
     const at::AutoDispatchBelowADInplaceOrView guard;
     return op.call(GRADSPIKE_RECURRENT_LIF_ARGUMENTS, projection, recurrent_projection, population);

@@ -59,11 +59,10 @@ inline math::Surrogate parse_surrogate(const char* op, std::string_view surrogat
 inline math::WeightTransform check_transform(const char* op, double scale, double min_weight, double max_weight,
                                              const char* prefix = "") {
   const float narrow = static_cast<float>(scale);
-  TORCH_CHECK(std::isfinite(narrow) && narrow > 0.0F && std::isfinite(math::inverse_scale(narrow)), op,
-              ": ", prefix, "scale must be finite and > 0 in float32, and so must 1/scale, got ", scale);
+  TORCH_CHECK(std::isfinite(narrow) && narrow > 0.0F && std::isfinite(math::inverse_scale(narrow)), op, ": ", prefix,
+              "scale must be finite and > 0 in float32, and so must 1/scale, got ", scale);
   TORCH_CHECK(min_weight <= max_weight, op, ": ", prefix, "min_weight must not be greater than ", prefix,
-              "max_weight, got ", min_weight,
-              " and ", max_weight);
+              "max_weight, got ", min_weight, " and ", max_weight);
   return {narrow, min_weight, max_weight, math::Rounding::kNone};
 }
 
@@ -72,10 +71,10 @@ inline math::WeightTransform check_integer_transform(const char* op, double scal
                                                      math::Rounding rounding, const char* prefix = "") {
   math::WeightTransform transform = check_transform(op, scale, min_weight, max_weight, prefix);
   constexpr double kLimit = static_cast<double>(math::kMaxIntegerBound);
-  TORCH_CHECK(min_weight == std::nearbyint(min_weight) && min_weight <= 0.0 && min_weight >= -kLimit, op,
-              ": ", prefix, "min_weight must be a whole number in -", math::kMaxIntegerBound, "..0, got ", min_weight);
-  TORCH_CHECK(max_weight == std::nearbyint(max_weight) && max_weight >= 0.0 && max_weight <= kLimit, op,
-              ": ", prefix, "max_weight must be a whole number in 0..", math::kMaxIntegerBound, ", got ", max_weight);
+  TORCH_CHECK(min_weight == std::nearbyint(min_weight) && min_weight <= 0.0 && min_weight >= -kLimit, op, ": ", prefix,
+              "min_weight must be a whole number in -", math::kMaxIntegerBound, "..0, got ", min_weight);
+  TORCH_CHECK(max_weight == std::nearbyint(max_weight) && max_weight >= 0.0 && max_weight <= kLimit, op, ": ", prefix,
+              "max_weight must be a whole number in 0..", math::kMaxIntegerBound, ", got ", max_weight);
   transform.rounding = rounding;
   return transform;
 }

@@ -23,8 +23,8 @@ RecurrentLifForward recurrent_lif_forward_meta(GRADSPIKE_RECURRENT_LIF_SIGNATURE
           trace(planned.second.current),
           at::empty_symint({math::kNumRecurrentLifStates, plan.trace[1], plan.neurons()}, options),
           trace(save && !recompute),
-          at::empty_symint(
-              {math::kNumLifCoefficients, coefficient_columns(plan.neurons(), GRADSPIKE_LIF_NAMED(p))}, options),
+          at::empty_symint({math::kNumLifCoefficients, coefficient_columns(plan.neurons(), GRADSPIKE_LIF_NAMED(p))},
+                           options),
           integers(plan.input, input_weight),
           integers(plan.recurrent, recurrent_weight),
           recompute ? at::empty_symint({num_checkpoints(plan.trace[0], recompute_every), math::kNumRecurrentLifStates,

@@ -3,12 +3,12 @@
 //   x[t] = graded_spikes(spikes[t], input_weight) + graded_spikes(z[t-1], recurrent_weight), then the step of lif
 //
 // Shapes: spikes [time, batch, in_features], input_weight [neuron, in_features], recurrent_weight and recurrent_mask
-// [neuron, neuron] = [post, pre]; traces [time, batch, neuron]; state [4, batch, neuron] = current, membrane, refractory
-// counter, last spikes, so that T steps at once and T calls of one step give the same bits, which are those of an
-// unfused loop too. Where the mask is False there is no connection: integer 0 and gradient 0 whatever the weight is.
-// Arithmetic is float64 where spikes or a weight are float64, else float32. rounding="none": the weights as they are,
-// sums in the order of pre. Differentiable: spikes, both weights (straight-through), initial_state but its refractory
-// counter, every parameter but refractory_time. Deterministic; no synchronisation.
+// [neuron, neuron] = [post, pre]; traces [time, batch, neuron]; state [4, batch, neuron] = current, membrane,
+// refractory counter, last spikes, so that T steps at once and T calls of one step give the same bits, which are those
+// of an unfused loop too. Where the mask is False there is no connection: integer 0 and gradient 0 whatever the weight
+// is. Arithmetic is float64 where spikes or a weight are float64, else float32. rounding="none": the weights as they
+// are, sums in the order of pre. Differentiable: spikes, both weights (straight-through), initial_state but its
+// refractory counter, every parameter but refractory_time. Deterministic; no synchronisation.
 #pragma once
 
 #include <ATen/ops/logical_not.h>
@@ -23,19 +23,19 @@ namespace gradspike::ops {
 using OptionalTensorRef = const std::optional<at::Tensor>&;
 
 // The arguments that recurrent_lif and _recurrent_lif_forward have in common, in the order of the schemas.
-#define GRADSPIKE_RECURRENT_LIF_SIGNATURE                                                                            \
-  const at::Tensor &spikes, const at::Tensor &input_weight, const at::Tensor &recurrent_weight,                      \
-      const at::Tensor &leak, const at::Tensor &reset, const at::Tensor &threshold, const at::Tensor &tau_mem,       \
-      const at::Tensor &tau_syn, const at::Tensor &membrane_capacitance, const at::Tensor &refractory_time,          \
-      OptionalTensorRef recurrent_mask, double input_scale, double input_min_weight, double input_max_weight,        \
-      double recurrent_scale, double recurrent_min_weight, double recurrent_max_weight, std::string_view rounding,   \
-      std::string_view gradient, std::string_view units, double dt, std::string_view surrogate, double alpha,        \
-      std::string_view outputs, OptionalTensorRef initial_state, OptionalTensorRef measured_spikes,                  \
+#define GRADSPIKE_RECURRENT_LIF_SIGNATURE                                                                          \
+  const at::Tensor &spikes, const at::Tensor &input_weight, const at::Tensor &recurrent_weight,                    \
+      const at::Tensor &leak, const at::Tensor &reset, const at::Tensor &threshold, const at::Tensor &tau_mem,     \
+      const at::Tensor &tau_syn, const at::Tensor &membrane_capacitance, const at::Tensor &refractory_time,        \
+      OptionalTensorRef recurrent_mask, double input_scale, double input_min_weight, double input_max_weight,      \
+      double recurrent_scale, double recurrent_min_weight, double recurrent_max_weight, std::string_view rounding, \
+      std::string_view gradient, std::string_view units, double dt, std::string_view surrogate, double alpha,      \
+      std::string_view outputs, OptionalTensorRef initial_state, OptionalTensorRef measured_spikes,                \
       OptionalTensorRef measured_membrane, std::int64_t recompute_every
-#define GRADSPIKE_RECURRENT_LIF_ARGUMENTS                                                                            \
-  spikes, input_weight, recurrent_weight, leak, reset, threshold, tau_mem, tau_syn, membrane_capacitance,            \
-      refractory_time, recurrent_mask, input_scale, input_min_weight, input_max_weight, recurrent_scale,             \
-      recurrent_min_weight, recurrent_max_weight, rounding, gradient, units, dt, surrogate, alpha, outputs,          \
+#define GRADSPIKE_RECURRENT_LIF_ARGUMENTS                                                                   \
+  spikes, input_weight, recurrent_weight, leak, reset, threshold, tau_mem, tau_syn, membrane_capacitance,   \
+      refractory_time, recurrent_mask, input_scale, input_min_weight, input_max_weight, recurrent_scale,    \
+      recurrent_min_weight, recurrent_max_weight, rounding, gradient, units, dt, surrogate, alpha, outputs, \
       initial_state, measured_spikes, measured_membrane, recompute_every
 
 /// The two weights and how they become integers.
@@ -54,10 +54,10 @@ struct RecurrentWeights {
   std::string_view gradient;
   std::string_view units;
 };
-#define GRADSPIKE_RECURRENT_WEIGHTS                                                                            \
-  {                                                                                                            \
-    spikes, input_weight, recurrent_weight, recurrent_mask, input_scale, input_min_weight, input_max_weight,   \
-        recurrent_scale, recurrent_min_weight, recurrent_max_weight, rounding, gradient, units                 \
+#define GRADSPIKE_RECURRENT_WEIGHTS                                                                          \
+  {                                                                                                          \
+    spikes, input_weight, recurrent_weight, recurrent_mask, input_scale, input_min_weight, input_max_weight, \
+        recurrent_scale, recurrent_min_weight, recurrent_max_weight, rounding, gradient, units               \
   }
 
 /// The plans of the two products, and the sizes of a trace.
@@ -142,8 +142,8 @@ inline void check_recurrent_neurons(const char* op, const RecurrentPlan& plan, c
     check_parameter(op, parameter, spikes, plan.neurons());
   }
   check_surrogate(op, surrogate, alpha);
-  check_like(op, "initial_state", initial_state, spikes,
-             {math::kNumRecurrentLifStates, plan.trace[1], plan.neurons()}, "[4, batch, neuron]");
+  check_like(op, "initial_state", initial_state, spikes, {math::kNumRecurrentLifStates, plan.trace[1], plan.neurons()},
+             "[4, batch, neuron]");
   check_measurement(op, "measured_spikes", measured_spikes, spikes, plan.trace);
   check_measurement(op, "measured_membrane", measured_membrane, spikes, plan.trace);
 }
@@ -175,11 +175,10 @@ at::Tensor projection_integers(const Scope<Exec>& scope, const GradedSpikesPlan&
 struct HeldWeights {
   HeldWeights(const GradedSpikesPlan& plan, const at::Tensor& weight, const at::Tensor& integers)
       : held(plan.rounds() ? integers.contiguous() : weight.to(plan.result_type).contiguous()) {
-    const kernels::WeightForm form = !plan.rounds() ? kernels::WeightForm::kReal
+    const kernels::WeightForm form = !plan.rounds()                   ? kernels::WeightForm::kReal
                                      : plan.integer_type == at::kChar ? kernels::WeightForm::kInt8
                                                                       : kernels::WeightForm::kInt16;
-    const float factor =
-        plan.rounds() ? plan.factor() : (plan.model_units ? 1.0F : plan.transform.scale);
+    const float factor = plan.rounds() ? plan.factor() : (plan.model_units ? 1.0F : plan.transform.scale);
     weights = {held.const_data_ptr(), form, factor, needs_wide_sums(plan.transform, weight.size(1))};
   }
 
@@ -299,14 +298,15 @@ RecurrentLifForward recurrent_lif_forward_impl(GRADSPIKE_RECURRENT_LIF_SIGNATURE
         kernels::LifCoefficientsArgs<T>{operands.parameters, coefficients.mutable_data_ptr<T>(), columns, true});
     recurrent_forward_steps<T>(scope, run, data_or_null<T>(initial), out, recompute_every, 0, time);
   });
-  return {out.spikes, out.membrane, out.current,          out.final_state, out.saved,
+  return {out.spikes,   out.membrane,   out.current,        out.final_state, out.saved,
           coefficients, input_integers, recurrent_integers, out.checkpoints};
 }
 
 template <class Exec>
-std::tuple<at::Tensor, at::Tensor, at::Tensor, at::Tensor> recurrent_lif_impl(
-    GRADSPIKE_RECURRENT_LIF_SIGNATURE, std::string_view projection, std::string_view recurrent_projection,
-    std::string_view population) {
+std::tuple<at::Tensor, at::Tensor, at::Tensor, at::Tensor> recurrent_lif_impl(GRADSPIKE_RECURRENT_LIF_SIGNATURE,
+                                                                              std::string_view projection,
+                                                                              std::string_view recurrent_projection,
+                                                                              std::string_view population) {
   // The names are for readers of the graph; no part of the arithmetic.
   (void)projection;
   (void)recurrent_projection;

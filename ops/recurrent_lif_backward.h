@@ -1,9 +1,9 @@
 // The backward of recurrent_lif.
 //
 // A reverse loop over time gives the gradient to the current's input at every step, dI. From it follow, outside the
-// loop, the gradient to the spikes and, event-driven, those to the weights: the recurrent one with the spikes shifted by
-// one step. With recompute_every = K the loop is taken in segments of K steps, whose traces are computed again from the
-// checkpoints: the same operations in the same order, hence the same bits.
+// loop, the gradient to the spikes and, event-driven, those to the weights: the recurrent one with the spikes shifted
+// by one step. With recompute_every = K the loop is taken in segments of K steps, whose traces are computed again from
+// the checkpoints: the same operations in the same order, hence the same bits.
 #pragma once
 
 #include "ops/recurrent_lif.h"
@@ -11,24 +11,24 @@
 namespace gradspike::ops {
 
 // The arguments of _recurrent_lif_backward in the order of the schema, without the mask.
-#define GRADSPIKE_RECURRENT_LIF_BACKWARD_SIGNATURE                                                                   \
-  OptionalTensorRef grad_spikes, OptionalTensorRef grad_membrane, OptionalTensorRef grad_current,                    \
-      OptionalTensorRef grad_final_state, const at::Tensor &spikes, const at::Tensor &input_weight,                  \
-      const at::Tensor &recurrent_weight, OptionalTensorRef recurrent_mask, const at::Tensor &input_integers,        \
-      const at::Tensor &recurrent_integers, OptionalTensorRef saved, OptionalTensorRef current,                      \
-      OptionalTensorRef checkpoints, const at::Tensor &coefficients, const at::Tensor &leak,                         \
-      const at::Tensor &reset, const at::Tensor &threshold, const at::Tensor &tau_mem, const at::Tensor &tau_syn,    \
-      const at::Tensor &membrane_capacitance, OptionalTensorRef initial_state, OptionalTensorRef measured_spikes,    \
-      OptionalTensorRef measured_membrane, double input_scale, double input_min_weight, double input_max_weight,     \
-      double recurrent_scale, double recurrent_min_weight, double recurrent_max_weight, std::string_view rounding,   \
-      std::string_view gradient, std::string_view units, double dt, std::string_view surrogate, double alpha,        \
+#define GRADSPIKE_RECURRENT_LIF_BACKWARD_SIGNATURE                                                                    \
+  OptionalTensorRef grad_spikes, OptionalTensorRef grad_membrane, OptionalTensorRef grad_current,                     \
+      OptionalTensorRef grad_final_state, const at::Tensor &spikes, const at::Tensor &input_weight,                   \
+      const at::Tensor &recurrent_weight, OptionalTensorRef recurrent_mask, const at::Tensor &input_integers,         \
+      const at::Tensor &recurrent_integers, OptionalTensorRef saved, OptionalTensorRef current,                       \
+      OptionalTensorRef checkpoints, const at::Tensor &coefficients, const at::Tensor &leak, const at::Tensor &reset, \
+      const at::Tensor &threshold, const at::Tensor &tau_mem, const at::Tensor &tau_syn,                              \
+      const at::Tensor &membrane_capacitance, OptionalTensorRef initial_state, OptionalTensorRef measured_spikes,     \
+      OptionalTensorRef measured_membrane, double input_scale, double input_min_weight, double input_max_weight,      \
+      double recurrent_scale, double recurrent_min_weight, double recurrent_max_weight, std::string_view rounding,    \
+      std::string_view gradient, std::string_view units, double dt, std::string_view surrogate, double alpha,         \
       std::int64_t recompute_every, std::array<bool, 10> grad_mask
-#define GRADSPIKE_RECURRENT_LIF_BACKWARD_ARGUMENTS                                                                   \
-  grad_spikes, grad_membrane, grad_current, grad_final_state, spikes, input_weight, recurrent_weight,                \
-      recurrent_mask, input_integers, recurrent_integers, saved, current, checkpoints, coefficients, leak, reset,    \
-      threshold, tau_mem, tau_syn, membrane_capacitance, initial_state, measured_spikes, measured_membrane,          \
-      input_scale, input_min_weight, input_max_weight, recurrent_scale, recurrent_min_weight, recurrent_max_weight,  \
-      rounding, gradient, units, dt, surrogate, alpha, recompute_every, grad_mask
+#define GRADSPIKE_RECURRENT_LIF_BACKWARD_ARGUMENTS                                                                     \
+  grad_spikes, grad_membrane, grad_current, grad_final_state, spikes, input_weight, recurrent_weight, recurrent_mask,  \
+      input_integers, recurrent_integers, saved, current, checkpoints, coefficients, leak, reset, threshold, tau_mem,  \
+      tau_syn, membrane_capacitance, initial_state, measured_spikes, measured_membrane, input_scale, input_min_weight, \
+      input_max_weight, recurrent_scale, recurrent_min_weight, recurrent_max_weight, rounding, gradient, units, dt,    \
+      surrogate, alpha, recompute_every, grad_mask
 
 /// Which entry of the mask of _recurrent_lif_backward belongs to what.
 enum RecurrentLifMask : std::size_t {
@@ -144,9 +144,9 @@ void recurrent_reverse(const Scope<Exec>& scope, const RecurrentRun& run, const 
   for (std::int64_t segment = segments - 1; segment >= 0; --segment) {
     const std::int64_t first = segment * steps;
     const std::int64_t length = std::min(steps, run.time - first);
-    const T* const initial = segment == 0 ? data_or_null<T>(r.initial_state)
-                                          : r.checkpoints.const_data_ptr<T>() +
-                                                segment * math::kNumRecurrentLifStates * elements;
+    const T* const initial =
+        segment == 0 ? data_or_null<T>(r.initial_state)
+                     : r.checkpoints.const_data_ptr<T>() + segment * math::kNumRecurrentLifStates * elements;
     if (recompute) {
       recurrent_forward_steps<T>(scope, run, initial, again, 0, first, length);
     }
@@ -213,8 +213,7 @@ RecurrentLifBackward recurrent_lif_backward_impl(GRADSPIKE_RECURRENT_LIF_BACKWAR
                                  optional_to(initial_state, type),
                                  empty_result({time, batch, neurons}, options),
                                  wanted(grad_mask[kMaskRecurrentWeight], {time, batch, neurons}),
-                                 wanted(grad_mask[kMaskRecurrentState],
-                                        {math::kNumRecurrentLifStates, batch, neurons}),
+                                 wanted(grad_mask[kMaskRecurrentState], {math::kNumRecurrentLifStates, batch, neurons}),
                                  wanted(parameters, {math::kNumCoefficientGradients, batch, neurons}),
                                  parse_surrogate("_recurrent_lif_backward", surrogate),
                                  alpha};

@@ -31,7 +31,8 @@ inline void check_weight_type(const char* op, const at::Tensor& weight, const ch
 
 inline void check_weight_matrix(const char* op, const at::Tensor& weight, const char* name = "weight") {
   check_weight_type(op, weight, name);
-  TORCH_CHECK(weight.dim() == 2, op, ": ", name, " must have 2 dimensions [out_features, in_features], got ", weight.dim());
+  TORCH_CHECK(weight.dim() == 2, op, ": ", name, " must have 2 dimensions [out_features, in_features], got ",
+              weight.dim());
 }
 
 /// A contiguous tensor in the arithmetic of the weight: half and bfloat16 are widened to float32.

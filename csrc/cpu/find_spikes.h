@@ -49,11 +49,10 @@ inline std::int64_t find_spikes(const float* spikes, std::int64_t count, std::in
   std::int64_t k = 0;
   for (; k + 16 <= count; k += 16) {
     const __mmask16 mask = _mm512_cmp_ps_mask(_mm512_loadu_ps(spikes + k), _mm512_setzero_ps(), _CMP_NEQ_UQ);
-    if (mask != 0) {
-      const __m512i at = _mm512_add_epi32(lanes, _mm512_set1_epi32(static_cast<std::int32_t>(k)));
-      _mm512_storeu_si512(index + found, _mm512_maskz_compress_epi32(mask, at));
-      found += __builtin_popcount(mask);
-    }
+    // Without a branch on an empty mask: at some percent of spikes it would be mispredicted again and again.
+    const __m512i at = _mm512_add_epi32(lanes, _mm512_set1_epi32(static_cast<std::int32_t>(k)));
+    _mm512_storeu_si512(index + found, _mm512_maskz_compress_epi32(mask, at));
+    found += __builtin_popcount(mask);
   }
   return find_spikes_one_by_one(spikes, k, count, index, found);
 }

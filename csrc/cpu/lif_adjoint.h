@@ -41,14 +41,15 @@ inline void add_row(T* to, const T* from, std::int64_t count) {
 /// Adds the gradients of step t to the carried ones; the final state counts as the traces of the last step.
 template <class T>
 inline void add_trace_gradients(TileAdjoint<T>& adjoint, const T* grad_current, const T* grad_membrane, std::int64_t at,
-                         std::int64_t count) {
+                                std::int64_t count) {
   add_row(adjoint.current.get(), offset(grad_current, at), count);
   add_row(adjoint.membrane.get(), offset(grad_membrane, at), count);
 }
 
 template <class T, class Kind, class Coefficients>
-inline void lif_adjoint_row(const LifBackwardArgs<T>& args, Kind surrogate, TileAdjoint<T>& adjoint, const Coefficients& c,
-                     const T* grad_spikes, T* grad_input, std::int64_t at, std::int64_t count) {
+inline void lif_adjoint_row(const LifBackwardArgs<T>& args, Kind surrogate, TileAdjoint<T>& adjoint,
+                            const Coefficients& c, const T* grad_spikes, T* grad_input, std::int64_t at,
+                            std::int64_t count) {
   const T alpha = static_cast<T>(args.alpha);
   const T* __restrict__ saved = args.saved + at;
   T* __restrict__ current = adjoint.current.get();
@@ -66,9 +67,9 @@ inline void lif_adjoint_row(const LifBackwardArgs<T>& args, Kind surrogate, Tile
 
 /// The general row: measured data, coefficient gradients.
 template <class T, class Coefficients>
-inline void lif_adjoint_row_general(const LifBackwardArgs<T>& args, TileAdjoint<T>& adjoint, const Coefficients& coefficients,
-                             const T* grad_spikes, T* grad_input, std::int64_t t, std::int64_t begin,
-                             std::int64_t count) {
+inline void lif_adjoint_row_general(const LifBackwardArgs<T>& args, TileAdjoint<T>& adjoint,
+                                    const Coefficients& coefficients, const T* grad_spikes, T* grad_input,
+                                    std::int64_t t, std::int64_t begin, std::int64_t count) {
   const std::int64_t elements = args.batch * args.neuron;
   const std::int64_t at = t * elements + begin;
   const T alpha = static_cast<T>(args.alpha);
@@ -106,7 +107,7 @@ inline void lif_adjoint_row_general(const LifBackwardArgs<T>& args, TileAdjoint<
 /// Writes what is left at t = 0: gradients to the initial state and the summed coefficient gradients.
 template <class T>
 inline void finish_tile(TileAdjoint<T>& adjoint, const T* initial_state, T* grad_initial_state, T* grad_coefficients,
-                 std::int64_t elements, std::int64_t begin, std::int64_t count, bool fires) {
+                        std::int64_t elements, std::int64_t begin, std::int64_t count, bool fires) {
   if (grad_initial_state != nullptr) {
     TileState<T>::copy(grad_initial_state + math::kStateCurrent * elements + begin, adjoint.current.get(), count);
     TileState<T>::copy(grad_initial_state + math::kStateMembrane * elements + begin, adjoint.membrane.get(), count);

@@ -24,7 +24,7 @@ inline bool has_refractory(const CoefficientTable<T>& table, const T* initial_st
 /// One time step of a tile.
 template <class T, bool kRefractory, class Coefficients>
 inline void lif_row(const T* __restrict__ x, T* __restrict__ spikes, T* __restrict__ saved, T* __restrict__ current,
-             T* __restrict__ membrane, T* __restrict__ refractory, const Coefficients& c, std::int64_t count) {
+                    T* __restrict__ membrane, T* __restrict__ refractory, const Coefficients& c, std::int64_t count) {
 #pragma GCC ivdep
   for (std::int64_t e = 0; e < count; ++e) {
     math::LifState<T> state{current[e], membrane[e], kRefractory ? refractory[e] : T{0}};
@@ -41,7 +41,7 @@ inline void lif_row(const T* __restrict__ x, T* __restrict__ spikes, T* __restri
 
 template <class T, class Coefficients>
 inline void lif_row_measured(const T* x, const T* measured_spikes, const T* measured_membrane, T* spikes, T* saved,
-                      TileState<T>& tile, const Coefficients& c, std::int64_t count) {
+                             TileState<T>& tile, const Coefficients& c, std::int64_t count) {
   for (std::int64_t e = 0; e < count; ++e) {
     math::LifState<T> state{tile.current[e], tile.membrane[e], tile.refractory[e]};
     const math::Measured<T> measured{math::measured_value(offset(measured_spikes, e)),

@@ -12,21 +12,22 @@ using Vector [[gnu::vector_size(64)]] = T;
 template <class T>
 constexpr std::int64_t kLanes = 64 / static_cast<std::int64_t>(sizeof(T));
 #if defined(__AVX512F__)
-constexpr int kVectors = 4;  // kRowGroup * kVectors sums in registers
+constexpr int kVectors = 2;  // kRowGroup * kVectors sums in registers
+constexpr int kRowGroup = 8;
 #else
 constexpr int kVectors = 1;
-#endif
 constexpr int kRowGroup = 4;
+#endif
 
-/// Weights [post][pre] as real numbers, rows padded with zeros.
+/// Weights as real numbers in blocks of pre neurons, [block][post][kBlock]: a block stays in the first-level cache
+/// while all rows of a tile are multiplied with it. Padded with zeros.
 template <class T>
 class RealWeights {
  public:
   RealWeights(const ProjectionWeights& weights, std::int64_t neurons)
       : neurons_(neurons),
-        padded_((neurons + kBlock - 1) / kBlock * kBlock),
         factor_(static_cast<T>(weights.factor)),
-        rows_(neurons * padded_) {
+        blocks_((neurons + kBlock - 1) / kBlock * kBlock * neurons) {
     if (weights.form == WeightForm::kInt8) {
       copy(weights.as<std::int8_t>());
     } else if (weights.form == WeightForm::kInt16) {
@@ -56,18 +57,27 @@ class RealWeights {
   void copy(const W* weights) {
     for (std::int64_t post = 0; post < neurons_; ++post) {
       for (std::int64_t pre = 0; pre < neurons_; ++pre) {
-        rows_[post * padded_ + pre] = static_cast<T>(weights[post * neurons_ + pre]);
+        const std::int64_t first = pre / kBlock * kBlock;
+        blocks_[first * neurons_ + post * kBlock + pre - first] = static_cast<T>(weights[post * neurons_ + pre]);
       }
     }
+  }
+
+  static Vector<T> load(const T* from) {
+    Vector<T> v;
+    std::memcpy(&v, from, sizeof v);
+    return v;
   }
 
   template <int kRows>
   void block(const T* __restrict__ grad, std::int64_t pre, T* __restrict__ out) const {
     Vector<T> sums[kRows][kVectors] = {};
-    const T* w = rows_.get() + pre;
-    for (std::int64_t post = 0; post < neurons_; ++post, w += padded_) {
+    const T* w = blocks_.get() + pre * neurons_;
+    for (std::int64_t post = 0; post < neurons_; ++post, w += kBlock) {
       Vector<T> q[kVectors];
-      std::memcpy(&q, w, sizeof q);
+      for (int v = 0; v < kVectors; ++v) {
+        q[v] = load(w + v * kLanes<T>);
+      }
       for (int r = 0; r < kRows; ++r) {
         const T g = grad[r * neurons_ + post];
         for (int v = 0; v < kVectors; ++v) {
@@ -78,7 +88,10 @@ class RealWeights {
     const std::int64_t width = smaller(kBlock, neurons_ - pre);
     for (int r = 0; r < kRows; ++r) {
       T sum[kBlock];
-      std::memcpy(&sum, sums[r], sizeof sum);
+      for (int v = 0; v < kVectors; ++v) {
+        const Vector<T> part = sums[r][v];  // a copy, so that the sums themselves need no address
+        std::memcpy(sum + v * kLanes<T>, &part, sizeof part);
+      }
       for (std::int64_t j = 0; j < width; ++j) {
         out[r * neurons_ + pre + j] = math::mul(sum[j], factor_);
       }
@@ -86,9 +99,8 @@ class RealWeights {
   }
 
   std::int64_t neurons_;
-  std::int64_t padded_;
   T factor_;
-  Buffer<T> rows_;
+  Buffer<T> blocks_;
 };
 
 /// One tile of batch rows.
@@ -124,8 +136,8 @@ class BackwardTile {
 
   void run() {
     const LifBackwardArgs<T>& lif = args_.lif;
-    const bool general = lif.grad_coefficients != nullptr || lif.measured_spikes.steps > 0 ||
-                         lif.measured_membrane.steps > 0;
+    const bool general =
+        lif.grad_coefficients != nullptr || lif.measured_spikes.steps > 0 || lif.measured_membrane.steps > 0;
     for (std::int64_t t = lif.time - 1; t >= 0; --t) {
       const std::int64_t at = t * elements_ + begin_;
       T* const grad_input = lif.grad_input + at;

@@ -33,8 +33,8 @@ struct ProjectionWeights {
 /// Without an initial state: as in lif, and no spikes before the first step.
 template <class S, class T>
 struct RecurrentLifForwardArgs {
-  const S* spikes;  // [time, batch, in_features]
-  ProjectionWeights input;      // both have the form kReal, or neither
+  const S* spikes;          // [time, batch, in_features]
+  ProjectionWeights input;  // both have the form kReal, or neither
   ProjectionWeights recurrent;
   CoefficientTable<T> coefficients;
   const T* initial_state;  // [kNumRecurrentLifStates, batch, neuron] or null
@@ -55,10 +55,10 @@ struct RecurrentLifForwardArgs {
 
 /// The reverse loop of `lif`, in which the gradient to z[t] is
 ///   grad_spikes[t] + factor * sum over post, ascending, of weight[post, pre] * grad_input[t + 1, post]
-/// All states have kNumRecurrentLifStates rows. `lif.grad_input` is always written. `previous_spikes` receives z[t - 1],
-/// the operand of the gradient to the recurrent weight. A run may be taken in segments, last one first: the gradients to
-/// the state before a segment are those to the final state of the segment before it, and the sums of the coefficient
-/// gradients are carried on where `accumulate` says so.
+/// All states have kNumRecurrentLifStates rows. `lif.grad_input` is always written. `previous_spikes` receives z[t -
+/// 1], the operand of the gradient to the recurrent weight. A run may be taken in segments, last one first: the
+/// gradients to the state before a segment are those to the final state of the segment before it, and the sums of the
+/// coefficient gradients are carried on where `accumulate` says so.
 template <class T>
 struct RecurrentLifBackwardArgs {
   LifBackwardArgs<T> lif;
@@ -67,10 +67,10 @@ struct RecurrentLifBackwardArgs {
   bool accumulate;     // grad_coefficients holds the sums of the later segments
 };
 
-#define GRADSPIKE_RECURRENT_LIF_KERNELS(Exec)                                                \
-  template <class S, class T>                                                                \
-  void recurrent_lif_forward(const Exec& exec, const RecurrentLifForwardArgs<S, T>& args);   \
-  template <class T>                                                                         \
+#define GRADSPIKE_RECURRENT_LIF_KERNELS(Exec)                                              \
+  template <class S, class T>                                                              \
+  void recurrent_lif_forward(const Exec& exec, const RecurrentLifForwardArgs<S, T>& args); \
+  template <class T>                                                                       \
   void recurrent_lif_backward(const Exec& exec, const RecurrentLifBackwardArgs<T>& args);
 
 GRADSPIKE_RECURRENT_LIF_KERNELS(CpuExec)

@@ -129,11 +129,15 @@ CASES = [
     Case(
         recurrent_tensors,
         lambda b: (
-            spikes_like(9, b, 5), torch.randn(4, 5) * 2.0, torch.randn(4, 4), _around(10e-6, 4),
-            spikes_like(4, b, 4), spikes_like(4, 4),
+            spikes_like(9, b, 5),
+            torch.randn(4, 5) * 2.0,
+            torch.randn(4, 4),
+            _around(10e-6, 4),
+            spikes_like(4, b, 4),
+            spikes_like(4, 4),
         ),
         (0, 1, 2, 3, 4),
-    ),  # fmt: skip
+    ),
     Case(li_numbers, lambda b: (torch.randn(9, b, 4),), (0,)),
     Case(weight_statistics, lambda b: (torch.randn(b, 7),)),
     Case(connections, lambda b: (torch.randn(b, 7),)),

@@ -164,7 +164,9 @@ CASES = [
 ]
 
 
-@pytest.mark.parametrize("arguments", [lif_arguments, li_arguments, graded_arguments, recurrent_arguments, recomputing_arguments])
+@pytest.mark.parametrize(
+    "arguments", [lif_arguments, li_arguments, graded_arguments, recurrent_arguments, recomputing_arguments]
+)
 def test_the_unchanged_arguments_are_accepted(arguments) -> None:
     known = {lif_arguments: ops._lif_backward, li_arguments: ops._li_backward}
     known |= dict.fromkeys((recurrent_arguments, recomputing_arguments), ops._recurrent_lif_backward)

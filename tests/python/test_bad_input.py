@@ -125,7 +125,10 @@ OPERATORS = {
         lambda: F.recurrent_lif(R, W, RW, recurrent_mask=W.bool()),
         ("recurrent_lif", "recurrent_mask", "\\[3, 4\\]"),
     ),
-    "recurrent input scale": (lambda: F.recurrent_lif(R, W, RW, input_scale=0.0), ("recurrent_lif", "input_scale", "0")),
+    "recurrent input scale": (
+        lambda: F.recurrent_lif(R, W, RW, input_scale=0.0),
+        ("recurrent_lif", "input_scale", "0"),
+    ),
     "recurrent scale": (
         lambda: F.recurrent_lif(R, W, RW, recurrent_scale=-2.0),
         ("recurrent_lif", "recurrent_scale", "-2"),
@@ -192,16 +195,22 @@ MODULES = {
     "lif leak shape": (lambda: nn.LIF(3, leak=torch.zeros(2)), ("LIF", "leak", "\\[2\\]")),
     "lif dt": (lambda: nn.LIF(3, dt=0.0), ("LIF", "dt", "0.0")),
     "lif surrogate": (lambda: nn.LIF(3, surrogate="x"), ("LIF", "surrogate", "x")),
-    "recurrent size": (lambda: nn.RecurrentLIF(3, 0), ("RecurrentLIF", "size", "0")),
-    "recurrent in_features": (lambda: nn.RecurrentLIF(2.5, 3), ("RecurrentLIF", "in_features", "2.5")),
-    "recurrent scale": (lambda: nn.RecurrentLIF(3, 2, recurrent_scale=0.0), ("RecurrentLIF", "recurrent_scale", "0.0")),
-    "recurrent bounds": (lambda: nn.RecurrentLIF(3, 2, input_max_weight=-1), ("RecurrentLIF", "input_max_weight", "-1")),
-    "recurrent mask": (
+    "module recurrent size": (lambda: nn.RecurrentLIF(3, 0), ("RecurrentLIF", "size", "0")),
+    "module recurrent in_features": (lambda: nn.RecurrentLIF(2.5, 3), ("RecurrentLIF", "in_features", "2.5")),
+    "module recurrent scale": (
+        lambda: nn.RecurrentLIF(3, 2, recurrent_scale=0.0),
+        ("RecurrentLIF", "recurrent_scale", "0.0"),
+    ),
+    "module recurrent bounds": (
+        lambda: nn.RecurrentLIF(3, 2, input_max_weight=-1),
+        ("RecurrentLIF", "input_max_weight", "-1"),
+    ),
+    "module recurrent mask": (
         lambda: nn.RecurrentLIF(3, 2, mask=torch.ones(3, 2, dtype=torch.bool)),
         ("RecurrentLIF", "mask", "\\[3, 2\\]"),
     ),
-    "recurrent rounding": (lambda: nn.RecurrentLIF(3, 2, rounding="up"), ("RecurrentLIF", "rounding", "up")),
-    "recurrent recompute": (
+    "module recurrent rounding": (lambda: nn.RecurrentLIF(3, 2, rounding="up"), ("RecurrentLIF", "rounding", "up")),
+    "module recurrent recompute": (
         lambda: nn.RecurrentLIF(3, 2, recompute_every=-1),
         ("RecurrentLIF", "recompute_every", "-1"),
     ),

@@ -104,7 +104,7 @@ def recurrent_lif(
         population: Local name of the population on the chip; does not change the result.
 
     Returns:
-        RecurrentLIFOutput(spikes, membrane, current, state), float64 where spikes or a weight are float64, else float32.
+        RecurrentLIFOutput(spikes, membrane, current, state), in float64 where spikes or a weight are, else float32.
 
     Raises:
         RuntimeError: a shape, dtype or argument is out of its range; the sentence names it.

@@ -101,9 +101,7 @@ class RecurrentLIF(_Neurons):
         self.recurrent_projection = f"{name}_recurrent" if name else ""
         self.input_min_weight, self.input_max_weight = float(input_min_weight), float(input_max_weight)
         self.recurrent_min_weight, self.recurrent_max_weight = float(recurrent_min_weight), float(recurrent_max_weight)
-        self.input_scale = _scale(
-            "input_scale", input_scale, in_features, self.input_min_weight, self.input_max_weight
-        )
+        self.input_scale = _scale("input_scale", input_scale, in_features, self.input_min_weight, self.input_max_weight)
         self.recurrent_scale = _scale(
             "recurrent_scale", recurrent_scale, size, self.recurrent_min_weight, self.recurrent_max_weight
         )
@@ -210,8 +208,8 @@ def _scale(argument: str, scale: Optional[float], features: int, min_weight: flo
             f"RecurrentLIF: {argument[:-6]}_min_weight and {argument[:-6]}_max_weight must enclose 0, "
             f"got {min_weight:g} and {max_weight:g}"
         )
-    return default_scale(features, min_weight, max_weight) if scale is None else positive(
-        "RecurrentLIF", argument, scale
+    return (
+        default_scale(features, min_weight, max_weight) if scale is None else positive("RecurrentLIF", argument, scale)
     )
 
 

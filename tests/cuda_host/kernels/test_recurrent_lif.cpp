@@ -55,7 +55,8 @@ std::vector<Shape> shapes() {
   if (kSmallShapes) {
     return {{4, 3, 5, 33}};
   }
-  return {{1, 1, 1, 1}, {7, 3, 5, 9}, {9, 4, 20, 32}, {6, 5, 33, 70}, {5, 1, 9, 130}, {0, 2, 3, 4}, {4, 0, 3, 2}, {4, 2, 0, 3}, {4, 2, 3, 0}};
+  return {{1, 1, 1, 1}, {7, 3, 5, 9}, {9, 4, 20, 32}, {6, 5, 33, 70}, {5, 1, 9, 130},
+          {0, 2, 3, 4}, {4, 0, 3, 2}, {4, 2, 0, 3},   {4, 2, 3, 0}};
 }
 
 std::vector<Variant> variants() {
@@ -154,9 +155,7 @@ struct Data {
     return static_cast<T>(numbers.chance(0.3) ? size : 0.0);
   }
   std::int64_t steps(std::int64_t wanted) const { return std::min(wanted, shape.time); }
-  std::int64_t checkpoints() const {
-    return (shape.time + variant.checkpoint_steps - 1) / variant.checkpoint_steps;
-  }
+  std::int64_t checkpoints() const { return (shape.time + variant.checkpoint_steps - 1) / variant.checkpoint_steps; }
 };
 
 template <class T>
@@ -202,26 +201,25 @@ Traces<T> cpu_forward(Data<S, T>& data) {
   const Variant& v = data.variant;
   const Shape& s = data.shape;
   Traces<T> out(s, data.checkpoints());
-  kernels::recurrent_lif_forward(
-      CpuExec{}, kernels::RecurrentLifForwardArgs<S, T>{data.spikes.data(),
-                                                        on_host(data.input, v.input, v.wide),
-                                                        on_host(data.recurrent, v.recurrent, v.wide),
-                                                        {data.coefficients.data(), data.columns},
-                                                        data_or_null(data.initial, v.initial_state),
-                                                        {data.measured_spikes.data(), data.steps(v.measured_spikes)},
-                                                        {data.measured_membrane.data(),
-                                                         data.steps(v.measured_membrane)},
-                                                        out.spikes.data(),
-                                                        out.membrane.data(),
-                                                        out.current.data(),
-                                                        out.saved.data(),
-                                                        out.checkpoints.data(),
-                                                        v.checkpoint_steps,
-                                                        out.final_state.data(),
-                                                        s.time,
-                                                        s.batch,
-                                                        s.neuron,
-                                                        s.in_features});
+  kernels::recurrent_lif_forward(CpuExec{}, kernels::RecurrentLifForwardArgs<S, T>{
+                                                data.spikes.data(),
+                                                on_host(data.input, v.input, v.wide),
+                                                on_host(data.recurrent, v.recurrent, v.wide),
+                                                {data.coefficients.data(), data.columns},
+                                                data_or_null(data.initial, v.initial_state),
+                                                {data.measured_spikes.data(), data.steps(v.measured_spikes)},
+                                                {data.measured_membrane.data(), data.steps(v.measured_membrane)},
+                                                out.spikes.data(),
+                                                out.membrane.data(),
+                                                out.current.data(),
+                                                out.saved.data(),
+                                                out.checkpoints.data(),
+                                                v.checkpoint_steps,
+                                                out.final_state.data(),
+                                                s.time,
+                                                s.batch,
+                                                s.neuron,
+                                                s.in_features});
   return out;
 }
 
@@ -310,28 +308,27 @@ void check_backward(const Shape& s, const Variant& v) {
   std::vector<T> sums = grad.sums;
   const auto optional = [&](std::vector<T>& values) { return data_or_null(values, v.all_outputs); };
   kernels::recurrent_lif_backward(
-      CpuExec{},
-      kernels::RecurrentLifBackwardArgs<T>{{optional(grad.spikes),
-                                            optional(grad.membrane),
-                                            grad.current.data(),
-                                            optional(grad.final_state),
-                                            forward.saved.data(),
-                                            forward.current.data(),
-                                            {data.coefficients.data(), data.columns},
-                                            data_or_null(data.initial, v.initial_state),
-                                            {data.measured_spikes.data(), data.steps(v.measured_spikes)},
-                                            {data.measured_membrane.data(), data.steps(v.measured_membrane)},
-                                            math::Surrogate::kSuperspike,
-                                            5.0,
-                                            grad_input.data(),
-                                            optional(grad_initial),
-                                            data_or_null(sums, v.coefficients),
-                                            s.time,
-                                            s.batch,
-                                            s.neuron},
-                                           on_host(data.recurrent, v.recurrent, v.wide),
-                                           optional(previous),
-                                           v.accumulate});
+      CpuExec{}, kernels::RecurrentLifBackwardArgs<T>{{optional(grad.spikes),
+                                                       optional(grad.membrane),
+                                                       grad.current.data(),
+                                                       optional(grad.final_state),
+                                                       forward.saved.data(),
+                                                       forward.current.data(),
+                                                       {data.coefficients.data(), data.columns},
+                                                       data_or_null(data.initial, v.initial_state),
+                                                       {data.measured_spikes.data(), data.steps(v.measured_spikes)},
+                                                       {data.measured_membrane.data(), data.steps(v.measured_membrane)},
+                                                       math::Surrogate::kSuperspike,
+                                                       5.0,
+                                                       grad_input.data(),
+                                                       optional(grad_initial),
+                                                       data_or_null(sums, v.coefficients),
+                                                       s.time,
+                                                       s.batch,
+                                                       s.neuron},
+                                                      on_host(data.recurrent, v.recurrent, v.wide),
+                                                      optional(previous),
+                                                      v.accumulate});
   for_each_run([&](const KernelRun& run) {
     DeviceArray<T> grad_spikes(grad.spikes);
     DeviceArray<T> grad_membrane(grad.membrane);
@@ -350,28 +347,27 @@ void check_backward(const Shape& s, const Variant& v) {
     DeviceArray<T> out_sums(grad.sums);
     const auto asked = [&](DeviceArray<T>& array) { return v.all_outputs ? array.get() : nullptr; };
     kernels::recurrent_lif_backward(
-        run.exec,
-        kernels::RecurrentLifBackwardArgs<T>{{asked(grad_spikes),
-                                              asked(grad_membrane),
-                                              grad_current.get(),
-                                              asked(grad_final),
-                                              saved.get(),
-                                              current.get(),
-                                              {coefficients.get(), data.columns},
-                                              v.initial_state ? initial.get() : nullptr,
-                                              {measured_spikes.get(), data.steps(v.measured_spikes)},
-                                              {measured_membrane.get(), data.steps(v.measured_membrane)},
-                                              math::Surrogate::kSuperspike,
-                                              5.0,
-                                              out.get(),
-                                              asked(out_initial),
-                                              v.coefficients ? out_sums.get() : nullptr,
-                                              s.time,
-                                              s.batch,
-                                              s.neuron},
-                                             recurrent.get(v.recurrent, v.wide),
-                                             asked(spikes_before),
-                                             v.accumulate});
+        run.exec, kernels::RecurrentLifBackwardArgs<T>{{asked(grad_spikes),
+                                                        asked(grad_membrane),
+                                                        grad_current.get(),
+                                                        asked(grad_final),
+                                                        saved.get(),
+                                                        current.get(),
+                                                        {coefficients.get(), data.columns},
+                                                        v.initial_state ? initial.get() : nullptr,
+                                                        {measured_spikes.get(), data.steps(v.measured_spikes)},
+                                                        {measured_membrane.get(), data.steps(v.measured_membrane)},
+                                                        math::Surrogate::kSuperspike,
+                                                        5.0,
+                                                        out.get(),
+                                                        asked(out_initial),
+                                                        v.coefficients ? out_sums.get() : nullptr,
+                                                        s.time,
+                                                        s.batch,
+                                                        s.neuron},
+                                                       recurrent.get(v.recurrent, v.wide),
+                                                       asked(spikes_before),
+                                                       v.accumulate});
     expect_same_bits(out.read(), grad_input, "grad_input");
     if (v.all_outputs) {
       expect_same_bits(out_initial.read(), grad_initial, "grad_initial_state");
