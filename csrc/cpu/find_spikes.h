@@ -44,10 +44,12 @@ inline std::int64_t find_spikes(const S* spikes, std::int64_t count, std::int32_
 
 #if defined(__AVX512F__)
 inline std::int64_t find_spikes(const float* spikes, std::int64_t count, std::int32_t* index) {
+  constexpr std::int64_t kAhead = 1024;
   const __m512i lanes = _mm512_set_epi32(15, 14, 13, 12, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1, 0);
   std::int64_t found = 0;
   std::int64_t k = 0;
   for (; k + 16 <= count; k += 16) {
+    __builtin_prefetch(spikes + k + kAhead);  // mostly of the next row; beyond the end it does nothing
     const __mmask16 mask = _mm512_cmp_ps_mask(_mm512_loadu_ps(spikes + k), _mm512_setzero_ps(), _CMP_NEQ_UQ);
     // Without a branch on an empty mask: at some percent of spikes it would be mispredicted again and again.
     const __m512i at = _mm512_add_epi32(lanes, _mm512_set1_epi32(static_cast<std::int32_t>(k)));
