@@ -7,6 +7,7 @@ set(GRADSPIKE_CUDA_SOURCES
     cuda/lif.cu
     cuda/packed_spikes.cu
     cuda/prepacked.cu
+    cuda/recurrent_lif.cu
     cuda/sparse_graded_spikes.cu
     cuda/synapse_lif.cu
     cuda/weights.cu)

@@ -53,6 +53,7 @@ constexpr const char* kOps[] = {
     "events_to_spikes",
     "unpack_spikes",
     "synapse_lif",
+    "recurrent_lif",
 };
 // clang-format on
 

@@ -82,9 +82,9 @@ void dispatch_spikes(const at::Tensor& rows, F&& f) {
   }
 }
 
-/// Whether integer sums of `in_features` products could overflow 32 bits.
-inline bool is_wide(const GradedSpikesPlan& plan, std::int64_t in_features) {
-  const double largest = std::max(-plan.transform.min_weight, plan.transform.max_weight);
+/// Whether the integer sums of a projection could leave what float32 and int32 hold exactly.
+inline bool needs_wide_sums(const math::WeightTransform& transform, std::int64_t in_features) {
+  const double largest = std::max(-transform.min_weight, transform.max_weight);
   return static_cast<double>(in_features) * largest * static_cast<double>(kernels::kMaxSpikeCount) >= 16777216.0;
 }
 
@@ -92,7 +92,7 @@ template <class Exec>
 void integer_product(const Scope<Exec>& scope, const GradedSpikesPlan& plan, const at::Tensor& rows,
                      const at::Tensor& integers, const at::Tensor& out) {
   const std::int64_t in_features = integers.size(1);
-  const bool wide = is_wide(plan, in_features);
+  const bool wide = needs_wide_sums(plan.transform, in_features);
   dispatch_spikes(rows, [&](const auto* spikes) {
     using S = std::remove_const_t<std::remove_pointer_t<decltype(spikes)>>;
     dispatch_real(out.scalar_type(), [&](auto real) {

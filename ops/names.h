@@ -55,25 +55,26 @@ inline math::Surrogate parse_surrogate(const char* op, std::string_view surrogat
   TORCH_CHECK(false, op, ": surrogate must be one of ", choices, ", got '", surrogate, "'");
 }
 
-/// A transform whose bounds need only be ordered (linear_saturating).
-inline math::WeightTransform check_transform(const char* op, double scale, double min_weight, double max_weight) {
+/// A transform whose bounds need only be ordered (linear_saturating). `prefix` is that of the arguments' names.
+inline math::WeightTransform check_transform(const char* op, double scale, double min_weight, double max_weight,
+                                             const char* prefix = "") {
   const float narrow = static_cast<float>(scale);
-  TORCH_CHECK(std::isfinite(narrow) && narrow > 0.0F && std::isfinite(math::inverse_scale(narrow)), op,
-              ": scale must be finite and > 0 in float32, and so must 1/scale, got ", scale);
-  TORCH_CHECK(min_weight <= max_weight, op, ": min_weight must not be greater than max_weight, got ", min_weight,
-              " and ", max_weight);
+  TORCH_CHECK(std::isfinite(narrow) && narrow > 0.0F && std::isfinite(math::inverse_scale(narrow)), op, ": ", prefix,
+              "scale must be finite and > 0 in float32, and so must 1/scale, got ", scale);
+  TORCH_CHECK(min_weight <= max_weight, op, ": ", prefix, "min_weight must not be greater than ", prefix,
+              "max_weight, got ", min_weight, " and ", max_weight);
   return {narrow, min_weight, max_weight, math::Rounding::kNone};
 }
 
 /// A transform to integers: bounds are whole numbers with min_weight <= 0 <= max_weight, at most 32767 in size.
 inline math::WeightTransform check_integer_transform(const char* op, double scale, double min_weight, double max_weight,
-                                                     math::Rounding rounding) {
-  math::WeightTransform transform = check_transform(op, scale, min_weight, max_weight);
+                                                     math::Rounding rounding, const char* prefix = "") {
+  math::WeightTransform transform = check_transform(op, scale, min_weight, max_weight, prefix);
   constexpr double kLimit = static_cast<double>(math::kMaxIntegerBound);
-  TORCH_CHECK(min_weight == std::nearbyint(min_weight) && min_weight <= 0.0 && min_weight >= -kLimit, op,
-              ": min_weight must be a whole number in -", math::kMaxIntegerBound, "..0, got ", min_weight);
-  TORCH_CHECK(max_weight == std::nearbyint(max_weight) && max_weight >= 0.0 && max_weight <= kLimit, op,
-              ": max_weight must be a whole number in 0..", math::kMaxIntegerBound, ", got ", max_weight);
+  TORCH_CHECK(min_weight == std::nearbyint(min_weight) && min_weight <= 0.0 && min_weight >= -kLimit, op, ": ", prefix,
+              "min_weight must be a whole number in -", math::kMaxIntegerBound, "..0, got ", min_weight);
+  TORCH_CHECK(max_weight == std::nearbyint(max_weight) && max_weight >= 0.0 && max_weight <= kLimit, op, ": ", prefix,
+              "max_weight must be a whole number in 0..", math::kMaxIntegerBound, ", got ", max_weight);
   transform.rounding = rounding;
   return transform;
 }

@@ -82,6 +82,8 @@ inline void check_measurement(const char* op, const char* name, const std::optio
   TORCH_SYM_CHECK(tensor->sym_size(0).sym_le(trace[0]), op, ": ", name, " must not have more time steps than input, ",
                   trace[0], ", got ", tensor->sym_size(0));
 }
+
+/// The same for neurons whose input has the sizes of a trace.
 inline void check_measurement(const char* op, const char* name, const std::optional<at::Tensor>& tensor,
                               const at::Tensor& input) {
   check_measurement(op, name, tensor, input, input.sym_sizes());
@@ -110,13 +112,16 @@ inline void check_coefficients(const char* op, const at::Tensor& coefficients, c
 }
 
 /// Number of columns of the coefficient table: 1 where every parameter is the same for all neurons.
-inline c10::SymInt coefficient_columns(const at::Tensor& input, std::initializer_list<NamedParameter> parameters) {
+inline c10::SymInt coefficient_columns(const c10::SymInt& neurons, std::initializer_list<NamedParameter> parameters) {
   for (const NamedParameter& p : parameters) {
     if (p.tensor.dim() == 1) {
-      return input.sym_size(2);
+      return neurons;
     }
   }
   return 1;
+}
+inline c10::SymInt coefficient_columns(const at::Tensor& input, std::initializer_list<NamedParameter> parameters) {
+  return coefficient_columns(input.sym_size(2), parameters);
 }
 
 /// A parameter as the kernels take it, with the tensor that keeps its memory alive.

@@ -157,7 +157,7 @@ inline HeldDrive make_drive(const GradedSpikesPlan& plan, const at::Tensor& spik
   drive.packed = packed;
   drive.in_features = weight.size(1);
   drive.factor = plan.factor();
-  drive.wide = is_wide(plan, drive.in_features);
+  drive.wide = needs_wide_sums(plan.transform, drive.in_features);
   const at::Tensor rows = spike_rows(spikes);
   drive.spikes = rows;
   drive.integers = integers;

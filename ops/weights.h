@@ -25,14 +25,15 @@ inline bool is_float(at::ScalarType type) {
   return type == at::kFloat || type == at::kDouble || type == at::kHalf || type == at::kBFloat16;
 }
 
-inline void check_weight_type(const char* op, const at::Tensor& weight) {
-  TORCH_CHECK(is_float(weight.scalar_type()), op, ": weight must be float32, float64, float16 or bfloat16, got ",
+inline void check_weight_type(const char* op, const at::Tensor& weight, const char* name = "weight") {
+  TORCH_CHECK(is_float(weight.scalar_type()), op, ": ", name, " must be float32, float64, float16 or bfloat16, got ",
               weight.scalar_type());
 }
 
-inline void check_weight_matrix(const char* op, const at::Tensor& weight) {
-  check_weight_type(op, weight);
-  TORCH_CHECK(weight.dim() == 2, op, ": weight must have 2 dimensions [out_features, in_features], got ", weight.dim());
+inline void check_weight_matrix(const char* op, const at::Tensor& weight, const char* name = "weight") {
+  check_weight_type(op, weight, name);
+  TORCH_CHECK(weight.dim() == 2, op, ": ", name, " must have 2 dimensions [out_features, in_features], got ",
+              weight.dim());
 }
 
 /// A contiguous tensor in the arithmetic of the weight: half and bfloat16 are widened to float32.

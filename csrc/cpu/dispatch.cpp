@@ -7,6 +7,7 @@
 #include "csrc/kernels/lif.h"
 #include "csrc/kernels/packed_spikes.h"
 #include "csrc/kernels/prepacked.h"
+#include "csrc/kernels/recurrent_lif.h"
 #include "csrc/kernels/sparse_graded_spikes.h"
 #include "csrc/kernels/synapse_lif.h"
 #include "csrc/kernels/weights.h"
@@ -80,6 +81,8 @@ GRADSPIKE_KERNEL(lif_forward, (class T), LifForwardArgs<T>)
 GRADSPIKE_KERNEL(lif_backward, (class T), LifBackwardArgs<T>)
 GRADSPIKE_KERNEL(li_forward, (class T), LiForwardArgs<T>)
 GRADSPIKE_KERNEL(li_backward, (class T), LiBackwardArgs<T>)
+GRADSPIKE_KERNEL(recurrent_lif_forward, (class S, class T), RecurrentLifForwardArgs<S GRADSPIKE_COMMA T>)
+GRADSPIKE_KERNEL(recurrent_lif_backward, (class T), RecurrentLifBackwardArgs<T>)
 GRADSPIKE_KERNEL(parameter_gradients, (class T), ParameterGradientsArgs<T>)
 GRADSPIKE_KERNEL(aelif_coefficients, (class T), AdexCoefficientsArgs<T>)
 GRADSPIKE_KERNEL(aelif_forward, (class T), AdexForwardArgs<T>)

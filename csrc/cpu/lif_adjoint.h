@@ -130,4 +130,106 @@ inline void add_initial_leak(TileAdjoint<T>& adjoint) {
   }
 }
 
+/// Adds the gradients of step t to the carried ones; the final state counts as the traces of the last step.
+template <class T>
+inline void add_trace_gradients(TileAdjoint<T>& adjoint, const T* grad_current, const T* grad_membrane, std::int64_t at,
+                         std::int64_t count) {
+  add_row(adjoint.current.get(), offset(grad_current, at), count);
+  add_row(adjoint.membrane.get(), offset(grad_membrane, at), count);
+}
+
+/// Writes what is left at t = 0: gradients to the initial state and the summed coefficient gradients.
+template <class T>
+inline void finish_tile(TileAdjoint<T>& adjoint, const T* initial_state, T* grad_initial_state, T* grad_coefficients,
+                 std::int64_t elements, std::int64_t begin, std::int64_t count, bool fires) {
+  if (grad_initial_state != nullptr) {
+    TileState<T>::copy(grad_initial_state + math::kStateCurrent * elements + begin, adjoint.current.get(), count);
+    TileState<T>::copy(grad_initial_state + math::kStateMembrane * elements + begin, adjoint.membrane.get(), count);
+    for (std::int64_t e = 0; fires && e < count; ++e) {
+      grad_initial_state[math::kStateRefractory * elements + begin + e] = T{0};
+    }
+  }
+  if (grad_coefficients == nullptr) {
+    return;
+  }
+  if (initial_state == nullptr) {
+    add_initial_leak(adjoint);
+  }
+  for (std::int64_t row = 0; row < math::kNumCoefficientGradients; ++row) {
+    TileState<T>::copy(grad_coefficients + row * elements + begin, adjoint.sums.get() + row * count, count);
+  }
+}
+
+/// i and v before the first step.
+template <class T, class Coefficients>
+inline void initial_rows(const T* initial, std::int64_t elements, std::int64_t begin, std::int64_t count,
+                  const Coefficients& c, const T* zeros, T* leaks, AdjointStepRow<T>& row) {
+  if (initial != nullptr) {
+    row.current_before = initial + math::kStateCurrent * elements + begin;
+    row.membrane_before = initial + math::kStateMembrane * elements + begin;
+    return;
+  }
+  for (std::int64_t e = 0; e < count; ++e) {
+    leaks[e] = c.at(e).leak;
+  }
+  row.current_before = zeros;
+  row.membrane_before = leaks;
+}
+
+/// Steps of a tile back in time, in runs whose rows stay in the first-level cache.
+template <class T, bool kUniform>
+class AdjointStepper {
+ public:
+  AdjointStepper(const LifBackwardArgs<T>& args, const TileCoefficients<T, true, kUniform>& c, TileAdjoint<T>& adjoint,
+                 std::int64_t begin)
+      : args_(args),
+        c_(c),
+        adjoint_(adjoint),
+        begin_(begin),
+        elements_(args.batch * args.neuron),
+        coefficients_(args.grad_coefficients != nullptr),
+        no_gradient_(kRun),
+        before_(coefficients_ ? kRun : 0),
+        at_rest_(coefficients_ && args.initial_state == nullptr ? kRun : 0),
+        unasked_(kRun) {}
+
+  /// `grad_spikes` and `grad_input` are rows of the tile at step t; null where there is no gradient or nobody asks.
+  void step(std::int64_t t, const T* grad_spikes, T* grad_input) {
+    for (std::int64_t first = 0; first < adjoint_.count; first += kRun) {
+      const std::int64_t length = smaller(kRun, adjoint_.count - first);
+      const std::int64_t from = begin_ + first;
+      const std::int64_t at = t * elements_ + from;
+      AdjointStepRow<T> row{args_.saved + at,
+                            grad_spikes == nullptr ? no_gradient_.get() : grad_spikes + first,
+                            args_.measured_spikes.row(t, elements_, from),
+                            args_.measured_membrane.row(t, elements_, from),
+                            nullptr,
+                            nullptr,
+                            grad_input == nullptr ? unasked_.get() : grad_input + first};
+      if (coefficients_ && t > 0) {
+        membrane_row(before_.get(), args_.saved + at - elements_, args_.measured_spikes.row(t - 1, elements_, from),
+                     args_.measured_membrane.row(t - 1, elements_, from), c_.from(first), length);
+        row.current_before = args_.current + at - elements_;
+        row.membrane_before = before_.get();
+      } else if (coefficients_) {
+        initial_rows(args_.initial_state, elements_, from, length, c_.from(first), at_rest_.get(), before_.get(), row);
+      }
+      lif_adjoint_row_any(args_.surrogate, static_cast<T>(args_.alpha), adjoint_, first, c_.from(first), row, length);
+    }
+  }
+
+ private:
+  static constexpr std::int64_t kRun = 1024;
+  const LifBackwardArgs<T>& args_;
+  const TileCoefficients<T, true, kUniform>& c_;
+  TileAdjoint<T>& adjoint_;
+  std::int64_t begin_;
+  std::int64_t elements_;
+  bool coefficients_;
+  Buffer<T> no_gradient_;
+  Buffer<T> before_;
+  Buffer<T> at_rest_;
+  Buffer<T> unasked_;
+};
+
 }  // namespace gradspike::kernels::GRADSPIKE_CPU_ISA

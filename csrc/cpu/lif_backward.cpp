@@ -4,92 +4,21 @@
 namespace gradspike::kernels::GRADSPIKE_CPU_ISA {
 namespace {
 
-/// Adds the gradients of step t to the carried ones; the final state counts as the traces of the last step.
-template <class T>
-void add_trace_gradients(TileAdjoint<T>& adjoint, const T* grad_current, const T* grad_membrane, std::int64_t at,
-                         std::int64_t count) {
-  add_row(adjoint.current.get(), offset(grad_current, at), count);
-  add_row(adjoint.membrane.get(), offset(grad_membrane, at), count);
-}
-
-/// Writes what is left at t = 0: gradients to the initial state and the summed coefficient gradients.
-template <class T>
-void finish_tile(TileAdjoint<T>& adjoint, const T* initial_state, T* grad_initial_state, T* grad_coefficients,
-                 std::int64_t elements, std::int64_t begin, std::int64_t count, bool fires) {
-  if (grad_initial_state != nullptr) {
-    TileState<T>::copy(grad_initial_state + math::kStateCurrent * elements + begin, adjoint.current.get(), count);
-    TileState<T>::copy(grad_initial_state + math::kStateMembrane * elements + begin, adjoint.membrane.get(), count);
-    for (std::int64_t e = 0; fires && e < count; ++e) {
-      grad_initial_state[math::kStateRefractory * elements + begin + e] = T{0};
-    }
-  }
-  if (grad_coefficients == nullptr) {
-    return;
-  }
-  if (initial_state == nullptr) {
-    add_initial_leak(adjoint);
-  }
-  for (std::int64_t row = 0; row < math::kNumCoefficientGradients; ++row) {
-    TileState<T>::copy(grad_coefficients + row * elements + begin, adjoint.sums.get() + row * count, count);
-  }
-}
-
-constexpr std::int64_t kRun = 1024;  // elements that are stepped at once: results stay in the first-level cache
-
-/// i and v before the first step.
-template <class T, class Coefficients>
-void initial_rows(const T* initial, std::int64_t elements, std::int64_t begin, std::int64_t count,
-                  const Coefficients& c, const T* zeros, T* leaks, AdjointStepRow<T>& row) {
-  if (initial != nullptr) {
-    row.current_before = initial + math::kStateCurrent * elements + begin;
-    row.membrane_before = initial + math::kStateMembrane * elements + begin;
-    return;
-  }
-  for (std::int64_t e = 0; e < count; ++e) {
-    leaks[e] = c.at(e).leak;
-  }
-  row.current_before = zeros;
-  row.membrane_before = leaks;
-}
-
 template <class T, bool kUniform>
 void lif_backward_tile(const LifBackwardArgs<T>& args, std::int64_t begin, std::int64_t end) {
   const std::int64_t elements = args.batch * args.neuron;
   const std::int64_t count = end - begin;
   const TileCoefficients<T, true, kUniform> c(args.coefficients, args.neuron, begin, count);
-  const bool coefficients = args.grad_coefficients != nullptr;
-  TileAdjoint<T> adjoint(count, coefficients);
-  const Buffer<T> no_gradient(args.grad_spikes == nullptr ? kRun : 0);
-  Buffer<T> before(coefficients ? kRun : 0);
-  const Buffer<T> at_rest(coefficients && args.initial_state == nullptr ? kRun : 0);
+  TileAdjoint<T> adjoint(count, args.grad_coefficients != nullptr);
   if (args.grad_final_state != nullptr) {
     add_trace_gradients(adjoint, args.grad_final_state + math::kStateCurrent * elements,
                         args.grad_final_state + math::kStateMembrane * elements, begin, count);
   }
-  Buffer<T> unasked(args.grad_input == nullptr ? kRun : 0);
+  AdjointStepper<T, kUniform> stepper(args, c, adjoint, begin);
   for (std::int64_t t = args.time - 1; t >= 0; --t) {
-    add_trace_gradients(adjoint, args.grad_current, args.grad_membrane, t * elements + begin, count);
-    for (std::int64_t first = 0; first < count; first += kRun) {
-      const std::int64_t length = smaller(kRun, count - first);
-      const std::int64_t from = begin + first;
-      const std::int64_t at = t * elements + from;
-      AdjointStepRow<T> row{args.saved + at,
-                            args.grad_spikes == nullptr ? no_gradient.get() : args.grad_spikes + at,
-                            args.measured_spikes.row(t, elements, from),
-                            args.measured_membrane.row(t, elements, from),
-                            nullptr,
-                            nullptr,
-                            args.grad_input == nullptr ? unasked.get() : args.grad_input + at};
-      if (coefficients && t > 0) {
-        membrane_row(before.get(), args.saved + at - elements, args.measured_spikes.row(t - 1, elements, from),
-                     args.measured_membrane.row(t - 1, elements, from), c.from(first), length);
-        row.current_before = args.current + at - elements;
-        row.membrane_before = before.get();
-      } else if (coefficients) {
-        initial_rows(args.initial_state, elements, from, length, c.from(first), at_rest.get(), before.get(), row);
-      }
-      lif_adjoint_row_any(args.surrogate, static_cast<T>(args.alpha), adjoint, first, c.from(first), row, length);
-    }
+    const std::int64_t at = t * elements + begin;
+    add_trace_gradients(adjoint, args.grad_current, args.grad_membrane, at, count);
+    stepper.step(t, offset(args.grad_spikes, at), args.grad_input == nullptr ? nullptr : args.grad_input + at);
   }
   finish_tile(adjoint, args.initial_state, args.grad_initial_state, args.grad_coefficients, elements, begin, count,
               true);

@@ -36,9 +36,11 @@ constexpr std::int32_t kNumLiCoefficients = 4;
 constexpr std::int32_t kNumLifCoefficients = 7;
 
 /// Rows of a state tensor [state, batch, neuron]. LI uses the first two.
-enum LifStateRow : std::int32_t { kStateCurrent = 0, kStateMembrane = 1, kStateRefractory = 2 };
+/// kStateSpikes, the spikes of the last step, belongs to recurrent_lif alone.
+enum LifStateRow : std::int32_t { kStateCurrent = 0, kStateMembrane = 1, kStateRefractory = 2, kStateSpikes = 3 };
 constexpr std::int32_t kNumLiStates = 2;
 constexpr std::int32_t kNumLifStates = 3;
+constexpr std::int32_t kNumRecurrentLifStates = 4;
 
 /// A neuron parameter: either a number (kept in double) or an element of a tensor of the neuron's arithmetic.
 template <class T>
@@ -324,6 +326,12 @@ GRADSPIKE_HD T membrane_after_reset(T saved, const LifCoefficients<T>& c, const 
     return c.reset;
   }
   return measured.spike.given ? blend(measured.spike.value, saved, c.reset) : (saved > c.threshold ? c.reset : saved);
+}
+
+/// z[t] from the saved trace.
+template <class T>
+GRADSPIKE_HD T spike_of_step(T saved, T threshold, const MeasuredValue<T>& measured) {
+  return measured.given ? measured.value : (saved > threshold ? T{1} : T{0});
 }
 
 /// Sums over time of the gradients to the coefficients of one neuron and batch entry, in the order of LifRow.

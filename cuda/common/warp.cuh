@@ -1,4 +1,4 @@
-// Reductions over the 32 lanes of a warp; every lane takes part, and lane 0 holds the result.
+// Reductions over the 32 lanes of a warp (every lane takes part, and lane 0 holds the result), and lane masks.
 #pragma once
 
 #include <cstdint>
@@ -24,6 +24,15 @@ __device__ __forceinline__ std::uint64_t warp_max(std::uint64_t value) {
     value = other > value ? other : value;
   }
   return value;
+}
+
+/// The lowest lane of a mask that is not 0.
+__device__ __forceinline__ std::int32_t first_lane(unsigned mask) {
+#if defined(__CUDACC__)
+  return __ffs(static_cast<int>(mask)) - 1;
+#else
+  return __builtin_ctz(mask);
+#endif
 }
 
 }  // namespace GRADSPIKE_CUDA_BUILD

@@ -15,6 +15,7 @@
 #include "ops/prepacked.h"
 #include "ops/sparse_graded_spikes.h"
 #include "ops/synapse_lif.h"
+#include "ops/recurrent_lif_backward.h"
 #include "ops/weights.h"
 
 namespace gradspike::ops {
@@ -44,6 +45,9 @@ TORCH_LIBRARY_IMPL(gradspike, CUDA, m) {
   m.impl("lif", lif_impl<CudaExec>);
   m.impl("_lif_forward", lif_forward_impl<CudaExec>);
   m.impl("_lif_backward", lif_backward_impl<CudaExec>);
+  m.impl("recurrent_lif", recurrent_lif_impl<CudaExec>);
+  m.impl("_recurrent_lif_forward", recurrent_lif_forward_impl<CudaExec>);
+  m.impl("_recurrent_lif_backward", recurrent_lif_backward_impl<CudaExec>);
   m.impl("li", li_impl<CudaExec>);
   m.impl("_li_forward", li_forward_impl<CudaExec>);
   m.impl("_li_backward", li_backward_impl<CudaExec>);

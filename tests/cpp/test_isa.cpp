@@ -7,6 +7,7 @@
 
 #include "csrc/core/error.h"
 #include "csrc/cpu/isa.h"
+#include "csrc/kernels/recurrent_lif.h"
 #include "csrc/kernels/synapse_lif.h"
 #include "csrc/kernels/aelif.h"
 #include "csrc/kernels/eventprop.h"
@@ -333,6 +334,76 @@ TEST_P(IsaTest, SynapsesAndNeuronsInOne) {
       });
     }
   }
+}
+
+TEST_P(IsaTest, RecurrentRunsForwardAndBackward) {
+  const std::int64_t time = 40;
+  const std::int64_t batch = 7;
+  const std::int64_t in = 30;
+  const std::int64_t neurons = 83;
+  const auto elements = static_cast<std::size_t>(batch * neurons);
+  const std::size_t count = static_cast<std::size_t>(time) * elements;
+  std::vector<float> spikes(static_cast<std::size_t>(time * batch * in));
+  std::vector<std::int8_t> input(static_cast<std::size_t>(in * neurons));
+  std::vector<std::int8_t> recurrent(static_cast<std::size_t>(neurons * neurons));
+  for (float& s : spikes) {
+    s = random_() % 8 == 0 ? 1.0F : 0.0F;
+  }
+  for (std::vector<std::int8_t>* weights : {&input, &recurrent}) {
+    for (std::int8_t& q : *weights) {
+      q = static_cast<std::int8_t>(static_cast<int>(random_() % 127) - 63);
+    }
+  }
+  const kernels::ProjectionWeights feedback{recurrent.data(), kernels::WeightForm::kInt8, 0.02F, false};
+  const std::vector<float> coefficients = {0.1F, 1.1F, 0.83F, 0.05F, -0.1F, 1.0F, 1.0F};
+  std::vector<float> grad(count);
+  std::normal_distribution<float> normal;
+  for (float& g : grad) {
+    g = normal(random_);
+  }
+  expect_same_bits<float>(count * 2, [&](float* result) {
+    std::vector<float> state(4 * elements);
+    kernels::recurrent_lif_forward(
+        exec_, kernels::RecurrentLifForwardArgs<float, float>{spikes.data(),
+                                                              {input.data(), kernels::WeightForm::kInt8, 0.05F, false},
+                                                              feedback,
+                                                              {coefficients.data(), 1},
+                                                              nullptr,
+                                                              {},
+                                                              {},
+                                                              nullptr,
+                                                              nullptr,
+                                                              nullptr,
+                                                              result,
+                                                              nullptr,
+                                                              0,
+                                                              state.data(),
+                                                              time,
+                                                              batch,
+                                                              neurons,
+                                                              in});
+    kernels::recurrent_lif_backward(exec_, kernels::RecurrentLifBackwardArgs<float>{{nullptr,
+                                                                                     grad.data(),
+                                                                                     nullptr,
+                                                                                     nullptr,
+                                                                                     result,
+                                                                                     nullptr,
+                                                                                     {coefficients.data(), 1},
+                                                                                     nullptr,
+                                                                                     {},
+                                                                                     {},
+                                                                                     math::Surrogate::kSuperspike,
+                                                                                     5.0,
+                                                                                     result + count,
+                                                                                     nullptr,
+                                                                                     nullptr,
+                                                                                     time,
+                                                                                     batch,
+                                                                                     neurons},
+                                                                                    feedback,
+                                                                                    nullptr,
+                                                                                    false});
+  });
 }
 
 TEST_P(IsaTest, WeightsAndTheirGradients) {

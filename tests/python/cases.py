@@ -71,6 +71,10 @@ def aelif_measured(input: Tensor, spikes: Tensor, membrane: Tensor, adaptation: 
     out = F.aelif(
         input, measured_spikes=spikes, measured_membrane=membrane, measured_adaptation=adaptation, exponential=False,
         outputs="spikes+membrane",
+def recurrent_numbers(spikes: Tensor, input_weight: Tensor, recurrent_weight: Tensor) -> Tuple[Tensor, Tensor]:
+    out = F.recurrent_lif(
+        spikes, input_weight, recurrent_weight, refractory_time=1e-6, input_scale=32.0, recurrent_scale=16.0,
+        recompute_every=4, outputs="spikes+membrane", population="loop",
     )  # fmt: skip
     return out.spikes, out.membrane
 
@@ -119,6 +123,14 @@ def synapse_lif_tensors(spikes: Tensor, weight: Tensor, leak: Tensor, tau_mem: T
 
 def synapse_lif_packed(spikes: Tensor, weight: Tensor) -> Tensor:
     return F.synapse_lif(spikes, weight, scale=20.0, spike_format="packed", packed_input=True).spikes
+def recurrent_tensors(
+    spikes: Tensor, input_weight: Tensor, recurrent_weight: Tensor, tau_mem: Tensor, state: Tensor, mask: Tensor
+) -> Tuple[Tensor, Tensor, Tensor]:
+    out = F.recurrent_lif(
+        spikes, input_weight, recurrent_weight, tau_mem=tau_mem, recurrent_mask=mask > 0.5, input_scale=32.0,
+        recurrent_scale=16.0, initial_state=state, outputs="spikes+membrane+current",
+    )  # fmt: skip
+    return out.spikes, out.current, out.state
 
 
 def weight_statistics(weight: Tensor) -> Tuple[Tensor, Tensor, Tensor]:
@@ -221,6 +233,23 @@ CASES = [
         li_tensors,
         lambda b: (torch.randn(9, b, 4), torch.randn(4), _around(10e-6, 4), torch.randn(2, b, 4)),
         (0, 1, 2, 3),
+    ),
+    Case(
+        recurrent_numbers,
+        lambda b: (spikes_like(9, b, 5), torch.randn(4, 5) * 2.0, torch.randn(4, 4)),
+        (0, 1, 2),
+    ),
+    Case(
+        recurrent_tensors,
+        lambda b: (
+            spikes_like(9, b, 5),
+            torch.randn(4, 5) * 2.0,
+            torch.randn(4, 4),
+            _around(10e-6, 4),
+            spikes_like(4, b, 4),
+            spikes_like(4, 4),
+        ),
+        (0, 1, 2, 3, 4),
     ),
     Case(li_numbers, lambda b: (torch.randn(9, b, 4),), (0,)),
     Case(aelif_numbers, lambda b: (torch.randn(9, b, 4) * 4.0,), (0,)),

@@ -81,6 +81,48 @@ def li_arguments() -> dict:
     }
 
 
+def recurrent_arguments() -> dict:
+    parameters = ("leak", "reset", "threshold", "tau_mem", "tau_syn", "membrane_capacitance")
+    values = (0.0, 0.0, 1.0, 1e-5, 1e-5, 1e-5)
+    bounds = {f"{p}_{name}": v for p in ("input", "recurrent") for name, v in TRANSFORM.items()}
+    return {
+        "grad_spikes": torch.ones(T, B, N),
+        "grad_membrane": torch.ones(T, B, N),
+        "grad_current": torch.ones(T, B, N),
+        "grad_final_state": torch.ones(4, B, N),
+        "spikes": torch.ones(T, B, 5),
+        "input_weight": torch.ones(N, 5),
+        "recurrent_weight": torch.ones(N, N),
+        "recurrent_mask": torch.ones(N, N, dtype=torch.bool),
+        "input_integers": torch.ones(N, 5, dtype=torch.int8),
+        "recurrent_integers": torch.ones(N, N, dtype=torch.int8),
+        "saved": torch.zeros(T, B, N),
+        "current": torch.zeros(T, B, N),
+        "checkpoints": torch.zeros(2, 4, B, N),
+        "coefficients": torch.ones(7, 1),
+        **{name: number(value) for name, value in zip(parameters, values, strict=True)},
+        "initial_state": torch.zeros(4, B, N),
+        "measured_spikes": None,
+        "measured_membrane": None,
+        **bounds,
+        "rounding": "half_even",
+        "gradient": "clipped",
+        "units": "model",
+        "dt": 1e-6,
+        "surrogate": "superspike",
+        "alpha": 50.0,
+        "recompute_every": 0,
+        "grad_mask": [True] * 10,
+    }
+
+
+TRANSFORM = {"scale": 1.0, "min_weight": -63.0, "max_weight": 63.0}
+
+
+def recomputing_arguments() -> dict:
+    return recurrent_arguments() | {"recompute_every": 3, "saved": None, "current": None}
+
+
 def graded_arguments() -> dict:
     return {
         "grad": torch.ones(T, B, N),
@@ -222,6 +264,26 @@ CASES = [
     (ops._li_backward, li_arguments, "tau_mem", torch.ones(N, 1)),
     (ops._li_backward, li_arguments, "sizes", [T + 1, B, N]),
     (ops._li_backward, li_arguments, "sizes", [-1, B, N]),
+    *[
+        (ops._recurrent_lif_backward, recurrent_arguments, name, torch.ones(1, B, N))
+        for name in ("grad_spikes", "grad_membrane", "grad_current", "saved", "current", "initial_state")
+    ],
+    (ops._recurrent_lif_backward, recurrent_arguments, "grad_final_state", torch.ones(3, B, N)),
+    (ops._recurrent_lif_backward, recurrent_arguments, "spikes", torch.ones(T + 1, B, 5)),
+    (ops._recurrent_lif_backward, recurrent_arguments, "input_weight", torch.ones(N + 1, 5)),
+    (ops._recurrent_lif_backward, recurrent_arguments, "recurrent_weight", torch.ones(N, 5)),
+    (ops._recurrent_lif_backward, recurrent_arguments, "recurrent_mask", torch.ones(N, 5, dtype=torch.bool)),
+    (ops._recurrent_lif_backward, recurrent_arguments, "input_integers", torch.ones(N, N, dtype=torch.int8)),
+    (ops._recurrent_lif_backward, recurrent_arguments, "recurrent_integers", torch.ones(N, N, dtype=torch.int16)),
+    (ops._recurrent_lif_backward, recurrent_arguments, "saved", None),
+    (ops._recurrent_lif_backward, recurrent_arguments, "current", None),
+    (ops._recurrent_lif_backward, recurrent_arguments, "coefficients", torch.ones(6, 1)),
+    (ops._recurrent_lif_backward, recurrent_arguments, "coefficients", torch.ones(7, 2)),
+    (ops._recurrent_lif_backward, recurrent_arguments, "leak", torch.ones(N + 1)),
+    (ops._recurrent_lif_backward, recurrent_arguments, "measured_spikes", torch.ones(T, B, 2)),
+    (ops._recurrent_lif_backward, recurrent_arguments, "measured_membrane", torch.ones(T + 1, B, N)),
+    (ops._recurrent_lif_backward, recomputing_arguments, "checkpoints", None),
+    (ops._recurrent_lif_backward, recomputing_arguments, "checkpoints", torch.ones(1, 4, B, N)),
     (ops._graded_spikes_backward, graded_arguments, "grad", torch.ones(T, B, N - 1)),
     (ops._graded_spikes_backward, graded_arguments, "grad", torch.ones(T * B, N)),
     (ops._graded_spikes_backward, graded_arguments, "spikes", torch.ones(T + 1, B, 5)),

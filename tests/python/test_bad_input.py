@@ -12,6 +12,7 @@ W = torch.ones(3, 4)
 X = torch.zeros(5, 2, 3)
 K = torch.ones(1, dtype=torch.int64)
 V, L = torch.ones(3), torch.tensor([[0, 0, 1], [0, 2, 1]])
+R, RW = torch.zeros(5, 2, 4), torch.ones(3, 3)  # spikes and recurrent weight of the three neurons of W
 NAN, INF = float("nan"), float("inf")
 
 
@@ -203,6 +204,68 @@ OPERATORS = {
         ("lif", "measured_membrane", "\\[5, 1, 3\\]"),
     ),
     "lif device": (lambda: F.lif(X, torch.zeros(3, device="meta")), ("lif", "leak", "meta")),
+    "recurrent spikes dim": (lambda: F.recurrent_lif(R[0], W, RW), ("recurrent_lif", "spikes", "2")),
+    "recurrent spikes dtype": (lambda: F.recurrent_lif(R.int(), W, RW), ("recurrent_lif", "spikes", "(?i)int")),
+    "recurrent features": (lambda: F.recurrent_lif(X, W, RW), ("recurrent_lif", "spikes", "4", "3")),
+    "recurrent input weight": (lambda: F.recurrent_lif(R, W[0], RW), ("recurrent_lif", "input_weight", "1")),
+    "recurrent weight dim": (lambda: F.recurrent_lif(R, W, RW[0]), ("recurrent_lif", "recurrent_weight", "1")),
+    "recurrent weight shape": (lambda: F.recurrent_lif(R, W, W), ("recurrent_lif", "recurrent_weight", "\\[3, 4\\]")),
+    "recurrent weight dtype": (
+        lambda: F.recurrent_lif(R, W, RW.long()),
+        ("recurrent_lif", "recurrent_weight", "(?i)long"),
+    ),
+    "recurrent weight device": (
+        lambda: F.recurrent_lif(R, W, torch.ones(3, 3, device="meta")),
+        ("recurrent_lif", "recurrent_weight", "meta"),
+    ),
+    "recurrent mask dtype": (
+        lambda: F.recurrent_lif(R, W, RW, recurrent_mask=RW),
+        ("recurrent_lif", "recurrent_mask", "(?i)float"),
+    ),
+    "recurrent mask shape": (
+        lambda: F.recurrent_lif(R, W, RW, recurrent_mask=W.bool()),
+        ("recurrent_lif", "recurrent_mask", "\\[3, 4\\]"),
+    ),
+    "recurrent input scale": (
+        lambda: F.recurrent_lif(R, W, RW, input_scale=0.0),
+        ("recurrent_lif", "input_scale", "0"),
+    ),
+    "recurrent scale": (
+        lambda: F.recurrent_lif(R, W, RW, recurrent_scale=-2.0),
+        ("recurrent_lif", "recurrent_scale", "-2"),
+    ),
+    "recurrent input bound": (
+        lambda: F.recurrent_lif(R, W, RW, input_min_weight=-0.5),
+        ("recurrent_lif", "input_min_weight", "-0.5"),
+    ),
+    "recurrent bound": (
+        lambda: F.recurrent_lif(R, W, RW, recurrent_max_weight=32768.0),
+        ("recurrent_lif", "recurrent_max_weight", "32768"),
+    ),
+    "recurrent rounding": (lambda: F.recurrent_lif(R, W, RW, rounding="up"), ("recurrent_lif", "rounding", "up")),
+    "recurrent gradient": (lambda: F.recurrent_lif(R, W, RW, gradient="x"), ("recurrent_lif", "gradient", "x")),
+    "recurrent units": (lambda: F.recurrent_lif(R, W, RW, units="mV"), ("recurrent_lif", "units", "mV")),
+    "recurrent leak size": (lambda: F.recurrent_lif(R, W, RW, torch.zeros(4)), ("recurrent_lif", "leak", "4")),
+    "recurrent lif tau": (lambda: F.recurrent_lif(R, W, RW, tau_mem=0.0), ("recurrent_lif", "tau_mem", "0")),
+    "recurrent dt": (lambda: F.recurrent_lif(R, W, RW, dt=0.0), ("recurrent_lif", "dt", "0")),
+    "recurrent surrogate": (lambda: F.recurrent_lif(R, W, RW, surrogate="x"), ("recurrent_lif", "surrogate", "x")),
+    "recurrent outputs": (lambda: F.recurrent_lif(R, W, RW, outputs="v"), ("recurrent_lif", "outputs", "v")),
+    "recurrent state": (
+        lambda: F.recurrent_lif(R, W, RW, initial_state=torch.zeros(3, 2, 3)),
+        ("recurrent_lif", "initial_state", "\\[3, 2, 3\\]"),
+    ),
+    "recurrent measured spikes": (
+        lambda: F.recurrent_lif(R[1:], W, RW, measured_spikes=X),
+        ("recurrent_lif", "measured_spikes", "4", "5"),
+    ),
+    "recurrent measured membrane": (
+        lambda: F.recurrent_lif(R, W, RW, measured_membrane=R),
+        ("recurrent_lif", "measured_membrane", "\\[5, 2, 4\\]"),
+    ),
+    "recurrent recompute": (
+        lambda: F.recurrent_lif(R, W, RW, recompute_every=-1),
+        ("recurrent_lif", "recompute_every", "-1"),
+    ),
     "li dim": (lambda: F.li(X[0, 0]), ("li", "input", "1|\\[3\\]")),
     "li leak size": (lambda: F.li(X, torch.zeros(2)), ("li", "leak", "2")),
     "li tau_syn": (lambda: F.li(X, tau_syn=0.0), ("li", "tau_syn", "0")),
@@ -346,6 +409,24 @@ MODULES = {
     "exact threshold": (
         lambda: nn.ExactEventPropLIF(3, threshold=torch.ones(2)),
         ("ExactEventPropLIF", "threshold", "\\[2\\]"),
+    "module recurrent size": (lambda: nn.RecurrentLIF(3, 0), ("RecurrentLIF", "size", "0")),
+    "module recurrent in_features": (lambda: nn.RecurrentLIF(2.5, 3), ("RecurrentLIF", "in_features", "2.5")),
+    "module recurrent scale": (
+        lambda: nn.RecurrentLIF(3, 2, recurrent_scale=0.0),
+        ("RecurrentLIF", "recurrent_scale", "0.0"),
+    ),
+    "module recurrent bounds": (
+        lambda: nn.RecurrentLIF(3, 2, input_max_weight=-1),
+        ("RecurrentLIF", "input_max_weight", "-1"),
+    ),
+    "module recurrent mask": (
+        lambda: nn.RecurrentLIF(3, 2, mask=torch.ones(3, 2, dtype=torch.bool)),
+        ("RecurrentLIF", "mask", "\\[3, 2\\]"),
+    ),
+    "module recurrent rounding": (lambda: nn.RecurrentLIF(3, 2, rounding="up"), ("RecurrentLIF", "rounding", "up")),
+    "module recurrent recompute": (
+        lambda: nn.RecurrentLIF(3, 2, recompute_every=-1),
+        ("RecurrentLIF", "recompute_every", "-1"),
     ),
     "li size": (lambda: nn.LI(True), ("LI", "size", "True")),
     "li tau": (lambda: nn.LI(3, tau_mem=None), ("LI", "tau_mem", "NoneType")),

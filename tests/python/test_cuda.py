@@ -16,7 +16,7 @@ pytestmark = [
 ]
 
 # Sums over time and batch, and dense float products, are deterministic per device but not the same bits on both.
-SUMS = {"graded_spikes", "graded_spikes_float", "lif_tensors", "li_tensors"}
+SUMS = {"graded_spikes", "graded_spikes_float", "lif_tensors", "li_tensors", "recurrent_numbers", "recurrent_tensors"}
 
 
 def on_gpu(tensors):

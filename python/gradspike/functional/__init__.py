@@ -17,6 +17,7 @@ from gradspike.functional._events import EventsToSpikesOutput, SpikesToEventsOut
 from gradspike.functional._lif import LIFOutput, LIOutput, li, lif
 from gradspike.functional._packed import PackSpikesOutput, pack_spikes, unpack_spikes
 from gradspike.functional._prepacked import PackedWeights, prepack, prepacked_graded_spikes
+from gradspike.functional._recurrent import RecurrentLIFOutput, recurrent_lif
 from gradspike.functional._sparse import sparse_graded_spikes
 from gradspike.functional._synapse_lif import synapse_lif
 from gradspike.functional._synapses import graded_spikes
@@ -39,6 +40,7 @@ __all__ = [
     "LIOutput",
     "PackSpikesOutput",
     "PackedWeights",
+    "RecurrentLIFOutput",
     "ScaleSuggestion",
     "SpikesToEventsOutput",
     "WeightStatistics",
@@ -57,6 +59,7 @@ __all__ = [
     "pack_spikes",
     "prepack",
     "prepacked_graded_spikes",
+    "recurrent_lif",
     "sparse_graded_spikes",
     "spikes_to_events",
     "suggest_scale",

@@ -9,6 +9,7 @@ from gradspike.nn.eventprop import EventPropLIF, EventPropSynapse, ExactEventPro
 from gradspike.nn.neurons import LI, LIF
 from gradspike.nn.prepacked_synapse import PrepackedSynapse
 from gradspike.nn.recorder import Recorder
+from gradspike.nn.recurrent import RecurrentLIF
 from gradspike.nn.sparse_synapse import SparseSynapse
 from gradspike.nn.synapse import Synapse, default_scale
 from gradspike.nn.synapse_lif import SynapseLIF
@@ -26,3 +27,4 @@ __all__ = [
 ]
 __all__ = ["LI", "LIF", "PrepackedSynapse", "Recorder", "SparseSynapse", "Synapse", "default_scale"]
 __all__ = ["LI", "LIF", "Recorder", "Synapse", "SynapseLIF", "default_scale"]
+__all__ = ["LI", "LIF", "Recorder", "RecurrentLIF", "Synapse", "default_scale"]

@@ -226,3 +226,48 @@ def aelif(
         traces.append((z, v, i, w))
     stack = lambda k: torch.stack([step[k] for step in traces]) if traces else torch.zeros_like(x)  # noqa: E731
     return stack(0), stack(1), stack(2), stack(3), torch.stack([i, v, c, w])
+
+
+class StraightThrough(torch.autograd.Function):
+    """Integers of a weight with the gradient of the clipped weight."""
+
+    @staticmethod
+    def forward(ctx, weight, scale, bound):
+        scaled = weight * scale
+        ctx.save_for_backward(scaled.abs() <= bound)
+        ctx.scale = scale
+        return scaled.clamp(-bound, bound).round()
+
+    @staticmethod
+    def backward(ctx, gradient):
+        (inside,) = ctx.saved_tensors
+        return gradient * inside * ctx.scale, None, None
+
+
+def recurrent_lif(spikes, input_weight, recurrent_weight, p, scales, bound=63.0, mask=None, state=None, **options):
+    """A list-and-stack loop: integer products per step, the input's first, then one step of `lif`.
+
+    Spikes, membrane, current `[time, batch, neuron]` and the state `[4, batch, neuron]`.
+    """
+    measured = {name: options.pop(name, None) for name in ("measured_spikes", "measured_membrane")}
+    if mask is not None:
+        recurrent_weight = torch.where(mask, recurrent_weight, torch.zeros_like(recurrent_weight))
+    products = []
+    for weight, scale in zip((input_weight, recurrent_weight), scales):
+        inverse = (1.0 / torch.tensor(scale, dtype=torch.float32)).item()
+        products.append((StraightThrough.apply(weight, scale, bound).t(), inverse))
+    (q_in, inverse_in), (q_rec, inverse_rec) = products
+    leak = _tensor(p["leak"], input_weight)
+    zeros = torch.zeros(spikes.shape[1], input_weight.shape[0], dtype=input_weight.dtype)
+    rest, last = (torch.stack([zeros, zeros + leak, zeros]), zeros) if state is None else (state[:3], state[3])
+    traces = [[], [], []]
+    for t in range(spikes.shape[0]):
+        x = (spikes[t] @ q_in) * inverse_in + (last @ q_rec) * inverse_rec
+        now = {n: v[t : t + 1] for n, v in measured.items() if v is not None and t < v.shape[0]}
+        *step, rest = lif(x[None], p, state=rest, **options, **now)
+        for trace, row in zip(traces, step):
+            trace.append(row[0])
+        last = step[0][0]
+    empty = spikes.new_zeros(0, *zeros.shape)
+    stacked = [torch.stack(trace) if trace else empty for trace in traces]
+    return (*stacked, torch.cat([rest, last[None]]))
