@@ -18,6 +18,7 @@
 #include "csrc/kernels/graded_spikes.h"
 #include "csrc/kernels/recurrent_lif.h"
 #include "cuda/common/device.cuh"
+#include "cuda/common/dot.cuh"
 #include "cuda/lif_chain.cuh"
 
 namespace gradspike::kernels::recurrent {
@@ -179,10 +180,10 @@ __global__ void __launch_bounds__(resident_neurons(kChunks) * kParts) resident_f
 #pragma unroll
       for (std::int32_t r = 0; r < kParts; ++r) {
         const int4 spikes = bytes[buffer][r][k * kParts + part];
-        sums[r] = device::dp4a(words[k * kChunkWords], spikes.x, sums[r]);
-        sums[r] = device::dp4a(words[k * kChunkWords + 1], spikes.y, sums[r]);
-        sums[r] = device::dp4a(words[k * kChunkWords + 2], spikes.z, sums[r]);
-        sums[r] = device::dp4a(words[k * kChunkWords + 3], spikes.w, sums[r]);
+        sums[r] = device::dot_bytes(words[k * kChunkWords], spikes.x, sums[r]);
+        sums[r] = device::dot_bytes(words[k * kChunkWords + 1], spikes.y, sums[r]);
+        sums[r] = device::dot_bytes(words[k * kChunkWords + 2], spikes.z, sums[r]);
+        sums[r] = device::dot_bytes(words[k * kChunkWords + 3], spikes.w, sums[r]);
       }
     }
 #pragma unroll

@@ -38,7 +38,7 @@ struct RecurrentLifNode {
   static variable_list backward(AutogradContext* ctx, const variable_list& grads) {
     const auto& data = ctx->saved_data;
     const bool has_state = data.at("has_state").toBool();
-    const std::size_t inputs = kMaskRecurrentState + (has_state ? 1 : 0);
+    const std::size_t inputs = kRecurrentMaskState + (has_state ? 1 : 0);
     if (none_defined(grads)) {
       return variable_list(inputs);
     }

@@ -49,16 +49,16 @@ RecurrentLifBackward recurrent_lif_backward_meta(GRADSPIKE_RECURRENT_LIF_BACKWAR
   const auto like = [&](std::size_t entry, const at::Tensor& tensor) {
     return grad_mask[entry] ? at::empty_symint(tensor.sym_sizes(), tensor.options()) : at::Tensor();
   };
-  return {like(kMaskSpikes, spikes),
-          like(kMaskInputWeight, input_weight),
-          like(kMaskRecurrentWeight, recurrent_weight),
-          like(kMaskFirstRecurrentParameter + math::kGradLeak, leak),
-          like(kMaskFirstRecurrentParameter + math::kGradReset, reset),
-          like(kMaskFirstRecurrentParameter + math::kGradThreshold, threshold),
-          like(kMaskFirstRecurrentParameter + math::kGradTauMem, tau_mem),
-          like(kMaskFirstRecurrentParameter + math::kGradTauSyn, tau_syn),
-          like(kMaskFirstRecurrentParameter + math::kGradCapacitance, membrane_capacitance),
-          grad_mask[kMaskRecurrentState]
+  return {like(kRecurrentMaskSpikes, spikes),
+          like(kRecurrentMaskInputWeight, input_weight),
+          like(kRecurrentMaskRecurrentWeight, recurrent_weight),
+          like(kRecurrentMaskFirstRecurrentParameter + math::kGradLeak, leak),
+          like(kRecurrentMaskFirstRecurrentParameter + math::kGradReset, reset),
+          like(kRecurrentMaskFirstRecurrentParameter + math::kGradThreshold, threshold),
+          like(kRecurrentMaskFirstRecurrentParameter + math::kGradTauMem, tau_mem),
+          like(kRecurrentMaskFirstRecurrentParameter + math::kGradTauSyn, tau_syn),
+          like(kRecurrentMaskFirstRecurrentParameter + math::kGradCapacitance, membrane_capacitance),
+          grad_mask[kRecurrentMaskState]
               ? at::empty_symint({math::kNumRecurrentLifStates, plan.trace[1], plan.neurons()},
                                  input_weight.options().dtype(plan.type()))
               : at::Tensor()};

@@ -32,15 +32,15 @@ namespace gradspike::ops {
 
 /// Which entry of the mask of _recurrent_lif_backward belongs to what.
 enum RecurrentLifMask : std::size_t {
-  kMaskSpikes = 0,
-  kMaskInputWeight = 1,
-  kMaskRecurrentWeight = 2,
-  kMaskFirstRecurrentParameter = 3,
-  kMaskRecurrentState = 9,
+  kRecurrentMaskSpikes = 0,
+  kRecurrentMaskInputWeight = 1,
+  kRecurrentMaskRecurrentWeight = 2,
+  kRecurrentMaskFirstRecurrentParameter = 3,
+  kRecurrentMaskState = 9,
 };
 
 inline bool wants_recurrent_parameters(const std::array<bool, 10>& mask) {
-  return std::any_of(mask.begin() + kMaskFirstRecurrentParameter, mask.begin() + kMaskRecurrentState,
+  return std::any_of(mask.begin() + kRecurrentMaskFirstRecurrentParameter, mask.begin() + kRecurrentMaskState,
                      [](bool wanted) { return wanted; });
 }
 
@@ -212,8 +212,8 @@ RecurrentLifBackward recurrent_lif_backward_impl(GRADSPIKE_RECURRENT_LIF_BACKWAR
                                  optional_to(checkpoints, type),
                                  optional_to(initial_state, type),
                                  empty_result({time, batch, neurons}, options),
-                                 wanted(grad_mask[kMaskRecurrentWeight], {time, batch, neurons}),
-                                 wanted(grad_mask[kMaskRecurrentState], {math::kNumRecurrentLifStates, batch, neurons}),
+                                 wanted(grad_mask[kRecurrentMaskRecurrentWeight], {time, batch, neurons}),
+                                 wanted(grad_mask[kRecurrentMaskState], {math::kNumRecurrentLifStates, batch, neurons}),
                                  wanted(parameters, {math::kNumCoefficientGradients, batch, neurons}),
                                  parse_surrogate("_recurrent_lif_backward", surrogate),
                                  alpha};
@@ -234,19 +234,19 @@ RecurrentLifBackward recurrent_lif_backward_impl(GRADSPIKE_RECURRENT_LIF_BACKWAR
   });
   const at::Tensor grad_rows = reverse.grad_input.view({time * batch, neurons});
   at::Tensor grad_recurrent;
-  if (grad_mask[kMaskRecurrentWeight]) {
+  if (grad_mask[kRecurrentMaskRecurrentWeight]) {
     grad_recurrent = connected(weight_gradient(scope, plan.recurrent, grad_rows,
                                                reverse.previous_spikes.view({time * batch, neurons}), masked),
                                recurrent_mask);
   }
   const auto gradient_to = [&](std::int64_t row, const at::Tensor& parameter) {
-    return grad_mask[kMaskFirstRecurrentParameter + static_cast<std::size_t>(row)]
+    return grad_mask[kRecurrentMaskFirstRecurrentParameter + static_cast<std::size_t>(row)]
                ? parameter_gradient(totals, row, parameter)
                : at::Tensor();
   };
-  return {grad_mask[kMaskSpikes] ? spike_gradient(plan.input, grad_rows, spikes, input_weight, input_integers)
+  return {grad_mask[kRecurrentMaskSpikes] ? spike_gradient(plan.input, grad_rows, spikes, input_weight, input_integers)
                                  : at::Tensor(),
-          grad_mask[kMaskInputWeight] ? weight_gradient(scope, plan.input, grad_rows, run.rows, input_weight)
+          grad_mask[kRecurrentMaskInputWeight] ? weight_gradient(scope, plan.input, grad_rows, run.rows, input_weight)
                                       : at::Tensor(),
           grad_recurrent,
           gradient_to(math::kGradLeak, leak),

@@ -263,10 +263,10 @@ using SynapseLifBackward = std::tuple<at::Tensor, at::Tensor, at::Tensor, at::Te
 
 /// Which entry of the mask of _synapse_lif_backward belongs to what; the parameters stand between weight and state.
 enum SynapseLifMask : std::size_t {
-  kMaskSpikes = 0,
-  kMaskWeight = 1,
-  kMaskFirstNeuronParameter = 2,
-  kMaskState = 8,
+  kFusedMaskSpikes = 0,
+  kFusedMaskWeight = 1,
+  kFusedMaskFirstNeuronParameter = 2,
+  kFusedMaskState = 8,
 };
 constexpr std::size_t kNumSynapseLifMasks = 9;
 
@@ -279,7 +279,7 @@ struct SynapseLifBackwardTensors {
 };
 
 inline bool wants_neuron_parameters(const std::array<bool, kNumSynapseLifMasks>& mask) {
-  return std::any_of(mask.begin() + kMaskFirstNeuronParameter, mask.begin() + kMaskState, [](bool w) { return w; });
+  return std::any_of(mask.begin() + kFusedMaskFirstNeuronParameter, mask.begin() + kFusedMaskState, [](bool w) { return w; });
 }
 
 /// The operator is internal, but a wrong size must not read beyond a tensor.
@@ -305,7 +305,7 @@ inline SynapseLifPlan plan_synapse_lif_backward(const SynapseLifBackwardTensors&
   check_integers(kOp, plan.synapse, t.weight, t.integers);
   TORCH_CHECK(!wants_neuron_parameters(mask) || x.recompute_every > 0 || is_present(n.current), kOp,
               ": current must be given for gradients to parameters, got none");
-  TORCH_CHECK(!(mask[kMaskSpikes] && x.packed_input), kOp, ": packed spikes must not ask for a gradient, got one");
+  TORCH_CHECK(!(mask[kFusedMaskSpikes] && x.packed_input), kOp, ": packed spikes must not ask for a gradient, got one");
   return plan;
 }
 
@@ -361,9 +361,9 @@ SynapseLifBackward synapse_lif_backward_impl(
   const HeldDrive drive =
       make_drive(plan.synapse, spikes, weight, hardware_weights.contiguous(), packed_input, checkpoints);
   const WeightGradient rule(plan.synapse);
-  at::Tensor grad_input = mask[kMaskSpikes] ? empty_result({time, batch, neurons}, options) : at::Tensor();
-  at::Tensor grad_weight = mask[kMaskWeight] ? at::empty(weight.sizes(), options) : at::Tensor();
-  at::Tensor grad_initial = mask[kMaskState] ? at::empty({math::kNumLifStates, batch, neurons}, options) : at::Tensor();
+  at::Tensor grad_input = mask[kFusedMaskSpikes] ? empty_result({time, batch, neurons}, options) : at::Tensor();
+  at::Tensor grad_weight = mask[kFusedMaskWeight] ? at::empty(weight.sizes(), options) : at::Tensor();
+  at::Tensor grad_initial = mask[kFusedMaskState] ? at::empty({math::kNumLifStates, batch, neurons}, options) : at::Tensor();
   at::Tensor sums = parameters ? at::empty({math::kNumCoefficientGradients, batch, neurons}, options) : at::Tensor();
   at::Tensor totals =
       parameters ? at::empty({math::kNumParameterGradients, neurons}, options.dtype(at::kDouble)) : at::Tensor();
@@ -403,13 +403,13 @@ SynapseLifBackward synapse_lif_backward_impl(
     }
   });
   const auto of = [&](std::int64_t row, const at::Tensor& parameter) {
-    return mask[kMaskFirstNeuronParameter + static_cast<std::size_t>(row)] ? parameter_gradient(totals, row, parameter)
+    return mask[kFusedMaskFirstNeuronParameter + static_cast<std::size_t>(row)] ? parameter_gradient(totals, row, parameter)
                                                                            : at::Tensor();
   };
-  return {mask[kMaskSpikes]
+  return {mask[kFusedMaskSpikes]
               ? spike_gradient(plan.synapse, grad_input.view({time * batch, neurons}), spikes, weight, hardware_weights)
               : at::Tensor(),
-          mask[kMaskWeight] ? through_transform(scope, rule, grad_weight, weight) : at::Tensor(),
+          mask[kFusedMaskWeight] ? through_transform(scope, rule, grad_weight, weight) : at::Tensor(),
           of(math::kGradLeak, leak),
           of(math::kGradReset, reset),
           of(math::kGradThreshold, threshold),

@@ -118,6 +118,14 @@ GRADSPIKE_KERNEL(synapse_lif_backward, (class S, class Q, class T),
 GRADSPIKE_INSTANTIATE_T(float)
 GRADSPIKE_INSTANTIATE_T(double)
 
+GRADSPIKE_INSTANTIATE(recurrent_lif_backward, RecurrentLifBackwardArgs<float>)
+GRADSPIKE_INSTANTIATE(recurrent_lif_backward, RecurrentLifBackwardArgs<double>)
+GRADSPIKE_INSTANTIATE(recurrent_lif_forward, RecurrentLifForwardArgs<float GRADSPIKE_COMMA float>)
+GRADSPIKE_INSTANTIATE(recurrent_lif_forward, RecurrentLifForwardArgs<float GRADSPIKE_COMMA double>)
+GRADSPIKE_INSTANTIATE(recurrent_lif_forward, RecurrentLifForwardArgs<double GRADSPIKE_COMMA double>)
+GRADSPIKE_INSTANTIATE(recurrent_lif_forward, RecurrentLifForwardArgs<std::uint8_t GRADSPIKE_COMMA float>)
+GRADSPIKE_INSTANTIATE(recurrent_lif_forward, RecurrentLifForwardArgs<std::uint8_t GRADSPIKE_COMMA double>)
+
 #define GRADSPIKE_INSTANTIATE_AELIF(T)                               \
   GRADSPIKE_INSTANTIATE(aelif_coefficients, AdexCoefficientsArgs<T>) \
   GRADSPIKE_INSTANTIATE(aelif_forward, AdexForwardArgs<T>)           \

@@ -30,9 +30,6 @@ TORCH_LIBRARY_IMPL(gradspike, CUDA, m) {
   m.impl("graded_spikes", graded_spikes_stack<CudaExec>);
   m.impl("_graded_spikes_forward", graded_spikes_forward_stack<CudaExec>);
   m.impl("_graded_spikes_backward", graded_spikes_backward_stack<CudaExec>);
-  m.impl("graded_spikes", graded_spikes_impl<CudaExec>);
-  m.impl("_graded_spikes_forward", graded_spikes_forward_impl<CudaExec>);
-  m.impl("_graded_spikes_backward", graded_spikes_backward_impl<CudaExec>);
   m.impl("sparse_graded_spikes", sparse_graded_spikes_impl<CudaExec>);
   m.impl("_sparse_graded_spikes_forward", sparse_graded_spikes_forward_impl<CudaExec>);
   m.impl("_sparse_graded_spikes_backward", sparse_graded_spikes_backward_impl<CudaExec>);

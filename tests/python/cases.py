@@ -71,6 +71,10 @@ def aelif_measured(input: Tensor, spikes: Tensor, membrane: Tensor, adaptation: 
     out = F.aelif(
         input, measured_spikes=spikes, measured_membrane=membrane, measured_adaptation=adaptation, exponential=False,
         outputs="spikes+membrane",
+    )  # fmt: skip
+    return out.spikes, out.membrane
+
+
 def recurrent_numbers(spikes: Tensor, input_weight: Tensor, recurrent_weight: Tensor) -> Tuple[Tensor, Tensor]:
     out = F.recurrent_lif(
         spikes, input_weight, recurrent_weight, refractory_time=1e-6, input_scale=32.0, recurrent_scale=16.0,
@@ -123,6 +127,8 @@ def synapse_lif_tensors(spikes: Tensor, weight: Tensor, leak: Tensor, tau_mem: T
 
 def synapse_lif_packed(spikes: Tensor, weight: Tensor) -> Tensor:
     return F.synapse_lif(spikes, weight, scale=20.0, spike_format="packed", packed_input=True).spikes
+
+
 def recurrent_tensors(
     spikes: Tensor, input_weight: Tensor, recurrent_weight: Tensor, tau_mem: Tensor, state: Tensor, mask: Tensor
 ) -> Tuple[Tensor, Tensor, Tensor]:

@@ -409,6 +409,7 @@ MODULES = {
     "exact threshold": (
         lambda: nn.ExactEventPropLIF(3, threshold=torch.ones(2)),
         ("ExactEventPropLIF", "threshold", "\\[2\\]"),
+    ),
     "module recurrent size": (lambda: nn.RecurrentLIF(3, 0), ("RecurrentLIF", "size", "0")),
     "module recurrent in_features": (lambda: nn.RecurrentLIF(2.5, 3), ("RecurrentLIF", "in_features", "2.5")),
     "module recurrent scale": (
