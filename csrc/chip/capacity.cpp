@@ -64,32 +64,52 @@ std::vector<std::vector<FanIn>> fan_ins(const Network& network) {
 }
 
 void check_circuits(Capacity& capacity) {
-  if (capacity.circuits > kNeuronCircuits) {
-    const std::int64_t chips = (capacity.circuits + kNeuronCircuits - 1) / kNeuronCircuits;
-    capacity.misfits.push_back(
-        {"", "neuron circuits", capacity.circuits, kNeuronCircuits,
-         detail::concatenate("remove ", capacity.circuits - kNeuronCircuits, " neurons; all of them take at least ",
-                             chips, " chips or runs, and one is mapped here")});
+  if (capacity.circuits <= kNeuronCircuits) {
+    return;
   }
+  const std::int64_t chips = (capacity.circuits + kNeuronCircuits - 1) / kNeuronCircuits;
+  std::string wide;
+  for (const PopulationNeed& need : capacity.populations) {
+    if (need.circuits_per_neuron > 1) {
+      wide += detail::concatenate(wide.empty() ? " (" : ", ", need.circuits_per_neuron, " per neuron of \"", need.name,
+                                  "\"");
+    }
+  }
+  capacity.misfits.push_back({"", "neuron circuits", capacity.circuits, kNeuronCircuits,
+                              detail::concatenate("remove neurons that take ", capacity.circuits - kNeuronCircuits,
+                                                  " circuits", wide, wide.empty() ? "" : ")", "; all of them take ",
+                                                  "at least ", chips, " chips or runs, and one is mapped here")});
 }
 
-/// Rows of the neuron with the largest fan-in of each population.
-void check_fan_in(const Network& network, const std::vector<std::vector<FanIn>>& fan_in, Capacity& capacity) {
+/// A neuron of k circuits has 256 k rows. More than one circuit come as pairs of both rows.
+std::int64_t circuits_for(std::int64_t need, std::int64_t per_circuit) {
+  return need <= per_circuit ? 1 : 2 * ((need + 2 * per_circuit - 1) / (2 * per_circuit));
+}
+
+/// Circuits per neuron from the neuron with the largest fan-in of each population.
+void choose_circuits(const Network& network, const std::vector<std::vector<FanIn>>& fan_in, Capacity& capacity) {
   for (std::size_t p = 0; p < fan_in.size(); ++p) {
     const auto worst = std::max_element(fan_in[p].begin(), fan_in[p].end(),
                                         [](const FanIn& a, const FanIn& b) { return a.rows() < b.rows(); });
-    if (worst == fan_in[p].end() || worst->rows() <= kSynapseRows) {
-      continue;
+    PopulationNeed& need = capacity.populations[p];
+    need.circuits_per_neuron = worst == fan_in[p].end() ? 1 : circuits_for(worst->rows(), kSynapseRows);
+    if (need.circuits_per_neuron > kMaxCircuitsPerNeuron) {
+      const std::int64_t limit = kMaxCircuitsPerNeuron * kSynapseRows;
+      capacity.misfits.push_back(
+          {network.populations[p].name, "synapse rows of one neuron", worst->rows(), limit,
+           detail::concatenate("neuron ", worst - fan_in[p].begin(), " has ", worst->connections,
+                               " connections that take ", worst->excitatory, " excitatory and ", worst->inhibitory,
+                               " inhibitory rows, and the ", kMaxCircuitsPerNeuron, " circuits of a chip half hold ",
+                               limit, "; remove connections of ", worst->rows() - limit, " rows")});
     }
-    const std::int64_t circuits = (worst->rows() + kSynapseRows - 1) / kSynapseRows;
-    capacity.misfits.push_back(
-        {network.populations[p].name, "synapse rows of one neuron", worst->rows(), kSynapseRows,
-         detail::concatenate("neuron ", worst - fan_in[p].begin(), " has ", worst->connections,
-                             " connections that take ", worst->excitatory, " excitatory and ", worst->inhibitory,
-                             " inhibitory rows (a neuron takes at most 128 signed or 256 unsigned inputs with bounds "
-                             "within 63); remove connections of ",
-                             worst->rows() - kSynapseRows, " rows; all of them need ", circuits,
-                             " circuits per neuron, and this mapper gives each neuron one")});
+  }
+}
+
+void count_circuits(const Network& network, Capacity& capacity) {
+  capacity.circuits = 0;
+  for (std::size_t p = 0; p < capacity.populations.size(); ++p) {
+    capacity.populations[p].circuits = network.populations[p].size * capacity.populations[p].circuits_per_neuron;
+    capacity.circuits += capacity.populations[p].circuits;
   }
 }
 
@@ -126,10 +146,11 @@ void refuse(Capacity& capacity, const Projection& projection, const char* quanti
 }
 
 void check_wish(const Network& network, const Projection& projection,
-                std::map<std::int32_t, std::vector<AtomicNeuronOnDLS>>& wishes, Capacity& capacity) {
-  const std::int64_t size = network.populations[static_cast<std::size_t>(projection.target)].size;
+                std::map<std::int32_t, std::vector<std::vector<AtomicNeuronOnDLS>>>& wishes, Capacity& capacity) {
+  const auto target = static_cast<std::size_t>(projection.target);
   try {
-    const std::vector<AtomicNeuronOnDLS> wish = parse_neuron_wish(projection.chip_coordinate, size);
+    const std::vector<std::vector<AtomicNeuronOnDLS>> wish = parse_neuron_wishes(
+        projection.chip_coordinate, network.populations[target].size, capacity.populations[target].circuits_per_neuron);
     const auto [known, added] = wishes.emplace(projection.target, wish);
     if (!added && known->second != wish) {
       refuse(capacity, projection, "contradicting chip coordinates", 1,
@@ -140,10 +161,15 @@ void check_wish(const Network& network, const Projection& projection,
   }
 }
 
-void check_wished_circuits(const Network& network, const std::map<std::int32_t, std::vector<AtomicNeuronOnDLS>>& wishes,
+void check_wished_circuits(const Network& network,
+                           const std::map<std::int32_t, std::vector<std::vector<AtomicNeuronOnDLS>>>& wishes,
                            Capacity& capacity) {
   std::map<std::int32_t, std::int32_t> owners;
-  for (const auto& [population, circuits] : wishes) {
+  for (const auto& [population, neurons] : wishes) {
+    std::vector<AtomicNeuronOnDLS> circuits;
+    for (const std::vector<AtomicNeuronOnDLS>& neuron : neurons) {
+      circuits.insert(circuits.end(), neuron.begin(), neuron.end());
+    }
     for (const AtomicNeuronOnDLS& circuit : circuits) {
       const auto [owner, added] = owners.emplace(circuit.to_enum(), population);
       if (!added) {
@@ -158,11 +184,16 @@ void check_wished_circuits(const Network& network, const std::map<std::int32_t, 
 
 /// What this version of the mapper does not do, by name.
 void check_features(const Network& network, Capacity& capacity) {
-  std::map<std::int32_t, std::vector<AtomicNeuronOnDLS>> wishes;
+  std::map<std::int32_t, std::vector<std::vector<AtomicNeuronOnDLS>>> wishes;
   for (const Projection& projection : network.projections) {
-    if (projection.delay_steps != 0) {
-      refuse(capacity, projection, "delayed steps", projection.delay_steps,
-             "recurrent projections are not mapped, nor others with a delay");
+    const bool from_inputs = std::any_of(projection.columns.begin(), projection.columns.end(),
+                                         [](const ColumnRun& run) { return run.source.kind == NodeRef::Kind::kInput; });
+    const std::int32_t possible = from_inputs ? 0 : 1;
+    if (projection.delay_steps > possible) {
+      capacity.misfits.push_back({projection.name, "delayed steps", projection.delay_steps, possible,
+                                  from_inputs ? "spikes from outside arrive in their step: shift the input instead"
+                                              : "the chip has no delay lines: a spike of one of its neurons arrives in "
+                                                "the same step, or in the next one where it is recurrent"});
     }
     if (!projection.execution_instance.empty()) {
       refuse(capacity, projection, "chosen execution instances", 1,
@@ -181,12 +212,15 @@ void check_features(const Network& network, Capacity& capacity) {
 }
 
 /// Two sets of neurons, one per hemisphere, must exist whose excitatory and inhibitory rows add up to 256 each: a row
-/// has one sign for all its columns. A set is best taken as all neurons within (e, 256 - e) for some e.
+/// has one sign for all its columns. A set is best taken as all neurons within (e, 256 - e) for some e. Neurons of
+/// several circuits have columns in both hemispheres and can divide their inputs, so they are left out.
 void check_row_signs(const std::vector<std::vector<FanIn>>& fan_in, Capacity& capacity) {
   std::set<std::pair<std::int64_t, std::int64_t>> needs;
-  for (const auto& population : fan_in) {
-    for (const FanIn& neuron : population) {
-      needs.emplace(neuron.excitatory, neuron.inhibitory);
+  for (std::size_t p = 0; p < fan_in.size(); ++p) {
+    for (const FanIn& neuron : fan_in[p]) {
+      if (capacity.populations[p].circuits_per_neuron == 1) {
+        needs.emplace(neuron.excitatory, neuron.inhibitory);
+      }
     }
   }
   std::int64_t best = std::numeric_limits<std::int64_t>::max();
@@ -210,7 +244,8 @@ void check_row_signs(const std::vector<std::vector<FanIn>>& fan_in, Capacity& ca
 }
 
 /// A neuron's spikes reach one PADI bus class, 64 rows of each hemisphere. Sources that take r rows or more of one
-/// target fit floor(64 / r) times into a class, and there are four.
+/// target fit floor(64 / r) times into a class of one circuit, and there are four. Where one circuit does not suffice,
+/// the target gets more; where a single source exceeds the rows of a bus, nothing helps.
 void check_bus_classes(const Network& network, Capacity& capacity) {
   const NeuronIndex index(network);
   std::map<std::pair<std::int64_t, std::int64_t>, std::int64_t> rows;  // (target, source) -> rows
@@ -228,16 +263,17 @@ void check_bus_classes(const Network& network, Capacity& capacity) {
   std::set<std::int32_t> reported;
   for (const auto& [target, counts] : histogram) {
     std::int64_t sources = 0;
+    const std::int32_t population = population_of[target];
+    PopulationNeed& need = capacity.populations[static_cast<std::size_t>(population)];
     for (const auto& [r, count] : counts) {
       sources += count;
-      const std::int64_t limit = kBusesPerHemisphere * (kRowsPerBus / r);
-      const std::int32_t population = population_of[target];
-      if (sources > limit && reported.insert(population).second) {
-        capacity.misfits.push_back(
-            {network.populations[static_cast<std::size_t>(population)].name, "on-chip sources of one neuron", sources,
-             limit,
-             detail::concatenate("each takes ", r, " rows or more, and the 64 rows of a PADI bus hold ",
-                                 kRowsPerBus / r, " such sources; remove ", sources - limit, " of them")});
+      const std::int64_t per_circuit = kBusesPerHemisphere * (kRowsPerBus / r);
+      if (per_circuit > 0) {
+        need.circuits_per_neuron = std::max(need.circuits_per_neuron, circuits_for(sources, per_circuit));
+      } else if (reported.insert(population).second) {
+        capacity.misfits.push_back({need.name, "synapse rows of one on-chip source", r, kRowsPerBus,
+                                    "the spikes of a neuron reach the rows of one PADI bus alone; repeat it less often "
+                                    "or lower the bounds of its weights"});
       }
     }
   }
@@ -259,7 +295,7 @@ void check_addresses(const Network& network, Capacity& capacity) {
   for (const std::vector<bool>& input : used) {
     capacity.external_sources += std::count(input.begin(), input.end(), true);
   }
-  const std::int64_t need = capacity.external_sources + capacity.circuits;
+  const std::int64_t need = capacity.external_sources + capacity.neurons;
   if (need > kChipAddresses) {
     capacity.misfits.push_back({"", "addresses of sources", need, kChipAddresses,
                                 detail::concatenate("drop ", need - kChipAddresses, " input neurons or neurons")});
@@ -275,26 +311,27 @@ Capacity check_capacity(const Network& network) {
   for (std::size_t p = 0; p < fan_in.size(); ++p) {
     PopulationNeed need;
     need.name = network.populations[p].name;
-    need.circuits = network.populations[p].size;
+    capacity.neurons += network.populations[p].size;
     for (const FanIn& neuron : fan_in[p]) {
       need.excitatory_rows = std::max(need.excitatory_rows, neuron.excitatory);
       need.inhibitory_rows = std::max(need.inhibitory_rows, neuron.inhibitory);
       need.synapses += neuron.rows();
     }
-    capacity.circuits += need.circuits;
     capacity.synapses += need.synapses;
     capacity.populations.push_back(std::move(need));
   }
+  choose_circuits(network, fan_in, capacity);
+  count_circuits(network, capacity);
+  const bool within_limits = capacity.misfits.empty() && capacity.circuits <= kNeuronCircuits;
+  if (within_limits) {  // else the numbers behind these checks are meaningless, or too many
+    check_bus_classes(network, capacity);
+    check_row_signs(fan_in, capacity);
+    count_circuits(network, capacity);
+  }
   check_circuits(capacity);
-  check_fan_in(network, fan_in, capacity);
-  const bool within_limits = capacity.misfits.empty();
   check_scales(network, capacity);
   check_features(network, capacity);
   check_addresses(network, capacity);
-  if (within_limits) {  // else the numbers behind these checks are meaningless, or too many
-    check_row_signs(fan_in, capacity);
-    check_bus_classes(network, capacity);
-  }
   return capacity;
 }
 

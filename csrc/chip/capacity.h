@@ -26,6 +26,8 @@ struct Misfit {
 struct PopulationNeed {
   std::string name;
   std::int64_t circuits = 0;
+  /// 1, or an even number: the fewest whose synapses hold the fan-in.
+  std::int64_t circuits_per_neuron = 1;
   std::int64_t excitatory_rows = 0;  // of the neuron with the most
   std::int64_t inhibitory_rows = 0;
   std::int64_t synapses = 0;
@@ -33,6 +35,7 @@ struct PopulationNeed {
 
 struct Capacity {
   std::vector<PopulationNeed> populations;
+  std::int64_t neurons = 0;
   std::int64_t circuits = 0;
   std::int64_t synapses = 0;
   std::int64_t external_sources = 0;  // input neurons with a connection
@@ -44,8 +47,9 @@ struct Capacity {
   bool mappable() const;
 };
 
-/// Checks the limits of one chip with one neuron circuit per neuron. Costs a pass over sizes and masks, and over the
-/// synapses only where they are within the chip's number. Throws only where the description contradicts itself.
+/// Checks the limits of one chip. A neuron gets as many circuits as its fan-in needs, see PopulationNeed. Costs a pass
+/// over sizes and masks, and over the synapses only where they are within the chip's number. Throws only where the
+/// description contradicts itself.
 Capacity check_capacity(const Network& network);
 
 }  // namespace gradspike::chip

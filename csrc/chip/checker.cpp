@@ -68,12 +68,37 @@ class Checker {
           }
           owner_[circuit.to_enum()] = {static_cast<std::int32_t>(p), static_cast<std::int64_t>(n)};
         }
+        check_joined(population.name, n, neuron);
         if (network_.populations[p].kind == NeuronKind::kLif &&
             !spikes.emplace(neuron.circuits.front().column() / 32, neuron.address).second) {
           violation("spikes of population \"", population.name, "\", neuron ", n,
                     " leave the chip with the label of another neuron");
         }
       }
+    }
+  }
+
+  /// Membranes are joined between neighbouring columns of a row and between the two circuits of a column, within one
+  /// chip half: the circuits of a neuron must hang together that way.
+  void check_joined(const std::string& population, std::size_t n, const PlacedNeuron& neuron) {
+    std::set<std::pair<int, int>> waiting;  // row, column
+    for (const AtomicNeuronOnDLS& circuit : neuron.circuits) {
+      waiting.emplace(circuit.row(), circuit.column());
+    }
+    std::vector<std::pair<int, int>> reached = {*waiting.begin()};
+    waiting.erase(waiting.begin());
+    for (std::size_t k = 0; k < reached.size(); ++k) {
+      const auto [row, column] = reached[k];
+      for (const auto& next :
+           {std::make_pair(1 - row, column), std::make_pair(row, column - 1), std::make_pair(row, column + 1)}) {
+        if (next.second / 128 == column / 128 && waiting.erase(next) > 0) {
+          reached.push_back(next);
+        }
+      }
+    }
+    if (!waiting.empty()) {
+      violation("the circuits of population \"", population, "\", neuron ", n,
+                " do not hang together within one chip half");
     }
   }
 

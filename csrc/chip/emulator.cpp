@@ -13,8 +13,14 @@ namespace {
 
 std::size_t at(std::int64_t i) { return static_cast<std::size_t>(i); }
 
+/// Row of a state behind those of math::LifStateRow: the spikes of the last step, where delayed sums still wait for
+/// them.
+constexpr std::int64_t kStateSpikes = math::kNumLifStates;
+
+bool sends_later(const CompiledPopulation& population) { return population.fires && population.sends_later; }
+
 std::int64_t num_states(const CompiledPopulation& population) {
-  return population.fires ? math::kNumLifStates : math::kNumLiStates;
+  return population.fires ? math::kNumLifStates + (sends_later(population) ? 1 : 0) : math::kNumLiStates;
 }
 
 bool recorded(const std::vector<std::string>& wanted, const std::string& name) {
@@ -51,12 +57,21 @@ class EmulatorRun {
   /// The state of the batch entry that a thread works on.
   struct Worker {
     explicit Worker(EmulatorRun& owner)
-        : run(owner), program(owner.program_), sums(at(program.num_slots)), states(at(program.num_neurons)) {}
+        : run(owner),
+          program(owner.program_),
+          sums(at(program.num_slots)),
+          arriving(program.recurrent ? at(program.num_slots) : 0),
+          states(at(program.num_neurons)) {}
 
     void run_entry(std::int64_t b) {
       load_states(b);
       for (std::int64_t t = 0; t < run.result_.steps; ++t) {
-        std::fill(sums.begin(), sums.end(), 0);
+        if (program.recurrent) {
+          std::swap(sums, arriving);
+          std::fill(arriving.begin(), arriving.end(), 0);
+        } else {
+          std::fill(sums.begin(), sums.end(), 0);
+        }
         for (std::size_t i = 0; i < run.inputs_.size(); ++i) {
           send_input(i, t, b);
         }
@@ -86,7 +101,8 @@ class EmulatorRun {
     void send(const SourceRoute& route, std::int64_t count) {
       for (std::int64_t r = route.first; r < route.last; ++r) {
         const Response& response = program.responses[at(r)];
-        sums[at(response.slot)] += count * response.weight;
+        const bool later = program.recurrent && program.delayed[at(response.slot)];
+        (later ? arriving : sums)[at(response.slot)] += count * response.weight;
       }
       counters.synapse_events += count * route.synapses;
     }
@@ -130,7 +146,10 @@ class EmulatorRun {
       }
     }
 
+    /// Spikes of the step before the first enter the delayed sums alone.
     void load_states(std::int64_t b) {
+      std::fill(sums.begin(), sums.end(), 0);
+      std::fill(arriving.begin(), arriving.end(), 0);
       for (const CompiledPopulation& population : program.populations) {
         const auto given = run.options_.initial_states.find(population.name);
         for (std::int64_t n = 0; n < population.size; ++n) {
@@ -142,6 +161,9 @@ class EmulatorRun {
             };
             state = {value(math::kStateCurrent), value(math::kStateMembrane),
                      population.fires ? value(math::kStateRefractory) : 0.0F};
+            if (sends_later(population) && value(kStateSpikes) != 0.0F) {
+              send(program.neuron_routes[at(population.first_neuron + n)], 1);
+            }
           }
         }
       }
@@ -153,7 +175,10 @@ class EmulatorRun {
         StateTensor& final_state = run.result_.populations[p].final_state;
         for (std::int64_t n = 0; n < population.size; ++n) {
           const math::LifState<float>& state = states[at(population.first_neuron + n)];
-          const float values[] = {state.current, state.membrane, state.refractory};
+          const std::int64_t last = ((run.result_.steps - 1) * run.result_.batch + b) * population.size + n;
+          const bool fired =
+              sends_later(population) && run.result_.steps > 0 && run.result_.populations[p].spikes[at(last)] != 0;
+          const float values[] = {state.current, state.membrane, state.refractory, fired ? 1.0F : 0.0F};
           for (std::int64_t row = 0; row < num_states(population); ++row) {
             final_state[at((row * run.result_.batch + b) * population.size + n)] = values[row];
           }
@@ -164,6 +189,7 @@ class EmulatorRun {
     EmulatorRun& run;
     const EmulatorProgram& program;
     std::vector<std::int64_t> sums;
+    std::vector<std::int64_t> arriving;  // sums of the next step, where some are delayed
     std::vector<math::LifState<float>> states;
     RunCounters counters;
   };

@@ -54,6 +54,13 @@ class EmulatorCompiler {
     CompiledPopulation compiled;
     compiled.name = population.name;
     compiled.fires = population.kind == NeuronKind::kLif;
+    for (const Projection& projection : network_.projections) {
+      for (const ColumnRun& run : projection.columns) {
+        compiled.sends_later =
+            compiled.sends_later ||
+            (projection.delay_steps > 0 && run.source.kind == NodeRef::Kind::kPopulation && run.source.index == p);
+      }
+    }
     compiled.size = population.size;
     compiled.first_neuron = program_->num_neurons;
     for (std::int64_t n = 0; n < population.size; ++n) {
@@ -107,6 +114,8 @@ class EmulatorCompiler {
         if (rows[at(q)][at(n)] >= 0) {
           slot_of_[{q, n}] = program_->num_slots;
           compiled.terms.push_back({program_->num_slots++, network_.projections[at(q)].factor});
+          program_->delayed.push_back(network_.projections[at(q)].delay_steps > 0);
+          program_->recurrent = program_->recurrent || program_->delayed.back();
         }
       }
     }
@@ -203,8 +212,9 @@ class EmulatorCompiler {
       follow(crossbar_input_of_event_output(output), neuron_label(output, neuron.address));
     }
     for (const auto& [slot, weight] : charge_) {
-      GRADSPIKE_REQUIRE(slot >= population->last_slot || weight == 0, "mapping: spikes of population \"",
-                        population->name, "\" reach a population that does not come after it");
+      GRADSPIKE_REQUIRE(slot >= population->last_slot || weight == 0 || program_->delayed[at(slot)],
+                        "mapping: spikes of population \"", population->name,
+                        "\" reach a population that does not come after it");
     }
     program_->neuron_routes.push_back(finish_route(0));
   }
@@ -232,8 +242,8 @@ std::shared_ptr<const Program> Emulator::compile(const Network& network, const M
   validate(network, weights);
   validate(mapping, network);
   for (const Projection& projection : network.projections) {
-    GRADSPIKE_REQUIRE(projection.delay_steps == 0, "emulator: projection \"", projection.name,
-                      "\" has a delay; recurrent projections are not mapped");
+    GRADSPIKE_REQUIRE(projection.delay_steps <= 1, "emulator: projection \"", projection.name,
+                      "\" must have delay_steps 0 or 1, got ", projection.delay_steps);
   }
   return EmulatorCompiler(network, mapping, weights).compile();
 }

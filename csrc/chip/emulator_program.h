@@ -33,6 +33,7 @@ struct Term {
 struct CompiledPopulation {
   std::string name;
   bool fires = true;
+  bool sends_later = false;  // source of a projection with a delay
   std::int64_t size = 0;
   std::int64_t first_neuron = 0;
   std::vector<math::LifCoefficients<float>> coefficients;  // by neuron
@@ -54,6 +55,8 @@ class EmulatorProgram final : public Program {
   std::vector<SourceRoute> neuron_routes;  // by neuron
   std::vector<Response> responses;
   std::int32_t num_slots = 0;
+  std::vector<bool> delayed;  // by sum: spikes of this step enter it in the next one
+  bool recurrent = false;     // any sum is delayed
   std::int64_t num_neurons = 0;
 };
 

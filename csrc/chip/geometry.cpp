@@ -222,4 +222,44 @@ std::vector<AtomicNeuronOnDLS> parse_neuron_wish(const std::string& wish, std::i
   return circuits;
 }
 
+std::vector<AtomicNeuronOnDLS> neuron_block(std::int64_t column, std::int64_t circuits_per_neuron) {
+  std::vector<AtomicNeuronOnDLS> circuits;
+  for (std::int64_t c = column; c < column + circuits_per_neuron / 2; ++c) {
+    circuits.emplace_back(c, 0);
+    circuits.emplace_back(c, 1);
+  }
+  return circuits;
+}
+
+std::vector<std::vector<AtomicNeuronOnDLS>> parse_neuron_wishes(const std::string& wish, std::int64_t neurons,
+                                                                std::int64_t circuits_per_neuron) {
+  std::vector<std::vector<AtomicNeuronOnDLS>> result;
+  const std::int64_t columns = circuits_per_neuron / 2;
+  const bool anchored = circuits_per_neuron > 1 && wish.find("AtomicNeuronOnDLS") != std::string::npos;
+  if (anchored) {
+    const AtomicNeuronOnDLS anchor = parse_neuron_wish(wish, 1).front();
+    GRADSPIKE_REQUIRE(anchor.row() == 0, "chip coordinate \"", wish, "\" must be in the top row: neurons of ",
+                      circuits_per_neuron, " circuits take both rows");
+    GRADSPIKE_REQUIRE(anchor.column() + neurons * columns <= kColumns, "chip coordinate \"", wish, "\" leaves ",
+                      kColumns - anchor.column(), " columns for ", neurons, " neurons of ", columns, " columns");
+    for (std::int64_t n = 0; n < neurons; ++n) {
+      result.push_back(neuron_block(anchor.column() + n * columns, circuits_per_neuron));
+    }
+  } else {
+    const std::vector<AtomicNeuronOnDLS> all = parse_neuron_wish(wish, neurons * circuits_per_neuron);
+    for (std::int64_t n = 0; n < neurons; ++n) {
+      const auto first = all.begin() + n * circuits_per_neuron;
+      result.emplace_back(first, first + circuits_per_neuron);
+    }
+  }
+  for (std::size_t n = 0; n < result.size(); ++n) {
+    for (const AtomicNeuronOnDLS& circuit : result[n]) {
+      GRADSPIKE_REQUIRE(circuit.backend_block() == result[n].front().backend_block(), "chip coordinate \"", wish,
+                        "\" puts neuron ", n, " into both chip halves, ", result[n].front().str(), " and ",
+                        circuit.str());
+    }
+  }
+  return result;
+}
+
 }  // namespace gradspike::chip

@@ -27,11 +27,12 @@ constexpr std::int32_t kBackgroundSources = 8;
 constexpr std::int32_t kCrossbarInputs = 20;
 constexpr std::int32_t kCrossbarOutputs = 12;
 constexpr std::int32_t kCrossbarNodes = 76;
-constexpr std::int32_t kSynapseLabels = 64;     // 6 bit
-constexpr std::int32_t kRowSelects = 32;        // 5 bit
-constexpr std::int32_t kNeuronAddresses = 256;  // 8 bit
-constexpr std::int32_t kChipAddresses = 16384;  // 8 buses x 32 row selects x 64 labels
-constexpr std::int32_t kMaxSynapseWeight = 63;  // 6 bit
+constexpr std::int32_t kSynapseLabels = 64;          // 6 bit
+constexpr std::int32_t kRowSelects = 32;             // 5 bit
+constexpr std::int32_t kNeuronAddresses = 256;       // 8 bit
+constexpr std::int32_t kChipAddresses = 16384;       // 8 buses x 32 row selects x 64 labels
+constexpr std::int32_t kMaxSynapseWeight = 63;       // 6 bit
+constexpr std::int32_t kMaxCircuitsPerNeuron = 256;  // those of a chip half
 
 /// A neuron circuit. Row 0 sees the synapses of hemisphere 0 (top), row 1 those of hemisphere 1 (bottom).
 class AtomicNeuronOnDLS {
@@ -133,5 +134,14 @@ std::string label_str(EventLabel label);  // "SpikeLabel(8205)"
 /// Neuron circuits that a wish names: "AtomicNeuronOnDLS(3)", "AtomicNeuronOnDLS(3, 1; 259)" (the first of `count`
 /// circuits in enum order) or a list of `count` enum values, "0, 1, 256" or "[0, 1, 256]". Throws with a sentence.
 std::vector<AtomicNeuronOnDLS> parse_neuron_wish(const std::string& wish, std::int64_t count);
+
+/// The same for `neurons` neurons of several circuits each, given as circuits by neuron. A single coordinate is the top
+/// left circuit of the first neuron, the others follow to the right: a neuron of k circuits is a block of k/2 columns
+/// and both rows. A list names the circuits of one neuron after the other, the one that fires first. The circuits of a
+/// neuron must lie in one chip half.
+std::vector<std::vector<AtomicNeuronOnDLS>> parse_neuron_wishes(const std::string& wish, std::int64_t neurons,
+                                                                std::int64_t circuits_per_neuron);
+/// The circuits of a neuron whose top left one is in `column`: k/2 columns from the left, top row first.
+std::vector<AtomicNeuronOnDLS> neuron_block(std::int64_t column, std::int64_t circuits_per_neuron);
 
 }  // namespace gradspike::chip

@@ -22,8 +22,11 @@ std::size_t at(std::int64_t i) { return static_cast<std::size_t>(i); }
 
 }  // namespace
 
-RoutingProblem::RoutingProblem(const Network& given)
+RoutingProblem::RoutingProblem(const Network& given, const Capacity& capacity)
     : network(given), index(given), requests(expand_synapses(given, index)), cells(at(index.num_sources())) {
+  for (const PopulationNeed& need : capacity.populations) {
+    circuits_per_neuron.push_back(static_cast<std::int32_t>(need.circuits_per_neuron));
+  }
   for (std::size_t r = 0; r < requests.size(); ++r) {
     const SynapseRequest& request = requests[r];
     std::vector<SynapseCell>& of_source = cells[at(request.source)];
@@ -39,10 +42,11 @@ RoutingProblem::RoutingProblem(const Network& given)
 
 Placer::Placer(const RoutingProblem& problem)
     : problem_(problem),
-      wished_(at(problem.index.num_neurons()), -1),
+      fixed_(at(problem.index.num_neurons())),
       class_of_(at(problem.index.num_neurons()), -1),
       bus_load_(at(problem.index.num_neurons())),
-      load_(at(problem.index.num_neurons())) {
+      load_(at(problem.index.num_neurons())),
+      output_load_(at(problem.index.num_neurons())) {
   for (const auto& of_source : problem.cells) {
     for (const SynapseCell& cell : of_source) {
       load_[at(cell.target)].excitatory += cell.excitatory;
@@ -50,20 +54,123 @@ Placer::Placer(const RoutingProblem& problem)
     }
   }
   place_wishes();
+  place_wide_neurons();
   assign_classes();
 }
 
+void Placer::fix(std::int64_t neuron, const std::vector<AtomicNeuronOnDLS>& circuits) {
+  for (const AtomicNeuronOnDLS& circuit : circuits) {
+    fixed_[at(neuron)].push_back(circuit.to_enum());
+    taken_[at(circuit.to_enum())] = true;
+    ++output_used_[at(circuit.event_output())];
+    ++used_[at(circuit.bus())];
+  }
+  class_of_[at(neuron)] = circuits.front().bus();
+  add_source_load(neuron);
+}
+
 void Placer::place_wishes() {
+  std::vector<bool> done(problem_.network.populations.size(), false);
   for (const Projection& projection : problem_.network.projections) {
-    if (projection.chip_coordinate.empty()) {
+    if (projection.chip_coordinate.empty() || done[at(projection.target)]) {
       continue;
     }
+    done[at(projection.target)] = true;
     const std::int64_t size = problem_.network.populations[at(projection.target)].size;
-    const std::vector<AtomicNeuronOnDLS> circuits = parse_neuron_wish(projection.chip_coordinate, size);
+    const auto neurons =
+        parse_neuron_wishes(projection.chip_coordinate, size, problem_.circuits_per_neuron[at(projection.target)]);
     for (std::int64_t n = 0; n < size; ++n) {
-      wished_[at(problem_.index.neuron(projection.target, n))] = circuits[at(n)].to_enum();
+      fix(problem_.index.neuron(projection.target, n), neurons[at(n)]);
     }
   }
+}
+
+/// Adds what the spikes of a placed neuron need at its targets.
+void Placer::add_source_load(std::int64_t neuron) {
+  const std::vector<std::int32_t>& circuits = fixed_[at(neuron)];
+  for (const SynapseCell& cell : problem_.cells[at(problem_.index.num_inputs() + neuron)]) {
+    Load& load = bus_load_[at(cell.target)][at(class_of_[at(neuron)])];
+    load.excitatory += cell.excitatory;
+    load.inhibitory += cell.inhibitory;
+    if (!circuits.empty()) {
+      const std::int32_t output = AtomicNeuronOnDLS(circuits.front()).event_output();
+      output_load_[at(cell.target)][at(output)] += cell.excitatory + cell.inhibitory;
+    }
+  }
+}
+
+/// Neurons of several circuits: the widest first, then those that need the most rows as sources.
+void Placer::place_wide_neurons() {
+  std::vector<std::tuple<std::int32_t, std::int32_t, std::int64_t>> order;
+  for (std::int64_t n = 0; n < problem_.index.num_neurons(); ++n) {
+    if (problem_.num_circuits(n) == 1 || !fixed_[at(n)].empty()) {
+      continue;
+    }
+    std::int32_t rows = 0;
+    for (const SynapseCell& cell : problem_.cells[at(problem_.index.num_inputs() + n)]) {
+      rows = std::max(rows, cell.excitatory + cell.inhibitory);
+    }
+    order.emplace_back(-problem_.num_circuits(n), -rows, n);
+  }
+  std::sort(order.begin(), order.end());
+  for (const auto& [circuits, rows, neuron] : order) {
+    place_wide(neuron);
+  }
+}
+
+/// Rows that the fullest target would need for the spikes of this event output with those of `source`, per column.
+std::int32_t Placer::fullest_target(std::int64_t source, std::int32_t event_output) const {
+  std::int32_t fullest = 0;
+  for (const SynapseCell& cell : problem_.cells[at(problem_.index.num_inputs() + source)]) {
+    const std::int32_t own = cell.excitatory + cell.inhibitory;
+    const std::int32_t circuits = problem_.num_circuits(cell.target);
+    const Load& load = bus_load_[at(cell.target)][at(event_output % kBusesPerHemisphere)];
+    const std::int32_t rows =
+        circuits == 1 ? load.excitatory + load.inhibitory + own
+                      : (output_load_[at(cell.target)][at(event_output)] + own + circuits / 2 - 1) / (circuits / 2);
+    fullest = std::max(fullest, rows);
+  }
+  return fullest;
+}
+
+/// The first column of an event output from which `columns` columns of both rows are free within the chip half, or -1.
+/// Blocks start at multiples of their width, so that blocks of one width leave no gaps.
+std::int32_t Placer::free_block(std::int32_t event_output, std::int32_t columns) const {
+  const std::int32_t half = event_output / kBusesPerHemisphere * (kColumns / 2);
+  const std::int32_t begin = event_output * kColumnsPerEventOutput;
+  for (std::int32_t first = half; first + columns <= half + kColumns / 2; first += columns) {
+    if (first < begin || first >= begin + kColumnsPerEventOutput) {
+      continue;
+    }
+    bool free = true;
+    for (std::int32_t c = first; c < first + columns; ++c) {
+      free = free && !taken_[at(c)] && !taken_[at(kColumns + c)];
+    }
+    if (free) {
+      return first;
+    }
+  }
+  return -1;
+}
+
+/// The event output in which the fullest target stays lowest; then the one with the most room.
+void Placer::place_wide(std::int64_t neuron) {
+  const std::int32_t columns = problem_.num_circuits(neuron) / 2;
+  std::int32_t best = -1;
+  std::pair<std::int32_t, std::int32_t> best_cost;
+  for (std::int32_t output = 0; output < kEventOutputs; ++output) {
+    const std::int32_t block = free_block(output, columns);
+    const std::pair<std::int32_t, std::int32_t> cost{fullest_target(neuron, output), output_used_[at(output)]};
+    if (block >= 0 && (best < 0 || cost < best_cost)) {
+      best = block;
+      best_cost = cost;
+    }
+  }
+  if (best < 0) {
+    unplaced_ = neuron;  // the free circuits lie apart
+    return;
+  }
+  fix(neuron, neuron_block(best, problem_.num_circuits(neuron)));
 }
 
 std::int32_t Placer::least_used_class() const {
@@ -82,7 +189,9 @@ void Placer::assign_class(std::int64_t neuron) {
     std::int32_t fullest = 0;
     for (const SynapseCell& cell : cells) {
       const Load& load = bus_load_[at(cell.target)][at(k)];
-      fullest = std::max(fullest, load.excitatory + load.inhibitory + cell.excitatory + cell.inhibitory);
+      const std::int32_t circuits = problem_.num_circuits(cell.target);
+      const std::int32_t sum = load.excitatory + load.inhibitory + cell.excitatory + cell.inhibitory;
+      fullest = std::max(fullest, (sum + circuits - 1) / circuits);
     }
     const std::pair<std::int32_t, std::int32_t> cost{fullest, used_[at(k)]};
     if (best < 0 || cost < best_cost) {
@@ -98,19 +207,7 @@ void Placer::assign_class(std::int64_t neuron) {
 void Placer::assign_classes() {
   const std::int64_t neurons = problem_.index.num_neurons();
   std::vector<std::pair<std::int32_t, std::int64_t>> order;  // sources that need the most rows first
-  const auto add_loads = [this](std::int64_t neuron) {
-    for (const SynapseCell& cell : problem_.cells[at(problem_.index.num_inputs() + neuron)]) {
-      Load& load = bus_load_[at(cell.target)][at(class_of_[at(neuron)])];
-      load.excitatory += cell.excitatory;
-      load.inhibitory += cell.inhibitory;
-    }
-  };
   for (std::int64_t n = 0; n < neurons; ++n) {
-    if (wished_[at(n)] >= 0) {
-      class_of_[at(n)] = AtomicNeuronOnDLS(wished_[at(n)]).bus();
-      ++used_[at(class_of_[at(n)])];
-      add_loads(n);
-    }
     std::int32_t rows = 0;
     for (const SynapseCell& cell : problem_.cells[at(problem_.index.num_inputs() + n)]) {
       rows = std::max(rows, cell.excitatory + cell.inhibitory);
@@ -124,7 +221,7 @@ void Placer::assign_classes() {
     }
     if (rows < 0) {
       assign_class(neuron);
-      add_loads(neuron);
+      add_source_load(neuron);
     } else {
       class_of_[at(neuron)] = least_used_class();
       ++used_[at(class_of_[at(neuron)])];
@@ -173,6 +270,10 @@ std::vector<std::int32_t> Placer::default_hemispheres() const {
   std::array<std::set<std::int64_t>, kHemispheres> reached;
   std::vector<std::int32_t> hemispheres;
   for (std::size_t p = 0; p < network.populations.size(); ++p) {
+    if (problem_.circuits_per_neuron[p] > 1) {
+      hemispheres.push_back(0);  // lies in both
+      continue;
+    }
     std::tuple<std::int64_t, std::size_t, std::int32_t> best{INT64_MAX, 0, 0};
     for (std::int32_t h = 0; h < kHemispheres; ++h) {
       Envelope envelope = envelopes[at(h)];
@@ -202,25 +303,24 @@ std::vector<std::int32_t> Placer::default_hemispheres() const {
 
 /// Neurons in order; a neuron that does not fit the hemisphere of its population goes to the other one.
 Placement Placer::place(const std::vector<std::int32_t>& hemispheres) const {
-  Placement placement = wished_;
+  Placement placement = fixed_;
   std::array<Envelope, kHemispheres> envelopes{};
-  std::set<std::int32_t> taken(wished_.begin(), wished_.end());
+  std::array<bool, kNeuronCircuits> taken = taken_;
   std::array<std::array<std::int32_t, kClasses>, kHemispheres> next{};
   for (std::int64_t n = 0; n < problem_.index.num_neurons(); ++n) {
-    if (wished_[at(n)] >= 0) {
-      add(envelopes[at(AtomicNeuronOnDLS(wished_[at(n)]).hemisphere())], n);
+    if (fixed_[at(n)].size() == 1) {
+      add(envelopes[at(AtomicNeuronOnDLS(fixed_[at(n)].front()).hemisphere())], n);
     }
   }
   const auto free_circuit = [&](std::int32_t h, std::int32_t k) {
     std::int32_t& position = next[at(h)][at(k)];
-    while (position < kCircuitsPerClass / kHemispheres &&
-           taken.count(h * kColumns + column_of_class(k, position)) != 0) {
+    while (position < kCircuitsPerClass / kHemispheres && taken[at(h * kColumns + column_of_class(k, position))]) {
       ++position;
     }
     return position < kCircuitsPerClass / kHemispheres ? h * kColumns + column_of_class(k, position) : -1;
   };
   for (std::int64_t n = 0; n < problem_.index.num_neurons(); ++n) {
-    if (wished_[at(n)] >= 0) {
+    if (!fixed_[at(n)].empty()) {
       continue;
     }
     const std::int32_t k = class_of_[at(n)];
@@ -228,9 +328,10 @@ Placement Placer::place(const std::vector<std::int32_t>& hemispheres) const {
     const std::int32_t circuits[2] = {free_circuit(wanted, k), free_circuit(1 - wanted, k)};
     const bool other =
         circuits[0] < 0 || (circuits[1] >= 0 && !fits(envelopes[at(wanted)], n) && fits(envelopes[at(1 - wanted)], n));
-    placement[at(n)] = circuits[other ? 1 : 0];
-    GRADSPIKE_CHECK(placement[at(n)] >= 0, "no circuit of class ", k, " is free");
-    taken.insert(placement[at(n)]);
+    const std::int32_t circuit = circuits[other ? 1 : 0];
+    GRADSPIKE_CHECK(circuit >= 0, "no circuit of class ", k, " is free");
+    placement[at(n)] = {circuit};
+    taken[at(circuit)] = true;
     add(envelopes[at(other ? 1 - wanted : wanted)], n);
   }
   return placement;

@@ -32,16 +32,16 @@ Verdict verdict_of(const Report& report) {
 void add_layers(const Capacity& capacity, Report& report) {
   for (const PopulationNeed& need : capacity.populations) {
     report.resources.push_back({need.name, "neuron circuits", need.circuits, kNeuronCircuits});
-    report.resources.push_back(
-        {need.name, "synapse rows of the fullest neuron, excitatory", need.excitatory_rows, kSynapseRows});
-    report.resources.push_back(
-        {need.name, "synapse rows of the fullest neuron, inhibitory", need.inhibitory_rows, kSynapseRows});
+    report.resources.push_back({need.name, "synapse rows of the fullest neuron, excitatory", need.excitatory_rows,
+                                kSynapseRows * need.circuits_per_neuron});
+    report.resources.push_back({need.name, "synapse rows of the fullest neuron, inhibitory", need.inhibitory_rows,
+                                kSynapseRows * need.circuits_per_neuron});
     report.resources.push_back({need.name, "synapses", need.synapses, kSynapses});
   }
   report.resources.push_back({"", "neuron circuits", capacity.circuits, kNeuronCircuits});
   report.resources.push_back({"", "synapses", capacity.synapses, kSynapses});
   report.resources.push_back(
-      {"", "addresses of sources", capacity.external_sources + capacity.circuits, kChipAddresses});
+      {"", "addresses of sources", capacity.external_sources + capacity.neurons, kChipAddresses});
 }
 
 void add_buses(const Mapping& mapping, Report& report) {

@@ -4,6 +4,7 @@
 #include <numeric>
 #include <tuple>
 
+#include "csrc/chip/assignment.h"
 #include "csrc/core/error.h"
 
 namespace gradspike::chip {
@@ -21,15 +22,18 @@ std::int32_t largest(const std::array<std::uint16_t, kColumns>& loads) {
 
 }  // namespace
 
-Router::Router(const RoutingProblem& problem, const Placement& placement) : problem_(problem), placement_(placement) {
+Router::Router(const RoutingProblem& problem, const Placement& placement)
+    : problem_(problem), placement_(placement), targets_(assign_circuits(problem, placement)) {
   for (std::int64_t n = 0; n < problem.index.num_neurons(); ++n) {
     for (const SynapseCell& cell : problem.cells[at(problem.index.num_inputs() + n)]) {
-      node_open_[at(circuit(n).event_output())][at(circuit(cell.target).hemisphere())] = true;
+      node_open_[at(circuit(n).event_output())][at(target(cell).hemisphere())] = true;
     }
   }
 }
 
-AtomicNeuronOnDLS Router::circuit(std::int64_t neuron) const { return AtomicNeuronOnDLS(placement_[at(neuron)]); }
+AtomicNeuronOnDLS Router::circuit(std::int64_t neuron) const {
+  return AtomicNeuronOnDLS(placement_[at(neuron)].front());
+}
 
 std::int32_t Router::bin_index(std::int32_t hemisphere, std::int32_t bus, std::int32_t group) const {
   const std::int32_t groups = masks_[at(hemisphere)] + 1;
@@ -129,9 +133,9 @@ Router::Outcome Router::route_neuron(std::int64_t neuron) {
         const Bin& bin = bins_[at(bin_of(upper, h))];
         taken |= bin.labels;
         for (const SynapseCell& cell : cells) {
-          const AtomicNeuronOnDLS target = circuit(cell.target);
-          const std::int32_t rows = bin.excitatory[at(target.column())] + bin.inhibitory[at(target.column())];
-          cost.first = std::max(cost.first, target.hemisphere() == h ? rows : 0);
+          const AtomicNeuronOnDLS circuit = target(cell);
+          const std::int32_t rows = bin.excitatory[at(circuit.column())] + bin.inhibitory[at(circuit.column())];
+          cost.first = std::max(cost.first, circuit.hemisphere() == h ? rows : 0);
         }
         cost.second = std::max(cost.second, count_bits(bin.labels));
       }
@@ -155,7 +159,7 @@ Router::Outcome Router::route_neuron(std::int64_t neuron) {
     }
   }
   for (const SynapseCell& cell : cells) {
-    place_cell(cell, bin_of(best, circuit(cell.target).hemisphere()), label);
+    place_cell(cell, bin_of(best, target(cell).hemisphere()), label);
   }
   return Outcome::kDone;
 }
@@ -170,7 +174,7 @@ void Router::place_request(std::int64_t request, std::int32_t bin, std::int32_t 
   const SynapseRequest& synapse = problem_.requests[at(request)];
   Bin& into = bins_[at(bin)];
   auto& loads = synapse.inhibitory ? into.inhibitory : into.excitatory;
-  std::uint16_t& load = loads[at(circuit(synapse.target).column())];
+  std::uint16_t& load = loads[at(target(request).column())];
   slots_[at(request)] = {bin, load, label};
   ++load;
 }
@@ -182,10 +186,10 @@ void Router::place_request(std::int64_t request, std::int32_t bin, std::int32_t 
 Router::Outcome Router::plan_rows(std::int32_t hemisphere) {
   std::array<std::int32_t, kColumns> excitatory{};
   std::array<std::int32_t, kColumns> inhibitory{};
-  for (const SynapseRequest& request : problem_.requests) {
-    const AtomicNeuronOnDLS target = circuit(request.target);
-    if (target.hemisphere() == hemisphere) {
-      ++(request.inhibitory ? inhibitory : excitatory)[at(target.column())];
+  for (std::size_t r = 0; r < problem_.requests.size(); ++r) {
+    const AtomicNeuronOnDLS circuit = target(static_cast<std::int64_t>(r));
+    if (circuit.hemisphere() == hemisphere) {
+      ++(problem_.requests[r].inhibitory ? inhibitory : excitatory)[at(circuit.column())];
     }
   }
   std::int32_t need_excitatory = 0;
@@ -250,7 +254,7 @@ Router::Outcome Router::route_inputs(std::int32_t hemisphere) {
   for (std::int64_t source = 0; source < problem_.index.num_inputs(); ++source) {
     std::int32_t rows = 0;
     for (const SynapseCell& cell : problem_.cells[at(source)]) {
-      const bool here = circuit(cell.target).hemisphere() == hemisphere;
+      const bool here = target(cell).hemisphere() == hemisphere;
       rows = std::max(rows, here ? cell.excitatory + cell.inhibitory : 0);
     }
     if (rows > 0) {
@@ -295,10 +299,10 @@ bool Router::place_whole(std::int64_t source, std::int32_t hemisphere) {
     bool fits = ~bin.labels != 0;
     std::pair<std::int32_t, std::int32_t> cost{0, count_bits(bin.labels)};
     for (const SynapseCell& cell : problem_.cells[at(source)]) {
-      const AtomicNeuronOnDLS target = circuit(cell.target);
-      if (target.hemisphere() == hemisphere) {
-        const std::int32_t excitatory = bin.excitatory[at(target.column())] + cell.excitatory;
-        const std::int32_t inhibitory = bin.inhibitory[at(target.column())] + cell.inhibitory;
+      const AtomicNeuronOnDLS circuit = target(cell);
+      if (circuit.hemisphere() == hemisphere) {
+        const std::int32_t excitatory = bin.excitatory[at(circuit.column())] + cell.excitatory;
+        const std::int32_t inhibitory = bin.inhibitory[at(circuit.column())] + cell.inhibitory;
         fits = fits && excitatory <= bin.excitatory_limit && inhibitory <= bin.inhibitory_limit;
         cost.first = std::max(cost.first, excitatory + inhibitory);
       }
@@ -313,7 +317,7 @@ bool Router::place_whole(std::int64_t source, std::int32_t hemisphere) {
   }
   const std::int32_t label = input_label(source, best);
   for (const SynapseCell& cell : problem_.cells[at(source)]) {
-    if (circuit(cell.target).hemisphere() == hemisphere) {
+    if (target(cell).hemisphere() == hemisphere) {
       place_cell(cell, best, label);
     }
   }
@@ -322,7 +326,7 @@ bool Router::place_whole(std::int64_t source, std::int32_t hemisphere) {
 
 Router::Outcome Router::place_split(std::int64_t source, std::int32_t hemisphere) {
   for (const SynapseCell& cell : problem_.cells[at(source)]) {
-    if (circuit(cell.target).hemisphere() != hemisphere) {
+    if (target(cell).hemisphere() != hemisphere) {
       continue;
     }
     for (std::int64_t k = 0; k < cell.excitatory + cell.inhibitory; ++k) {
@@ -337,7 +341,7 @@ Router::Outcome Router::place_split(std::int64_t source, std::int32_t hemisphere
 /// One synapse: into a bin that already has a label for the source if possible, then into the one with the most room.
 bool Router::place_one(std::int64_t source, std::int32_t hemisphere, std::int64_t request) {
   const SynapseRequest& synapse = problem_.requests[at(request)];
-  const auto column = at(circuit(synapse.target).column());
+  const auto column = at(target(request).column());
   const auto& known = input_labels_[at(source)];
   std::int32_t best = -1;
   std::pair<bool, std::int32_t> best_cost;
@@ -369,7 +373,7 @@ bool Router::place_one(std::int64_t source, std::int32_t hemisphere, std::int64_
 
 std::string Router::layer_at(std::int32_t hemisphere, std::int32_t column) const {
   for (std::size_t n = 0; n < placement_.size(); ++n) {
-    if (placement_[n] == hemisphere * kColumns + column) {
+    if (std::count(placement_[n].begin(), placement_[n].end(), hemisphere * kColumns + column) > 0) {
       return problem_.network.populations[at(problem_.population_of[n])].name;
     }
   }

@@ -64,7 +64,13 @@ class Router {
   Outcome fail_rows(std::int32_t hemisphere, std::int32_t bus, std::int64_t need, std::int64_t limit,
                     std::int32_t column);
   Outcome fail_labels(std::int32_t hemisphere, std::int32_t bus, std::int64_t need);
+  /// The circuit of a neuron that fires.
   AtomicNeuronOnDLS circuit(std::int64_t neuron) const;
+  /// The circuit that takes a request or the requests of a cell.
+  AtomicNeuronOnDLS target(std::int64_t request) const {
+    return AtomicNeuronOnDLS(targets_[static_cast<std::size_t>(request)]);
+  }
+  AtomicNeuronOnDLS target(const SynapseCell& cell) const { return target(cell.first); }
   std::int32_t bin_index(std::int32_t hemisphere, std::int32_t bus, std::int32_t group) const;
   bool reaches(std::int32_t event_output, std::int32_t hemisphere) const;
   std::string layer_at(std::int32_t hemisphere, std::int32_t column) const;
@@ -76,6 +82,7 @@ class Router {
 
   const RoutingProblem& problem_;
   const Placement& placement_;
+  std::vector<std::int32_t> targets_;               // circuit by request
   std::array<std::int32_t, kHemispheres> masks_{};  // compare mask of all drivers of a hemisphere
   std::array<std::array<bool, kHemispheres>, kEventOutputs> node_open_{};
   std::vector<Bin> bins_;

@@ -47,7 +47,12 @@ void Router::write_neurons(Mapping& mapping) const {
     PopulationPlacement placement;
     placement.name = population.name;
     for (std::int64_t n = 0; n < population.size; ++n, ++neuron) {
-      placement.neurons.push_back({{circuit(neuron)}, addresses_[at(neuron)]});
+      PlacedNeuron placed;
+      for (const std::int32_t circuit : placement_[at(neuron)]) {
+        placed.circuits.emplace_back(circuit);
+      }
+      placed.address = addresses_[at(neuron)];
+      placement.neurons.push_back(std::move(placed));
     }
     mapping.populations.push_back(std::move(placement));
   }
@@ -93,8 +98,8 @@ void Router::write_synapses(Mapping& mapping) const {
     const Slot& slot = slots_[r];
     const std::int32_t depth = slot.depth + (request.inhibitory ? num_excitatory[at(slot.bin)] : 0);
     mapping.synapses.push_back({bins_[at(slot.bin)].hemisphere, rows[at(slot.bin)][at(depth)],
-                                circuit(request.target).column(), slot.label, request.projection, request.pre,
-                                request.post, request.part, request.inhibitory});
+                                target(static_cast<std::int64_t>(r)).column(), slot.label, request.projection,
+                                request.pre, request.post, request.part, request.inhibitory});
   }
   std::sort(mapping.synapses.begin(), mapping.synapses.end(), [](const PlacedSynapse& a, const PlacedSynapse& b) {
     return std::tie(a.hemisphere, a.row, a.column) < std::tie(b.hemisphere, b.row, b.column);

@@ -143,6 +143,7 @@ struct Shape {
   std::int64_t max_size = 60;
   std::int64_t max_fan_in = 60;
   bool several_scales = true;
+  bool recurrent = false;
 };
 
 inline void randomise_coefficients(Population& p, Random& random) {
@@ -258,6 +259,35 @@ inline Network random_network(Random& random, const Shape& shape = {}) {
       network.projections.push_back(std::move(q));
     }
   }
+  for (std::int32_t p = 0; shape.recurrent && p < populations; ++p) {
+    const Population& target = network.populations[static_cast<std::size_t>(p)];
+    std::vector<std::int32_t> sources;
+    for (std::int32_t s = 0; s < populations; ++s) {
+      if (network.populations[static_cast<std::size_t>(s)].kind == NeuronKind::kLif) {
+        sources.push_back(s);
+      }
+    }
+    if (sources.empty() || chance(random, 0.4)) {
+      continue;
+    }
+    const std::int32_t source = sources[random() % sources.size()];
+    Projection q = dense("recurrent" + std::to_string(p), population_node(source),
+                         network.populations[static_cast<std::size_t>(source)].size, p, target.size, Receptor::kSigned,
+                         static_cast<std::int32_t>(pick(random, 7, 9)));
+    q.delay_steps = 1;
+    for (std::int64_t i = 0; i < q.in_features * q.out_features; ++i) {
+      q.mask.push_back(chance(random, 0.3));
+    }
+    network.projections.push_back(std::move(q));
+  }
+  return network;
+}
+
+/// One recurrent layer and a readout.
+inline Network recurrent(std::int64_t in, std::int64_t hidden, std::int64_t out) {
+  Network network = layered({in, hidden, out});
+  network.projections.push_back(dense("recurrent", population_node(0), hidden, 0, hidden, Receptor::kSigned, 1));
+  network.projections.back().delay_steps = 1;
   return network;
 }
 

@@ -33,21 +33,40 @@ TEST(Capacity, CountsOfAFittingNetwork) {
 }
 
 TEST(Capacity, TextsNameLayerNeedLimitAndRemedy) {
-  EXPECT_EQ(
-      texts(layered({2, 500, 13}, Receptor::kExcitatory)),
-      (std::vector<std::string>{
-          "network: neuron circuits: needs 513, limit 512; remove 1 neurons; all of them take at least 2 chips or "
-          "runs, and one is mapped here",
-          "layer \"layer2\": synapse rows of one neuron: needs 500, limit 256; neuron 0 has 500 connections that "
-          "take 500 excitatory and 0 inhibitory rows (a neuron takes at most 128 signed or 256 unsigned inputs "
-          "with bounds within 63); remove connections of 244 rows; all of them need 2 circuits per neuron, and "
-          "this mapper gives each neuron one"}));
+  EXPECT_EQ(texts(layered({2, 500, 13}, Receptor::kExcitatory)),
+            (std::vector<std::string>{
+                "network: neuron circuits: needs 526, limit 512; remove neurons that take 14 circuits (2 per neuron of "
+                "\"layer2\"); all of them take at least 2 chips or runs, and one is mapped here"}));
+  EXPECT_EQ(texts(layered({2, 513})),
+            (std::vector<std::string>{"network: neuron circuits: needs 513, limit 512; remove neurons that take 1 "
+                                      "circuits; all of them take at least 2 chips or runs, and one is mapped here"}));
+  EXPECT_EQ(texts(layered({40000, 1})).front(),
+            "layer \"layer1\": synapse rows of one neuron: needs 80000, limit 65536; neuron 0 has 40000 connections "
+            "that take 40000 excitatory and 40000 inhibitory rows, and the 256 circuits of a chip half hold 65536; "
+            "remove connections of 14464 rows");
+}
+
+TEST(Capacity, CircuitsPerNeuronFollowTheFanIn) {
+  const auto circuits = [](std::int64_t inputs, Receptor receptor = Receptor::kSigned) {
+    return check_capacity(layered({inputs, 1}, receptor)).populations[0].circuits_per_neuron;
+  };
+  EXPECT_EQ(circuits(128), 1);
+  EXPECT_EQ(circuits(129), 2);
+  EXPECT_EQ(circuits(256), 2);
+  EXPECT_EQ(circuits(257), 4);  // pairs of both rows
+  EXPECT_EQ(circuits(784), 8);  // 6.1 circuits
+  EXPECT_EQ(circuits(256, Receptor::kExcitatory), 1);
+  EXPECT_EQ(circuits(512, Receptor::kExcitatory), 2);
+  EXPECT_EQ(check_capacity(layered({256, 246, 10})).circuits, 512);
+  EXPECT_TRUE(check_capacity(layered({256, 246, 10})).fits());
+  EXPECT_FALSE(check_capacity(layered({256, 247, 10})).fits());
 }
 
 TEST(Capacity, LimitsAreInclusive) {
   EXPECT_TRUE(check_capacity(layered({128, 512})).fits());
   EXPECT_FALSE(check_capacity(layered({128, 513})).fits());
   EXPECT_FALSE(check_capacity(layered({129, 512})).fits());
+  EXPECT_TRUE(check_capacity(layered({129, 256})).fits());
   EXPECT_TRUE(check_capacity(layered({256, 512}, Receptor::kExcitatory)).fits());
   EXPECT_FALSE(check_capacity(layered({257, 512}, Receptor::kExcitatory)).fits());
 }
@@ -63,8 +82,9 @@ TEST(Capacity, StackedSynapsesTakeRowsPerPart) {
   network.projections[0].min_weight = -190;
   EXPECT_EQ(check_capacity(network).populations[0].inhibitory_rows, 168);
   EXPECT_TRUE(check_capacity(network).fits());  // 84 + 168 = 252
+  EXPECT_EQ(check_capacity(network).populations[0].circuits_per_neuron, 1);
   network.projections[0].max_weight = 127;
-  EXPECT_FALSE(check_capacity(network).fits());
+  EXPECT_EQ(check_capacity(network).populations[0].circuits_per_neuron, 2);
 }
 
 TEST(Capacity, UnequalScalesBlockTheChipOnly) {
@@ -87,14 +107,18 @@ TEST(Capacity, UnequalScalesBlockTheChipOnly) {
 TEST(Capacity, WhatIsNotMappedIsNamed) {
   Network network = layered({4, 3, 2});
   network.projections[0].delay_steps = 1;
+  network.projections[1].delay_steps = 2;
   network.projections[0].execution_instance = "1";
   network.projections[1].plasticity_rule = "stdp";
   network.projections[1].chip_coordinate = "AtomicNeuronOnDLS(511)";
   const std::vector<std::string> expected = {
-      "layer \"to1\": delayed steps: needs 1, limit 0; recurrent projections are not mapped, nor others with a delay",
+      "layer \"to1\": delayed steps: needs 1, limit 0; spikes from outside arrive in their step: shift the input "
+      "instead",
       "layer \"to1\": chosen execution instances: needs 1, limit 0; all layers are mapped to one run of one chip; "
       "leave "
       "execution_instance empty, got \"1\"",
+      "layer \"to2\": delayed steps: needs 2, limit 1; the chip has no delay lines: a spike of one of its neurons "
+      "arrives in the same step, or in the next one where it is recurrent",
       "layer \"to2\": plasticity rules: needs 1, limit 0; plasticity rules are not mapped; remove \"stdp\"",
       "layer \"to2\": chip coordinates that cannot be honoured: needs 1, limit 0; chip coordinate "
       "\"AtomicNeuronOnDLS(511)\" leaves 1 circuits for 2 neurons"};
@@ -120,18 +144,14 @@ TEST(Capacity, SourcesThatDoNotDivideTheRowsOfABus) {
   Network network = layered({4, 42, 3});
   network.projections[1].min_weight = -189;
   network.projections[1].max_weight = 189;
-  const Capacity capacity = check_capacity(network);
-  ASSERT_EQ(capacity.misfits.size(), 1U);
-  EXPECT_EQ(
-      capacity.misfits[0].text(),
-      "layer \"layer2\": on-chip sources of one neuron: needs 42, limit 40; each takes 6 rows or more, and the 64 "
-      "rows of a PADI bus hold 10 such sources; remove 2 of them");
+  EXPECT_EQ(check_capacity(network).populations[1].circuits_per_neuron, 2);
+  EXPECT_TRUE(try_map(network).mapping.has_value());
   network.populations[0].size = 40;
   network.projections[0].out_features = 40;
   network.projections[0].rows[0].count = 40;
   network.projections[1].in_features = 40;
   network.projections[1].columns[0].count = 40;
-  EXPECT_TRUE(check_capacity(network).fits());
+  EXPECT_EQ(check_capacity(network).populations[1].circuits_per_neuron, 1);
   EXPECT_TRUE(try_map(network).mapping.has_value());
 }
 
@@ -154,8 +174,8 @@ TEST(Capacity, HugeNetworksAreRefusedAtOnce) {
   const auto begin = std::chrono::steady_clock::now();
   const Capacity capacity = check_capacity(network);
   const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
-  EXPECT_EQ(capacity.circuits, 8000000);
-  EXPECT_EQ(capacity.misfits.size(), 4U);  // circuits, rows of two layers, addresses
+  EXPECT_EQ(capacity.neurons, 8000000);
+  EXPECT_EQ(capacity.misfits.size(), 4U);  // rows of two layers, circuits, addresses
   EXPECT_LT(seconds, 20.0);
 }
 

@@ -101,7 +101,9 @@ class PlainLoop {
     for (std::size_t k = 0; k < connections_.size(); ++k) {
       const test::PlainConnection& c = connections_[k];
       if (static_cast<std::size_t>(network_.projections[c.projection].target) == p) {
-        sums[c.projection][static_cast<std::size_t>(c.post)] += weight_[k] * count_of(c.source, c.neuron, t, b);
+        const std::int64_t then = t - network_.projections[c.projection].delay_steps;
+        sums[c.projection][static_cast<std::size_t>(c.post)] +=
+            then < 0 ? 0 : weight_[k] * count_of(c.source, c.neuron, then, b);
       }
     }
     std::vector<std::pair<std::int32_t, std::size_t>> order;
@@ -188,15 +190,23 @@ RunOptions record_all() {
 TEST(Emulator, EqualsThePlainLoopOnRandomNetworks) {
   std::int64_t compared = 0;
   std::int64_t spikes = 0;
-  for (std::uint64_t seed = 0; seed < 150; ++seed) {
+  std::int64_t wide = 0;
+  std::int64_t recurrent = 0;
+  for (std::uint64_t seed = 0; seed < 200; ++seed) {
     Random random(seed);
     test::Shape shape;
-    shape.max_size = 30;
-    shape.max_fan_in = 50;
+    shape.max_size = seed % 4 == 3 ? 90 : 30;
+    shape.max_fan_in = seed % 4 == 3 ? 300 : 50;
+    shape.recurrent = seed % 3 == 0;
     const Network network = test::random_network(random, shape);
-    if (!try_map(network).mapping) {
+    const MapResult mapped = try_map(network);
+    if (!mapped.mapping) {
       continue;
     }
+    for (const PopulationPlacement& placed : mapped.mapping->populations) {
+      wide += placed.neurons.front().circuits.size() > 1 ? 1 : 0;
+    }
+    recurrent += network.projections.empty() || network.projections.back().delay_steps == 0 ? 0 : 1;
     const Weights weights = test::random_weights(network, random);
     const std::int64_t steps = seed % 7 == 0 ? 1 : test::pick(random, 2, 25);
     const std::int64_t batch = test::pick(random, 1, 3);
@@ -216,6 +226,30 @@ TEST(Emulator, EqualsThePlainLoopOnRandomNetworks) {
   }
   EXPECT_GT(compared, 200);
   EXPECT_GT(spikes, 2000);
+  EXPECT_GT(wide, 20);
+  EXPECT_GT(recurrent, 20);
+}
+
+TEST(Emulator, StateContinuesARecurrentRun) {
+  Random random(12);
+  const Network network = test::recurrent(7, 20, 3);
+  const Weights weights = test::random_weights(network, random);
+  const Inputs inputs = random_inputs(network, 10, 2, random, 0.4, 1);
+  const Observables whole = run_emulator(network, weights, tensors(network, inputs, 10, 2), record_all());
+  RunOptions options = record_all();
+  std::vector<float> membrane;
+  for (std::int64_t first = 0; first < 10; first += 5) {
+    const Inputs part = {{inputs[0].begin() + first * 2 * 7, inputs[0].begin() + (first + 5) * 2 * 7}};
+    const Observables got = run_emulator(network, weights, tensors(network, part, 5, 2), options);
+    const std::vector<float>& v = got.population("layer1").membrane;
+    membrane.insert(membrane.end(), v.begin(), v.end());
+    for (const PopulationRecord& record : got.populations) {
+      options.initial_states[record.name] = record.final_state;
+    }
+    EXPECT_EQ(got.population("layer1").final_state.size(), 4U * 2U * 20U);
+  }
+  EXPECT_TRUE(same_bits(membrane, whole.population("layer1").membrane));
+  EXPECT_GT(std::count(whole.population("layer1").spikes.begin(), whole.population("layer1").spikes.end(), 1), 10);
 }
 
 TEST(Emulator, RefractoryPeriods) {

@@ -221,6 +221,20 @@ TEST(Mutation, NeuronsOnOneCircuit) {
   expect_caught([](Case&, Mapping& m) { m.populations[0].neurons[1].circuits = m.populations[0].neurons[0].circuits; });
 }
 
+TEST(Mutation, CircuitsOfANeuronApart) {
+  const Network network = test::layered({200, 9, 2});
+  const Mapping mapping = map_network(network);
+  ASSERT_EQ(mapping.populations[0].neurons[0].circuits.size(), 2U);
+  ASSERT_TRUE(check_mapping(network, mapping).empty());
+  for (const std::int32_t elsewhere : {511, 40, 300}) {
+    Mapping mutant = mapping;
+    mutant.populations[1].neurons[0].circuits.emplace_back(elsewhere);
+    const std::vector<std::string> violations = check_mapping(network, mutant);
+    ASSERT_FALSE(violations.empty());
+    EXPECT_NE(violations.front().find("do not hang together"), std::string::npos) << violations.front();
+  }
+}
+
 TEST(Mutation, BackgroundGeneratorLetIn) {
   expect_caught(
       [](Case& c, Mapping& m) {

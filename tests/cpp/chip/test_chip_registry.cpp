@@ -132,6 +132,9 @@ TEST(Registry, ManyReadersAndReplacers) {
   }
   threads[4].join();
   threads[5].join();
+  while (lookups == 0) {  // on a busy machine the readers may not have run yet
+    std::this_thread::yield();
+  }
   stop = true;
   for (std::size_t reader = 0; reader < 4; ++reader) {
     threads[reader].join();
