@@ -277,6 +277,7 @@ RULES: Dict[str, Rule] = {
     "_linear_saturating_backward": _elementwise,
     "hardware_weights": _elementwise,
     "weight_statistics": _each,
+    "hardware_weights_with_statistics": _each,
     "connections": _each,
     **dict.fromkeys(_parts("graded_spikes"), _synapses(_stack)),
     **dict.fromkeys(_parts("eventprop_graded_spikes"), _synapses(_each)),
