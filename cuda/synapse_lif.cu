@@ -226,7 +226,7 @@ __global__ void __launch_bounds__(kThreads, kBlocksAtOnce)
   const std::int64_t neuron = tile + lane;
   const std::int64_t valid = args.batch - first_entry < kEntries ? args.batch - first_entry : kEntries;
   const std::int64_t chains = args.batch * args.neuron;
-  const bool sums_spikes = args.drive.input == nullptr;
+  const bool sums_spikes = !args.drive.has_input();
 
   if (drive.weights_fit) {
     for (std::int64_t k = threadIdx.x; k < drive.words * kWeightWords<Q> * kNeurons; k += kThreads) {
@@ -307,7 +307,7 @@ void synapse_lif_forward(const CudaExec& exec, const SynapseLifForwardArgs<S, Q,
   const SynapseDrive<S, Q, T>& from = args.drive;
   PackedDrive drive{};
   std::size_t shared = 0;
-  if (from.input == nullptr) {
+  if (!from.has_input()) {
     Workspace& workspace = *exec.workspace;
     const std::int64_t rows = args.time * args.batch;
     drive.words = device::divide_up(from.in_features, kWordInputs);

@@ -79,7 +79,7 @@ inline void check_measurement(const char* op, const char* name, const std::optio
   TORCH_CHECK(tensor->dim() == 3, op, ": ", name, " must have 3 dimensions [steps, batch, neuron], got ",
               tensor->dim());
   check_like(op, name, tensor, input, {tensor->sym_size(0), trace[1], trace[2]}, "[steps, batch, neuron]");
-  TORCH_SYM_CHECK(tensor->sym_size(0).sym_le(trace[0]), op, ": ", name, " must not have more time steps than input, ",
+  TORCH_SYM_CHECK(tensor->sym_size(0).sym_le(trace[0]), op, ": ", name, " must not have more time steps than the run, ",
                   trace[0], ", got ", tensor->sym_size(0));
 }
 
@@ -92,6 +92,23 @@ inline void check_measurement(const char* op, const char* name, const std::optio
 inline void check_surrogate(const char* op, std::string_view surrogate, double alpha) {
   parse_surrogate(op, surrogate);
   TORCH_CHECK(std::isfinite(alpha) && alpha >= 0.0, op, ": alpha must be finite and >= 0, got ", alpha);
+}
+
+/// Steps between the states that a backward starts again from; 0 for none. The limit keeps sums of steps in range.
+inline void check_recompute_every(const char* op, std::int64_t recompute_every) {
+  constexpr std::int64_t kLimit = std::int64_t{1} << 31;
+  TORCH_CHECK(recompute_every >= 0 && recompute_every < kLimit, op,
+              ": recompute_every must be a number of steps >= 0 and < 2^31, got ", recompute_every);
+}
+
+/// The number of checkpoints of a run.
+inline c10::SymInt num_checkpoints(const c10::SymInt& time, std::int64_t recompute_every) {
+  return (time + (recompute_every - 1)) / recompute_every;
+}
+
+/// No more than the run has: longer segments would only take more scratch memory.
+inline std::int64_t segment_steps(std::int64_t recompute_every, std::int64_t time) {
+  return recompute_every == 0 ? 0 : std::min(recompute_every, std::max<std::int64_t>(1, time));
 }
 
 /// Tensors that a forward operator made: float32 or float64.

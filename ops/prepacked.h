@@ -126,9 +126,7 @@ at::Tensor prepacked_graded_spikes_impl(const at::Tensor& spikes, const at::Tens
   sizes.back() = out_features;
   at::Tensor out = empty_result(sizes, spikes.options().dtype(plan.result_type));
   const std::int64_t in_features = counts.size(1);
-  const double largest = std::max(-plan.transform.min_weight, plan.transform.max_weight);
-  const bool wide =
-      static_cast<double>(in_features) * largest * static_cast<double>(kernels::kMaxSpikeCount) >= 16777216.0;
+  const bool wide = needs_wide_sums(plan.transform, in_features);
   dispatch_spikes(counts, [&](const auto* data) {
     using S = std::remove_const_t<std::remove_pointer_t<decltype(data)>>;
     dispatch_real(plan.result_type, [&](auto real) {
@@ -141,7 +139,7 @@ at::Tensor prepacked_graded_spikes_impl(const at::Tensor& spikes, const at::Tens
         }
         const kernels::PackedWeightsView<Q> view{parts[0].const_data_ptr<Q>(), groups_data,
                                                  parts[2].const_data_ptr<Q>(), parts[3].const_data_ptr<bool>(),
-                                                 static_cast<std::int64_t>(largest)};
+                                                 static_cast<std::int64_t>(std::max(-plan.transform.min_weight, plan.transform.max_weight))};
         kernels::prepacked_graded_spikes(scope.exec(), kernels::PrepackedGradedSpikesArgs<S, Q, T>{
                                                            data, view, out.mutable_data_ptr<T>(), counts.size(0),
                                                            in_features, out_features, plan.factor(), wide});

@@ -124,15 +124,6 @@ inline RecurrentPlan plan_recurrent_weights(const char* op, const RecurrentWeigh
           {a.spikes.sym_size(0), a.spikes.sym_size(1), neurons}};
 }
 
-inline void check_recompute_every(const char* op, std::int64_t recompute_every) {
-  TORCH_CHECK(recompute_every >= 0, op, ": recompute_every must be >= 0, got ", recompute_every);
-}
-
-/// The number of checkpoints of a run.
-inline c10::SymInt num_checkpoints(const c10::SymInt& time, std::int64_t recompute_every) {
-  return (time + (recompute_every - 1)) / recompute_every;
-}
-
 inline void check_recurrent_neurons(const char* op, const RecurrentPlan& plan, const at::Tensor& spikes,
                                     std::initializer_list<NamedParameter> parameters, double dt,
                                     std::string_view surrogate, double alpha, OptionalTensorRef initial_state,

@@ -221,7 +221,7 @@ RecurrentLifBackward recurrent_lif_backward_impl(GRADSPIKE_RECURRENT_LIF_BACKWAR
       parameters ? at::empty({math::kNumParameterGradients, neurons}, options.dtype(at::kDouble)) : at::Tensor();
   dispatch_real(type, [&](auto real) {
     using T = decltype(real);
-    const std::int64_t steps = std::max<std::int64_t>(1, recompute_every > 0 ? recompute_every : time);
+    const std::int64_t steps = std::max<std::int64_t>(1, recompute_every > 0 ? segment_steps(recompute_every, time) : time);
     recurrent_reverse<T>(scope, run, reverse, steps, recompute_every > 0);
     if (parameters) {
       const at::Tensor refractory_time = at::zeros({}, at::kDouble);  // has no gradient and plays no part in it

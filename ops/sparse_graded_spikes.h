@@ -123,9 +123,7 @@ std::tuple<at::Tensor, at::Tensor> sparse_graded_spikes_forward_impl(
   const at::Tensor integers = plan.rounds() ? quantised(scope, widened(values), plan.weight_plan())
                                             : at::empty({0}, values.options().dtype(at::kShort));
   const at::Tensor floats = plan.rounds() ? at::Tensor() : values.to(plan.result_type).contiguous();
-  const double largest = std::max(-plan.transform.min_weight, plan.transform.max_weight);
-  const bool wide =
-      static_cast<double>(index.in_features) * largest * static_cast<double>(kernels::kMaxSpikeCount) >= 16777216.0;
+  const bool wide = needs_wide_sums(plan.transform, index.in_features);
   dispatch_spikes(rows, [&](const auto* data) {
     using S = std::remove_const_t<std::remove_pointer_t<decltype(data)>>;
     dispatch_real(plan.result_type, [&](auto real) {

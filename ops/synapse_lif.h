@@ -77,12 +77,12 @@ inline SynapseLifPlan plan_synapse_lif_inputs(const char* op, const at::Tensor& 
       plan_graded_spikes(like, weight, x.scale, x.min_weight, x.max_weight, x.rounding, x.gradient, x.units, op);
   TORCH_CHECK(std::isfinite(x.dt) && x.dt > 0.0, op, ": dt must be finite and > 0, got ", x.dt);
   check_surrogate(op, x.surrogate, x.alpha);
-  TORCH_CHECK(x.recompute_every >= 0, op, ": recompute_every must be a number of steps >= 0, got ", x.recompute_every);
+  check_recompute_every(op, x.recompute_every);
   plan.time = spikes.sym_size(0);
   plan.batch = spikes.sym_size(1);
   plan.neurons = weight.sym_size(0);
   plan.columns = 1;
-  plan.segments = x.recompute_every > 0 ? (plan.time + (x.recompute_every - 1)) / x.recompute_every : c10::SymInt(0);
+  plan.segments = x.recompute_every > 0 ? num_checkpoints(plan.time, x.recompute_every) : c10::SymInt(0);
   const std::initializer_list<NamedParameter> named = GRADSPIKE_LIF_NAMED(p);
   for (const NamedParameter& parameter : named) {
     check_parameter(op, parameter, spikes, plan.neurons);
@@ -141,10 +141,11 @@ struct HeldDrive {
   float factor;
   bool wide;
   bool packed;
+  bool from_input;
 
   template <class T, class S, class Q>
   kernels::SynapseDrive<S, Q, T> as(const S* s, const Q* q) const {
-    return {s, q, data_or_null<T>(input), in_features, factor, wide, packed};
+    return {s, q, data_or_null<T>(input), in_features, factor, wide, packed, from_input};
   }
 };
 
@@ -155,6 +156,7 @@ inline HeldDrive make_drive(const GradedSpikesPlan& plan, const at::Tensor& spik
                             const at::Tensor& integers, bool packed, bool needs_input) {
   HeldDrive drive;
   drive.packed = packed;
+  drive.from_input = !plan.rounds();
   drive.in_features = weight.size(1);
   drive.factor = plan.factor();
   drive.wide = needs_wide_sums(plan.transform, drive.in_features);
@@ -230,7 +232,7 @@ SynapseLifForward synapse_lif_forward_impl(
                                                                 checkpoints ? nullptr : mutable_or_null<T>(saved),
                                                                 checkpoints ? mutable_or_null<T>(saved) : nullptr,
                                                                 final_state.mutable_data_ptr<T>(),
-                                                                recompute_every,
+                                                                segment_steps(recompute_every, spikes.size(0)),
                                                                 spikes.size(0),
                                                                 spikes.size(1),
                                                                 weight.size(0)});
@@ -393,7 +395,7 @@ SynapseLifBackward synapse_lif_backward_impl(
       kernels::synapse_lif_backward(scope.exec(),
                                     kernels::SynapseLifBackwardArgs<S, Q, T>{
                                         drive.as<T>(s, q), reverse, checkpoints ? trace.const_data_ptr<T>() : nullptr,
-                                        recompute_every, rule.factor, mutable_or_null<T>(grad_weight)});
+                                        segment_steps(recompute_every, time), rule.factor, mutable_or_null<T>(grad_weight)});
     });
     if (parameters) {
       const LifOperands<T> operands(p, trace, dt, "_synapse_lif_backward");

@@ -1,5 +1,5 @@
-// From a network description to a mapping: deterministic, independent of weights, for feed-forward networks of
-// one-circuit neurons on one chip.
+// From a network description to a mapping: deterministic, independent of weights, for networks that fit
+// one chip. Neurons get as many circuits as their fan-in needs; spikes of a recurrent projection arrive one step later.
 #pragma once
 
 #include <optional>

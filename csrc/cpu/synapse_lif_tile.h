@@ -38,7 +38,7 @@ inline void rectangle_to(T* to, const T* tile, const Rectangle& r, std::int64_t 
 /// Packed weights of a call, or nothing where the input was computed before.
 template <class S, class Q, class T>
 PackedWeights<Q> packed_weights(const SynapseDrive<S, Q, T>& drive, std::int64_t neurons) {
-  return drive.input == nullptr ? PackedWeights<Q>(drive.weights, drive.in_features, neurons)
+  return !drive.has_input() ? PackedWeights<Q>(drive.weights, drive.in_features, neurons)
                                 : PackedWeights<Q>(nullptr, 0, 0);
 }
 
@@ -55,7 +55,7 @@ class SynapseTile {
         batch_(batch),
         neurons_(neurons),
         refractory_(refractory),
-        summer_(weights, drive.input == nullptr ? drive.in_features : 0, neurons, drive.factor, drive.wide),
+        summer_(weights, !drive.has_input() ? drive.in_features : 0, neurons, drive.factor, drive.wide),
         input_(rectangle.width()) {}
 
   /// `initial`: [kNumLifStates, batch, neuron] or null.
@@ -88,8 +88,8 @@ class SynapseTile {
             const Measurement<T>& measured_membrane, T* spikes, T* saved) {
     const std::int64_t elements = batch_ * neurons_;
     const std::int64_t first = (r_.batch_begin + b) * neurons_ + r_.begin;
-    const T* x = drive_.input == nullptr ? input_.get() : drive_.input + t * elements + first;
-    if (drive_.input == nullptr) {
+    const T* x = !drive_.has_input() ? input_.get() : drive_.input + t * elements + first;
+    if (!drive_.has_input()) {
       // Of this step or the next one; beyond the last step the address is not used.
       const std::int64_t ahead = b + kRowsAhead < r_.rows() ? b + kRowsAhead : batch_ + (b + kRowsAhead) % r_.rows();
       prefetch_row(

@@ -25,7 +25,9 @@ struct SynapseDrive {
   float factor;
   bool wide;
   bool packed;
+  bool from_input = false;  // with a null input too, which is that of no step or no batch entry
 
+  GRADSPIKE_HD bool has_input() const { return from_input || input != nullptr; }
   GRADSPIKE_HD std::int64_t row_length() const { return packed ? math::packed_bytes(in_features) : in_features; }
 };
 

@@ -221,7 +221,9 @@ GRADSPIKE_HD LifStep<T> fire_and_reset_measured(LifState<T>& state, T before, bo
     state.membrane = blocked ? c.reset : blend(fired, before, c.reset);
   }
   const T remaining = blocked ? sub(state.refractory, T{1}) : T{0};
-  state.refractory = blend(spike, remaining > T{0} ? remaining : T{0}, c.refractory_steps);
+  const T left = remaining > T{0} ? remaining : T{0};
+  const T counter = blend(spike, left, c.refractory_steps);
+  state.refractory = is_nan(counter) ? left : counter;  // a spike that is no number blocks nothing
   return {spike, blocked ? refractory_mark(T{}) : before};
 }
 

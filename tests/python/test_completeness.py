@@ -97,3 +97,15 @@ def test_public_names_exist_and_have_docstrings():
         assert loaded.__doc__
         for name in loaded.__all__:
             assert getattr(loaded, name).__doc__, f"{module}.{name}"
+
+
+def test_every_public_class_of_nn_is_exported():
+    from gradspike import nn
+
+    found = {
+        name
+        for name, value in vars(nn).items()
+        if inspect.isclass(value) and value.__module__.startswith("gradspike.nn.") and not name.startswith("_")
+    }
+    assert found <= set(nn.__all__)
+    assert found == {n for n in nn.__all__ if inspect.isclass(getattr(nn, n))}

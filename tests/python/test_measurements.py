@@ -167,3 +167,12 @@ def test_any_lengths(time, spike_steps, membrane_steps, refractory_steps, seed):
         "measured_membrane": torch.randn(min(membrane_steps, time), 2, 3),
     }
     assert_same_bits(lif(x, **parameters, outputs=ALL, **data), eager.lif(x, parameters, **data))
+
+
+@pytest.mark.parametrize("refractory_time", [0.0, 2e-6])
+def test_a_measured_spike_that_is_no_number_blocks_nothing(refractory_time):
+    x, nan = torch.randn(4, 1, 1), torch.full((2, 1, 1), float("nan"))
+    whole = lif(x, measured_spikes=nan, refractory_time=refractory_time)
+    first = lif(x[:2], measured_spikes=nan, refractory_time=refractory_time)
+    rest = lif(x[2:], initial_state=first.state, refractory_time=refractory_time)
+    assert torch.equal(whole.state[2], rest.state[2]) and torch.equal(whole.state[2], torch.zeros(1, 1))

@@ -326,3 +326,31 @@ def test_construction_warns_of_nothing():
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         network()(spikes_of(5, 1, 5))
+
+
+class TestRecorderOfEveryNeuron:
+    def test_records_whatever_fires(self):
+        layers = torch.nn.Sequential(
+            nn.Synapse(3, 4), nn.AELIF(4, name="a"), nn.RecurrentLIF(4, 5, name="b"), nn.SynapseLIF(5, 6, name="c")
+        )
+        recorder = nn.Recorder(layers)
+        recorder(torch.ones(7, 2, 3))
+        assert {name: tuple(z.shape) for name, z in recorder.spikes.items()} == {
+            "a": (7, 2, 4), "b": (7, 2, 5), "c": (7, 2, 6),
+        }  # fmt: skip
+
+    def test_membranes_are_not_recorded_and_packed_spikes_refused(self):
+        with pytest.raises(ValueError, match="Recorder.*AELIF"):
+            nn.Recorder(nn.AELIF(4, fire=False))
+        with pytest.raises(ValueError, match="Recorder.*packed"):
+            nn.Recorder(nn.SynapseLIF(5, 9, spike_format="packed"))
+
+    def test_prepacked_is_that_of_a_synapse(self):
+        for layer in (nn.SynapseLIF(5, 4), nn.EventPropSynapse(5, 4)):
+            with pytest.raises(NotImplementedError, match=type(layer).__name__):
+                layer.prepacked()
+
+    def test_eventprop_takes_no_parameter_to_train(self):
+        for kind in (nn.EventPropLIF, nn.ExactEventPropLIF):
+            with pytest.raises(ValueError, match=f"{kind.__name__}.*tau_mem.*Parameter"):
+                kind(3, tau_mem=torch.nn.Parameter(torch.tensor(1e-5)))

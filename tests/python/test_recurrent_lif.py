@@ -642,3 +642,14 @@ def test_to_double_is_exact():
     """The widened parameters of the gradient tests are the same numbers."""
     parameters = heterogeneous(("leak",), 3)
     assert torch.equal(to_double(parameters)["leak"].float(), parameters["leak"])
+
+
+def test_segments_longer_than_the_run_cost_no_more():
+    weights = [torch.randn(4, 3, requires_grad=True), torch.randn(4, 4, requires_grad=True)]
+    results = []
+    for recompute_every in (0, 2**31 - 1):
+        out = recurrent_lif(torch.ones(5, 2, 3), *weights, input_scale=20.0, recompute_every=recompute_every)
+        results.append(torch.autograd.grad(out.spikes.sum(), weights))
+    assert all(torch.equal(a, b) for a, b in zip(*results, strict=True))
+    with pytest.raises(RuntimeError, match="recompute_every.*1000000000000"):
+        recurrent_lif(torch.ones(5, 2, 3), *weights, recompute_every=10**12)

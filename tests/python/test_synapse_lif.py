@@ -498,3 +498,25 @@ def test_compact_spikes_are_refused_in_a_network(options):
 
 def test_numpy_layout_of_the_reference():
     assert reference.pack(numpy.array([1, 0, 0, 0, 0, 0, 0, 0, 1])).tolist() == [1, 1]
+
+
+@pytest.mark.parametrize("rounding", ["half_even", "half_away", "none"])
+@pytest.mark.parametrize("shape", [(0, 2, 3), (4, 0, 3), (0, 0, 3)])
+def test_no_step_and_no_batch_entry(rounding, shape):
+    weight = torch.randn(5, 3, requires_grad=True)
+    out = synapse_lif(torch.zeros(shape), weight, rounding=rounding, outputs=ALL)
+    assert out.spikes.shape == (*shape[:2], 5)
+    assert out.state.shape == (3, shape[1], 5)
+    (out.membrane.sum() + out.state.sum()).backward()
+    assert torch.equal(weight.grad, torch.zeros(5, 3))
+
+
+def test_segments_longer_than_the_run_cost_no_more():
+    weight = torch.randn(4, 3, requires_grad=True)
+    gradients_of = []
+    for recompute_every in (0, 5, 2**31 - 1):
+        out = synapse_lif(torch.ones(5, 2, 3), weight, scale=20.0, recompute_every=recompute_every)
+        gradients_of.append(torch.autograd.grad(out.spikes.sum(), weight)[0])
+    assert torch.equal(gradients_of[0], gradients_of[1]) and torch.equal(gradients_of[0], gradients_of[2])
+    with pytest.raises(RuntimeError, match="recompute_every.*4611686018427387904"):
+        synapse_lif(torch.ones(5, 2, 3), weight, recompute_every=2**62)

@@ -21,10 +21,11 @@ __all__ = [
     "EventPropLIF",
     "EventPropSynapse",
     "ExactEventPropLIF",
+    "PrepackedSynapse",
     "Recorder",
+    "RecurrentLIF",
+    "SparseSynapse",
     "Synapse",
+    "SynapseLIF",
     "default_scale",
 ]
-__all__ = ["LI", "LIF", "PrepackedSynapse", "Recorder", "SparseSynapse", "Synapse", "default_scale"]
-__all__ = ["LI", "LIF", "Recorder", "Synapse", "SynapseLIF", "default_scale"]
-__all__ = ["LI", "LIF", "Recorder", "RecurrentLIF", "Synapse", "default_scale"]

@@ -58,6 +58,9 @@ class AELIF(_Neurons):
         surrogate: Surrogate derivative of the spike.
         alpha: Steepness of the surrogate.
 
+    Note:
+        Not read as part of a network for the chip: it has `LIF` and `LI` populations.
+
     Example:
         >>> AELIF(3)(torch.full((5, 1, 3), 4.0)).sum(0)
         tensor([[3., 3., 3.]])

@@ -10,6 +10,7 @@ from gradspike.functional._eventprop import EventPropLIFOutput
 from gradspike.functional._lif import LIFOutput
 from gradspike.nn._checks import check_size, name_of, positive
 from gradspike.nn.neurons import _Neurons
+from gradspike.nn.prepacked_synapse import PrepackedSynapse
 from gradspike.nn.synapse import Synapse
 
 
@@ -41,6 +42,19 @@ class EventPropSynapse(Synapse):
         )
         return graded, adjoint
 
+    def prepacked(self) -> PrepackedSynapse:
+        """Not there: the layer is more than its projection.
+
+        Raises:
+            NotImplementedError: always.
+        """
+        raise NotImplementedError(f"{type(self).__name__}: prepacked weights are those of a Synapse alone")
+
+
+def _check_untrained(kind: str, module: torch.nn.Module) -> None:
+    for name, _ in module.named_parameters():
+        raise ValueError(f"{kind}: {name} must not be a Parameter: EventProp has no gradient to it")
+
 
 class EventPropLIF(_Neurons):
     """Neurons in hxtorch's EventProp scheme, see `gradspike.functional.eventprop_lif`.
@@ -58,6 +72,9 @@ class EventPropLIF(_Neurons):
         tau_mem: Membrane time constant [s].
         tau_syn: Synaptic time constant [s].
         dt: Time step [s].
+
+    Note:
+        Not read as part of a network for the chip: `ExactEventPropLIF` is.
 
     Example:
         >>> EventPropLIF(3)(torch.full((5, 1, 3), 4.0), torch.zeros(5, 1, 3)).sum(0)
@@ -86,6 +103,7 @@ class EventPropLIF(_Neurons):
         self._set_parameter("tau_mem", tau_mem)
         self._set_parameter("tau_syn", tau_syn)
         self.dt = positive("EventPropLIF", "dt", dt)
+        _check_untrained("EventPropLIF", self)
 
     def _run(self, input: Tensor, adjoint: Tensor, outputs: str) -> Tuple[Tensor, Tensor, Tensor]:
         leak = self.leak if isinstance(self.leak, Tensor) else number(self.leak)
@@ -168,6 +186,7 @@ class ExactEventPropLIF(_Neurons):
         self._set_parameter("membrane_capacitance", membrane_capacitance)
         self._set_parameter("refractory_time", refractory_time)
         self.dt = positive("ExactEventPropLIF", "dt", dt)
+        _check_untrained("ExactEventPropLIF", self)
 
     def _run(
         self, input: Tensor, adjoint: Tensor, outputs: str, state: Optional[Tensor]

@@ -6,25 +6,31 @@ from typing import Any, Callable, Dict, List, Optional, Type
 import torch
 from torch import Tensor
 
+from gradspike.nn.aelif import AELIF
+from gradspike.nn.eventprop import EventPropLIF, ExactEventPropLIF
 from gradspike.nn.neurons import LIF
+from gradspike.nn.recurrent import RecurrentLIF
 from gradspike.nn.synapse_lif import SynapseLIF
+
+_FIRING = (AELIF, EventPropLIF, ExactEventPropLIF, LIF, RecurrentLIF, SynapseLIF)
+"""Modules whose `forward` gives spikes."""
 
 
 class Recorder:
-    """Records the spikes of the inner LIF and SynapseLIF layers of a model.
+    """Records the spikes of the inner layers of a model that fire: every neuron module but `LI`.
 
     Called, it runs the model with empty records; as a context manager it records every call inside. Names are those
     of the populations, or else the path of the module. Several calls of one layer, as when a run is streamed in
     chunks, are joined along time. The records are part of the graph: regularisers on spike counts can train.
 
     Args:
-        model: A module with `LIF` or `SynapseLIF` layers, not a scripted one.
+        model: A module with such layers, not a scripted one.
 
     Attributes:
         spikes: Dictionary from name to spikes `[time, batch, neuron]`.
 
     Raises:
-        ValueError: the model has no such layer that hooks can see, or two carry the same name.
+        ValueError: the model has no such layer that hooks can see, two carry the same name, or one gives packed spikes.
 
     Example:
         >>> recorder = Recorder(torch.nn.Sequential(Synapse(2, 4), LIF(4, name="hidden"), Synapse(4, 3), LI(3)))
@@ -74,12 +80,13 @@ class Recorder:
 def _lif_layers(model: torch.nn.Module) -> Dict[str, torch.nn.Module]:
     layers: Dict[str, torch.nn.Module] = {}
     for path, module in model.named_modules():
+        if not isinstance(module, _FIRING) or (isinstance(module, AELIF) and not module.fire):
+            continue
+        name = module.population or path
         if isinstance(module, SynapseLIF):
             name = module.population or module.projection or path
-        elif isinstance(module, LIF):
-            name = module.population or path
-        else:
-            continue
+            if module.spike_format == "packed":
+                raise ValueError(f"Recorder: spikes of layer {name!r} must not be packed, got spike_format 'packed'")
         if name in layers:
             raise ValueError(f"Recorder: model must have one LIF layer per name, got two of the name {name!r}")
         layers[name] = module

@@ -51,6 +51,9 @@ class RecurrentLIF(_Neurons):
         input_weight: Parameter `[size, in_features]`.
         recurrent_weight: Parameter `[size, size]`.
 
+    Note:
+        Not read as part of a network for the chip: network files can hold recurrent projections, a model not yet.
+
     Example:
         >>> layer = RecurrentLIF(5, 32, name="hidden")
         >>> layer(torch.zeros(38, 1, 5)).shape

@@ -95,6 +95,8 @@ class SparseSynapse(torch.nn.Module):
         """
         check_size("SparseSynapse", "in_features", in_features)
         check_size("SparseSynapse", "out_features", out_features)
+        if not isinstance(index, Tensor):
+            raise TypeError(f"SparseSynapse: index must be a tensor, got {type(index).__name__}")
         if index.dim() != 2 or index.shape[0] != 2 or index.dtype != torch.int64:
             raise ValueError(
                 f"SparseSynapse: index must be int64 of shape [2, connections], got {index.dtype} of shape "

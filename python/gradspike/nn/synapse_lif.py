@@ -9,6 +9,7 @@ from gradspike.functional._arguments import number
 from gradspike.functional._lif import LIFOutput
 from gradspike.nn._checks import SURROGATES, choice, name_of, positive
 from gradspike.nn.neurons import LIF, _Neurons
+from gradspike.nn.prepacked_synapse import PrepackedSynapse
 from gradspike.nn.synapse import Synapse
 
 
@@ -236,6 +237,14 @@ class SynapseLIF(Synapse, _Neurons):
         """
         z, _, _, final_state = self._run(spikes.unsqueeze(0), "spikes", self.spike_format, state)
         return z.squeeze(0), final_state
+
+    def prepacked(self) -> PrepackedSynapse:
+        """Not there: the layer is more than its projection.
+
+        Raises:
+            NotImplementedError: always.
+        """
+        raise NotImplementedError(f"{type(self).__name__}: prepacked weights are those of a Synapse alone")
 
     def extra_repr(self) -> str:
         names = ("leak", "reset", "threshold", "tau_mem", "tau_syn", "membrane_capacitance", "refractory_time", "dt")
