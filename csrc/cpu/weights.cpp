@@ -30,35 +30,36 @@ inline std::int64_t bits_of(double magnitude) {
 template <class T>
 void add_contributions(const T* __restrict__ weight, std::int64_t count, const math::WeightTransform& of_all,
                        math::WeightContribution& sum) {
-  math::with_rounding(of_all, [&](const math::WeightTransform transform) __attribute__((always_inline)) {
-    std::int32_t low = 0;
-    std::int32_t high = 0;
-    std::int32_t zero = 0;
-    std::int32_t nan = 0;
-    std::int64_t error = 0;
-    decltype(bits_of(T{})) bits = 0;
-    for (std::int64_t i = 0; i < count; ++i) {
-      const math::WeightContribution c = math::weight_contribution(weight[i], transform);
-      low += static_cast<std::int32_t>(c.clipped_low);
-      high += static_cast<std::int32_t>(c.clipped_high);
-      zero += static_cast<std::int32_t>(c.to_zero);
-      nan += static_cast<std::int32_t>(c.nan);
-      const auto of_this = bits_of(static_cast<T>(c.magnitude));
-      bits = of_this > bits ? of_this : bits;
-    }
-    for (std::int64_t i = 0; i < count; ++i) {
-      error += math::weight_contribution(weight[i], transform).squared_error;
-    }
-    T largest;
-    std::memcpy(&largest, &bits, sizeof largest);
-    const double magnitude = static_cast<double>(largest);
-    sum.clipped_low += low;
-    sum.clipped_high += high;
-    sum.to_zero += zero;
-    sum.nan += nan;
-    sum.squared_error += error;
-    sum.magnitude = magnitude > sum.magnitude ? magnitude : sum.magnitude;
-  });
+  math::with_rounding(
+      of_all, [&](const math::WeightTransform transform) __attribute__((always_inline)) {
+        std::int32_t low = 0;
+        std::int32_t high = 0;
+        std::int32_t zero = 0;
+        std::int32_t nan = 0;
+        std::int64_t error = 0;
+        decltype(bits_of(T{})) bits = 0;
+        for (std::int64_t i = 0; i < count; ++i) {
+          const math::WeightContribution c = math::weight_contribution(weight[i], transform);
+          low += static_cast<std::int32_t>(c.clipped_low);
+          high += static_cast<std::int32_t>(c.clipped_high);
+          zero += static_cast<std::int32_t>(c.to_zero);
+          nan += static_cast<std::int32_t>(c.nan);
+          const auto of_this = bits_of(static_cast<T>(c.magnitude));
+          bits = of_this > bits ? of_this : bits;
+        }
+        for (std::int64_t i = 0; i < count; ++i) {
+          error += math::weight_contribution(weight[i], transform).squared_error;
+        }
+        T largest;
+        std::memcpy(&largest, &bits, sizeof largest);
+        const double magnitude = static_cast<double>(largest);
+        sum.clipped_low += low;
+        sum.clipped_high += high;
+        sum.to_zero += zero;
+        sum.nan += nan;
+        sum.squared_error += error;
+        sum.magnitude = magnitude > sum.magnitude ? magnitude : sum.magnitude;
+      });
 }
 
 /// Of the integers of elements from `first` on.
@@ -75,11 +76,12 @@ std::uint64_t hash_of(const Q* __restrict__ integers, std::int64_t first, std::i
 template <class T, class Q>
 void quantise(const T* __restrict__ weight, Q* __restrict__ out, std::int64_t count,
               const math::WeightTransform& of_all) {
-  math::with_rounding(of_all, [&](const math::WeightTransform transform) __attribute__((always_inline)) {
-    for (std::int64_t i = 0; i < count; ++i) {
-      out[i] = math::hardware_weight<Q>(weight[i], transform);
-    }
-  });
+  math::with_rounding(
+      of_all, [&](const math::WeightTransform transform) __attribute__((always_inline)) {
+        for (std::int64_t i = 0; i < count; ++i) {
+          out[i] = math::hardware_weight<Q>(weight[i], transform);
+        }
+      });
 }
 
 /// Integers and statistics of the elements from `begin` to `end`. Without `out` the integers are not kept.
