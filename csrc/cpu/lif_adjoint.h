@@ -194,21 +194,18 @@ class AdjointStepper {
         unasked_(kRun) {}
 
   /// `grad_spikes` and `grad_input` are rows of the tile at step t; null where there is no gradient or nobody asks.
-  /// `streamed` writes `grad_input` past the caches.
-  void step(std::int64_t t, const T* grad_spikes, T* grad_input, bool streamed = false) {
-    const bool direct = grad_input != nullptr && !streamed;
+  void step(std::int64_t t, const T* grad_spikes, T* grad_input) {
     for (std::int64_t first = 0; first < adjoint_.count; first += kRun) {
       const std::int64_t length = smaller(kRun, adjoint_.count - first);
       const std::int64_t from = begin_ + first;
       const std::int64_t at = t * elements_ + from;
-      fetch_next(first + length < adjoint_.count ? kRun : -(elements_ + first), at, length);
       AdjointStepRow<T> row{args_.saved + at,
                             grad_spikes == nullptr ? no_gradient_.get() : grad_spikes + first,
                             args_.measured_spikes.row(t, elements_, from),
                             args_.measured_membrane.row(t, elements_, from),
                             nullptr,
                             nullptr,
-                            direct ? grad_input + first : unasked_.get()};
+                            grad_input == nullptr ? unasked_.get() : grad_input + first};
       if (coefficients_ && t > 0) {
         membrane_row(before_.get(), args_.saved + at - elements_, args_.measured_spikes.row(t - 1, elements_, from),
                      args_.measured_membrane.row(t - 1, elements_, from), c_.from(first), length);
@@ -218,19 +215,10 @@ class AdjointStepper {
         initial_rows(args_.initial_state, elements_, from, length, c_.from(first), at_rest_.get(), before_.get(), row);
       }
       lif_adjoint_row_any(args_.surrogate, static_cast<T>(args_.alpha), adjoint_, first, c_.from(first), row, length);
-      if (grad_input != nullptr && streamed) {
-        store_row(grad_input + first, unasked_.get(), length, true);
-      }
     }
   }
 
  private:
-  /// Asks for the rows of the run after the one at `at`: the next of this step, or the first of the step before.
-  void fetch_next(std::int64_t ahead, std::int64_t at, std::int64_t length) const {
-    prefetch_ahead(args_.saved + at, ahead, length);
-    prefetch_ahead(offset(args_.grad_spikes, at), ahead, length);
-  }
-
   static constexpr std::int64_t kRun = 1024;
   const LifBackwardArgs<T>& args_;
   const TileCoefficients<T, true, kUniform>& c_;

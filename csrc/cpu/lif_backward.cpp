@@ -15,14 +15,11 @@ void lif_backward_tile(const LifBackwardArgs<T>& args, std::int64_t begin, std::
                         args.grad_final_state + math::kStateMembrane * elements, begin, count);
   }
   AdjointStepper<T, kUniform> stepper(args, c, adjoint, begin);
-  const bool streamed = args.time * elements * static_cast<std::int64_t>(sizeof(T)) >= kStreamedBytes;
   for (std::int64_t t = args.time - 1; t >= 0; --t) {
     const std::int64_t at = t * elements + begin;
     add_trace_gradients(adjoint, args.grad_current, args.grad_membrane, at, count);
-    stepper.step(t, offset(args.grad_spikes, at), args.grad_input == nullptr ? nullptr : args.grad_input + at,
-                 streamed);
+    stepper.step(t, offset(args.grad_spikes, at), args.grad_input == nullptr ? nullptr : args.grad_input + at);
   }
-  finish_streams();
   finish_tile(adjoint, args.initial_state, args.grad_initial_state, args.grad_coefficients, elements, begin, count,
               true);
 }
