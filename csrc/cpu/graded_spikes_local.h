@@ -13,26 +13,76 @@ namespace gradspike::kernels::GRADSPIKE_CPU_ISA {
 constexpr std::int64_t kPostBlock = kPackedPosts;  // outputs summed at once, in registers
 constexpr std::int64_t kDenseFraction = 4;  // rows with more than one spike in four inputs take the dense product
 
-/// Writes the packed forms of a matrix into zeroed memory; NaN weights become 0. `groups` and `nan_posts` may be null.
-/// Returns the largest magnitude, at least 1.
+/// Rows of a tile of the packed forms: one cache line of outputs by a few lines of inputs.
+constexpr std::int64_t kPackPosts = 64;
+constexpr std::int64_t kPackInputs = 64;
+
+/// Copies a tile of weights to [pre][post] in `tile`, NaN as 0; notes the outputs with NaN and the largest magnitude.
+template <class Q>
+inline void read_tile(const Q* weights, std::int64_t in_features, std::int64_t posts, std::int64_t inputs, Q* tile,
+                      bool* nan_posts, std::int32_t& largest) {
+  for (std::int64_t j = 0; j < posts; ++j) {
+    const Q* __restrict__ row = weights + j * in_features;
+    Q stored[kPackInputs];
+    std::int32_t nans = 0;
+    std::int32_t most = largest;
+    for (std::int64_t i = 0; i < inputs; ++i) {
+      const bool is_nan = row[i] == math::nan_weight<Q>();
+      const std::int32_t q = is_nan ? 0 : row[i];
+      const std::int32_t magnitude = q < 0 ? -q : q;
+      nans += is_nan ? 1 : 0;
+      most = magnitude > most ? magnitude : most;
+      stored[i] = static_cast<Q>(q);
+    }
+    for (std::int64_t i = 0; i < inputs; ++i) {
+      tile[i * kPackPosts + j] = stored[i];
+    }
+    nan_posts[j] = nan_posts[j] || nans > 0;
+    largest = most;
+  }
+}
+
+template <class Q>
+inline void interleave(const Q* __restrict__ a, const Q* __restrict__ b, const Q* __restrict__ c,
+                       const Q* __restrict__ d, Q* __restrict__ to, std::int64_t count) {
+  for (std::int64_t j = 0; j < count; ++j) {
+    to[4 * j] = a[j];
+    to[4 * j + 1] = b[j];
+    to[4 * j + 2] = c[j];
+    to[4 * j + 3] = d[j];
+  }
+}
+
+/// Writes the packed forms of a matrix into zeroed memory; NaN weights become 0. `groups` may be null.
+/// Returns the largest magnitude, at least 1. Tiles, since a column of the matrix touches a cache line per weight.
 template <class Q>
 inline std::int64_t pack_weights(const Q* weights, std::int64_t in_features, std::int64_t out_features, Q* rows,
                                  Q* groups, bool* nan_posts) {
   const std::int64_t padded = packed_posts(out_features);
-  std::int64_t largest = 1;
+  std::int32_t largest = 1;
+  Buffer<Q> tile(kPackPosts * kPackInputs);
+  const Buffer<Q> none(kPackPosts);  // zeros in the place of inputs beyond the last
   for (std::int64_t post = 0; post < out_features; ++post) {
-    bool has_nan = false;
-    for (std::int64_t pre = 0; pre < in_features; ++pre) {
-      const Q q = weights[post * in_features + pre];
-      has_nan = has_nan || q == math::nan_weight<Q>();
-      const Q stored = q == math::nan_weight<Q>() ? Q{0} : q;
-      rows[pre * padded + post] = stored;
-      largest = larger(largest, stored < 0 ? -static_cast<std::int64_t>(stored) : stored);
-      if (groups != nullptr) {
-        groups[(pre / 4 * padded + post) * 4 + pre % 4] = stored;
+    nan_posts[post] = false;
+  }
+  for (std::int64_t post = 0; post < out_features; post += kPackPosts) {
+    const std::int64_t posts = smaller(kPackPosts, out_features - post);
+    for (std::int64_t pre = 0; pre < in_features; pre += kPackInputs) {
+      const std::int64_t inputs = smaller(kPackInputs, in_features - pre);
+      read_tile(weights + post * in_features + pre, in_features, posts, inputs, tile.get(), nan_posts + post, largest);
+      for (std::int64_t i = 0; i < inputs; ++i) {
+        const Q* __restrict__ from = tile.get() + i * kPackPosts;
+        std::memcpy(rows + (pre + i) * padded + post, from, static_cast<std::size_t>(posts) * sizeof(Q));
+      }
+      for (std::int64_t i = 0; groups != nullptr && i < inputs; i += 4) {
+        Q* __restrict__ to = groups + ((pre + i) / 4 * padded + post) * 4;
+        const Q* member[4];
+        for (std::int64_t k = 0; k < 4; ++k) {
+          member[k] = i + k < inputs ? tile.get() + (i + k) * kPackPosts : none.get();
+        }
+        interleave(member[0], member[1], member[2], member[3], to, posts);
       }
     }
-    nan_posts[post] = has_nan;
   }
   return largest;
 }

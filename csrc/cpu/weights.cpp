@@ -14,41 +14,88 @@ constexpr std::int64_t kGrain = 32768;  // elements; some 20 us of work, well ab
 constexpr std::int64_t kStatisticsGrain = 8192;  // weights; some 20 us of work
 constexpr std::int64_t kStatisticsBlock = 1024;  // weights that stay in the first cache between the loops over them
 
-/// One loop without branches, for the compiler to vectorise.
-template <class T>
-void add_contributions(const T* weight, std::int64_t first, std::int64_t last, const math::WeightTransform& transform,
-                       math::WeightContribution& sum) {
-  std::int64_t low = 0;
-  std::int64_t high = 0;
-  std::int64_t zero = 0;
-  std::int64_t nan = 0;
-  std::int64_t error = 0;
-  double magnitude = 0.0;
-  for (std::int64_t i = first; i < last; ++i) {
-    const math::WeightContribution c = math::weight_contribution(weight[i], transform);
-    low += c.clipped_low;
-    high += c.clipped_high;
-    zero += c.to_zero;
-    nan += c.nan;
-    error += c.squared_error;
-    magnitude = c.magnitude > magnitude ? c.magnitude : magnitude;
-  }
-  sum.clipped_low += low;
-  sum.clipped_high += high;
-  sum.to_zero += zero;
-  sum.nan += nan;
-  sum.squared_error += error;
-  sum.magnitude = magnitude > sum.magnitude ? magnitude : sum.magnitude;
+/// The bits of a magnitude, which order as magnitudes do; the largest of floats does not vectorise.
+inline std::int32_t bits_of(float magnitude) {
+  std::int32_t bits;
+  std::memcpy(&bits, &magnitude, sizeof bits);
+  return bits;
+}
+inline std::int64_t bits_of(double magnitude) {
+  std::int64_t bits;
+  std::memcpy(&bits, &magnitude, sizeof bits);
+  return bits;
 }
 
+/// Loops without branches, for the compiler to vectorise. At most kStatisticsBlock weights: 32 bits hold the counts.
+template <class T>
+void add_contributions(const T* __restrict__ weight, std::int64_t count, const math::WeightTransform& of_all,
+                       math::WeightContribution& sum) {
+  math::with_rounding(
+      of_all, [&](const math::WeightTransform transform) __attribute__((always_inline)) {
+        std::int32_t low = 0;
+        std::int32_t high = 0;
+        std::int32_t zero = 0;
+        std::int32_t nan = 0;
+        std::int64_t error = 0;
+        decltype(bits_of(T{})) bits = 0;
+        for (std::int64_t i = 0; i < count; ++i) {
+          const math::WeightContribution c = math::weight_contribution(weight[i], transform);
+          low += static_cast<std::int32_t>(c.clipped_low);
+          high += static_cast<std::int32_t>(c.clipped_high);
+          zero += static_cast<std::int32_t>(c.to_zero);
+          nan += static_cast<std::int32_t>(c.nan);
+          const auto of_this = bits_of(static_cast<T>(c.magnitude));
+          bits = of_this > bits ? of_this : bits;
+        }
+        for (std::int64_t i = 0; i < count; ++i) {
+          error += math::weight_contribution(weight[i], transform).squared_error;
+        }
+        T largest;
+        std::memcpy(&largest, &bits, sizeof largest);
+        const double magnitude = static_cast<double>(largest);
+        sum.clipped_low += low;
+        sum.clipped_high += high;
+        sum.to_zero += zero;
+        sum.nan += nan;
+        sum.squared_error += error;
+        sum.magnitude = magnitude > sum.magnitude ? magnitude : sum.magnitude;
+      });
+}
+
+/// Of the integers of elements from `first` on.
 template <class Q>
-std::uint64_t hash_of(const Q* integers, std::int64_t first, std::int64_t last) {
+std::uint64_t hash_of(const Q* __restrict__ integers, std::int64_t first, std::int64_t count) {
   std::uint64_t hash = 0;
-  for (std::int64_t i = first; i < last; ++i) {
+  for (std::int64_t i = 0; i < count; ++i) {
     const std::int64_t q = integers[i] == math::nan_weight<Q>() ? math::nan_weight<std::int16_t>() : integers[i];
-    hash += math::hash_element(i, q);
+    hash += math::hash_element(first + i, q);
   }
   return hash;
+}
+
+template <class T, class Q>
+void quantise(const T* __restrict__ weight, Q* __restrict__ out, std::int64_t count,
+              const math::WeightTransform& of_all) {
+  math::with_rounding(
+      of_all, [&](const math::WeightTransform transform) __attribute__((always_inline)) {
+        for (std::int64_t i = 0; i < count; ++i) {
+          out[i] = math::hardware_weight<Q>(weight[i], transform);
+        }
+      });
+}
+
+/// Integers and statistics of the elements from `begin` to `end`. Without `out` the integers are not kept.
+template <class T, class Q>
+void add_range(const WeightStatisticsArgs<T>& args, Q* out, std::int64_t begin, std::int64_t end,
+               WeightTotals& totals) {
+  Buffer<Q> discarded(out == nullptr ? kStatisticsBlock : 0);
+  for (std::int64_t first = begin; first < end; first += kStatisticsBlock) {
+    const std::int64_t count = smaller(kStatisticsBlock, end - first);
+    Q* integers = out == nullptr ? discarded.get() : out + first;
+    quantise(args.weight + first, integers, count, args.transform);
+    add_contributions(args.weight + first, count, args.transform, totals.sum);
+    totals.hash += hash_of(integers, first, count);
+  }
 }
 
 void add_totals(const WeightTotals& part, WeightTotals& totals) {
@@ -84,9 +131,7 @@ void straight_through(const CpuExec& exec, const StraightThroughArgs<T>& args) {
 template <class T, class Q>
 void hardware_weights(const CpuExec& exec, const HardwareWeightsArgs<T, Q>& args) {
   exec.for_each_range(args.count, kGrain, [&](std::int64_t begin, std::int64_t end) {
-    for (std::int64_t i = begin; i < end; ++i) {
-      args.out[i] = math::hardware_weight<Q>(args.weight[i], args.transform);
-    }
+    quantise(args.weight + begin, args.out + begin, end - begin, args.transform);
   });
 }
 
@@ -94,16 +139,7 @@ template <class T>
 void weight_statistics(const CpuExec& exec, const WeightStatisticsArgs<T>& args) {
   (void)exec;  // one pass over at most a chip's weights: shorter than starting threads
   WeightTotals totals;
-  for (std::int64_t i = 0; i < args.out_features * args.in_features; ++i) {
-    const math::WeightContribution c = math::weight_contribution(args.weight[i], args.transform);
-    totals.sum.clipped_low += c.clipped_low;
-    totals.sum.clipped_high += c.clipped_high;
-    totals.sum.to_zero += c.to_zero;
-    totals.sum.nan += c.nan;
-    totals.sum.squared_error += c.squared_error;
-    totals.sum.magnitude = c.magnitude > totals.sum.magnitude ? c.magnitude : totals.sum.magnitude;
-    totals.hash += weight_hash(i, args.weight[i], args.transform);
-  }
+  add_range<T, std::int16_t>(args, nullptr, 0, args.out_features * args.in_features, totals);
   write_statistics(args, totals);
 }
 
@@ -115,14 +151,7 @@ void hardware_weights_with_statistics(const CpuExec& exec, const WeightsWithStat
   WeightTotals totals;
   exec.for_each_range(s.out_features * s.in_features, kStatisticsGrain, [&](std::int64_t begin, std::int64_t end) {
     WeightTotals of_range;
-    for (std::int64_t first = begin; first < end; first += kStatisticsBlock) {
-      const std::int64_t last = smaller(end, first + kStatisticsBlock);
-      for (std::int64_t i = first; i < last; ++i) {
-        args.out[i] = math::hardware_weight<Q>(s.weight[i], s.transform);
-      }
-      add_contributions(s.weight, first, last, s.transform, of_range.sum);
-      of_range.hash += hash_of(args.out, first, last);
-    }
+    add_range(s, args.out, begin, end, of_range);
     const std::lock_guard<std::mutex> lock(mutex);
     add_totals(of_range, totals);
   });

@@ -62,6 +62,23 @@ GRADSPIKE_HD T round_weight(T clipped, Rounding rounding) {
                                            : clipped;
 }
 
+/// Calls f with the transform whose rounding is a constant once f is inlined, so that loops over one kind vectorise.
+template <class F>
+inline void with_rounding(const WeightTransform& transform, F&& f) {
+  WeightTransform constant = transform;
+  switch (transform.rounding) {
+    case Rounding::kHalfEven:
+      constant.rounding = Rounding::kHalfEven;
+      return f(constant);
+    case Rounding::kHalfAway:
+      constant.rounding = Rounding::kHalfAway;
+      return f(constant);
+    case Rounding::kNone:
+      constant.rounding = Rounding::kNone;
+      return f(constant);
+  }
+}
+
 /// Stored for NaN: the lowest value of the integer type, which no finite weight can reach.
 template <class Q>
 GRADSPIKE_HD constexpr Q nan_weight() {
@@ -72,7 +89,9 @@ GRADSPIKE_HD constexpr Q nan_weight() {
 template <class Q, class T>
 GRADSPIKE_HD Q hardware_weight(T weight, const WeightTransform& transform) {
   const T clipped = clip_weight(scaled_weight(weight, transform), transform);
-  return is_nan(clipped) ? nan_weight<Q>() : static_cast<Q>(round_weight(clipped, transform.rounding));
+  // By way of int32, whose conversions vectorise.
+  return is_nan(clipped) ? nan_weight<Q>()
+                         : static_cast<Q>(static_cast<std::int32_t>(round_weight(clipped, transform.rounding)));
 }
 
 /// dL/dw for dL/dq = `gradient`. The bounds are inclusive and tested on scale * w.
@@ -94,10 +113,11 @@ GRADSPIKE_HD T straight_through(T gradient, T weight, const WeightTransform& tra
 /// Rounding errors are summed as integers of this unit (2^-32 LSB^2), so that the sum is the same in any order.
 constexpr double kSquaredErrorUnit = 1.0 / 4294967296.0;
 
+/// At most 2^30 units, as the error is at most one half.
 template <class T>
-GRADSPIKE_HD std::int64_t squared_rounding_error(T clipped, Rounding rounding) {
+GRADSPIKE_HD std::int32_t squared_rounding_error(T clipped, Rounding rounding) {
   const double error = add(static_cast<double>(round_weight(clipped, rounding)), -static_cast<double>(clipped));
-  return static_cast<std::int64_t>(rint(div(mul(error, error), kSquaredErrorUnit)));
+  return static_cast<std::int32_t>(rint(div(mul(error, error), kSquaredErrorUnit)));
 }
 
 /// What one weight adds to the statistics of its matrix. All but `magnitude` are summed, so any order gives the same.
@@ -112,17 +132,16 @@ struct WeightContribution {
 
 template <class T>
 GRADSPIKE_HD WeightContribution weight_contribution(T weight, const WeightTransform& transform) {
+  // No comparison holds for NaN. Without branches, so that loops vectorise.
   const T x = scaled_weight(weight, transform);
-  if (is_nan(x)) {
-    return {0, 0, 0, 1, 0, 0.0};
-  }
   const T clipped = clip_weight(x, transform);
+  const bool counts = !is_nan(x);
   return {x < static_cast<T>(transform.min_weight) ? 1 : 0,
           x > static_cast<T>(transform.max_weight) ? 1 : 0,
-          weight != T{0} && round_weight(clipped, transform.rounding) == T{0} ? 1 : 0,
-          0,
-          squared_rounding_error(clipped, transform.rounding),
-          static_cast<double>(absolute(x))};
+          (weight != T{0}) & (round_weight(clipped, transform.rounding) == T{0}) ? 1 : 0,
+          counts ? 0 : 1,
+          squared_rounding_error(counts ? clipped : T{0}, transform.rounding),
+          static_cast<double>(counts ? absolute(x) : T{0})};
 }
 
 /// Root mean square in LSB of `count` rounding errors whose squares were summed in units of kSquaredErrorUnit.
