@@ -137,9 +137,9 @@ at::Tensor prepacked_graded_spikes_impl(const at::Tensor& spikes, const at::Tens
         if constexpr (std::is_same_v<Q, std::int8_t>) {
           groups_data = parts[1].const_data_ptr<Q>();
         }
-        const kernels::PackedWeightsView<Q> view{parts[0].const_data_ptr<Q>(), groups_data,
-                                                 parts[2].const_data_ptr<Q>(), parts[3].const_data_ptr<bool>(),
-                                                 static_cast<std::int64_t>(std::max(-plan.transform.min_weight, plan.transform.max_weight))};
+        const kernels::PackedWeightsView<Q> view{
+            parts[0].const_data_ptr<Q>(), groups_data, parts[2].const_data_ptr<Q>(), parts[3].const_data_ptr<bool>(),
+            static_cast<std::int64_t>(std::max(-plan.transform.min_weight, plan.transform.max_weight))};
         kernels::prepacked_graded_spikes(scope.exec(), kernels::PrepackedGradedSpikesArgs<S, Q, T>{
                                                            data, view, out.mutable_data_ptr<T>(), counts.size(0),
                                                            in_features, out_features, plan.factor(), wide});

@@ -221,7 +221,8 @@ RecurrentLifBackward recurrent_lif_backward_impl(GRADSPIKE_RECURRENT_LIF_BACKWAR
       parameters ? at::empty({math::kNumParameterGradients, neurons}, options.dtype(at::kDouble)) : at::Tensor();
   dispatch_real(type, [&](auto real) {
     using T = decltype(real);
-    const std::int64_t steps = std::max<std::int64_t>(1, recompute_every > 0 ? segment_steps(recompute_every, time) : time);
+    const std::int64_t steps =
+        std::max<std::int64_t>(1, recompute_every > 0 ? segment_steps(recompute_every, time) : time);
     recurrent_reverse<T>(scope, run, reverse, steps, recompute_every > 0);
     if (parameters) {
       const at::Tensor refractory_time = at::zeros({}, at::kDouble);  // has no gradient and plays no part in it
@@ -245,9 +246,9 @@ RecurrentLifBackward recurrent_lif_backward_impl(GRADSPIKE_RECURRENT_LIF_BACKWAR
                : at::Tensor();
   };
   return {grad_mask[kRecurrentMaskSpikes] ? spike_gradient(plan.input, grad_rows, spikes, input_weight, input_integers)
-                                 : at::Tensor(),
+                                          : at::Tensor(),
           grad_mask[kRecurrentMaskInputWeight] ? weight_gradient(scope, plan.input, grad_rows, run.rows, input_weight)
-                                      : at::Tensor(),
+                                               : at::Tensor(),
           grad_recurrent,
           gradient_to(math::kGradLeak, leak),
           gradient_to(math::kGradReset, reset),

@@ -281,7 +281,8 @@ struct SynapseLifBackwardTensors {
 };
 
 inline bool wants_neuron_parameters(const std::array<bool, kNumSynapseLifMasks>& mask) {
-  return std::any_of(mask.begin() + kFusedMaskFirstNeuronParameter, mask.begin() + kFusedMaskState, [](bool w) { return w; });
+  return std::any_of(mask.begin() + kFusedMaskFirstNeuronParameter, mask.begin() + kFusedMaskState,
+                     [](bool w) { return w; });
 }
 
 /// The operator is internal, but a wrong size must not read beyond a tensor.
@@ -365,7 +366,8 @@ SynapseLifBackward synapse_lif_backward_impl(
   const WeightGradient rule(plan.synapse);
   at::Tensor grad_input = mask[kFusedMaskSpikes] ? empty_result({time, batch, neurons}, options) : at::Tensor();
   at::Tensor grad_weight = mask[kFusedMaskWeight] ? at::empty(weight.sizes(), options) : at::Tensor();
-  at::Tensor grad_initial = mask[kFusedMaskState] ? at::empty({math::kNumLifStates, batch, neurons}, options) : at::Tensor();
+  at::Tensor grad_initial =
+      mask[kFusedMaskState] ? at::empty({math::kNumLifStates, batch, neurons}, options) : at::Tensor();
   at::Tensor sums = parameters ? at::empty({math::kNumCoefficientGradients, batch, neurons}, options) : at::Tensor();
   at::Tensor totals =
       parameters ? at::empty({math::kNumParameterGradients, neurons}, options.dtype(at::kDouble)) : at::Tensor();
@@ -392,10 +394,10 @@ SynapseLifBackward synapse_lif_backward_impl(
                                                 time,
                                                 batch,
                                                 neurons};
-      kernels::synapse_lif_backward(scope.exec(),
-                                    kernels::SynapseLifBackwardArgs<S, Q, T>{
-                                        drive.as<T>(s, q), reverse, checkpoints ? trace.const_data_ptr<T>() : nullptr,
-                                        segment_steps(recompute_every, time), rule.factor, mutable_or_null<T>(grad_weight)});
+      kernels::synapse_lif_backward(
+          scope.exec(), kernels::SynapseLifBackwardArgs<S, Q, T>{
+                            drive.as<T>(s, q), reverse, checkpoints ? trace.const_data_ptr<T>() : nullptr,
+                            segment_steps(recompute_every, time), rule.factor, mutable_or_null<T>(grad_weight)});
     });
     if (parameters) {
       const LifOperands<T> operands(p, trace, dt, "_synapse_lif_backward");
@@ -405,8 +407,9 @@ SynapseLifBackward synapse_lif_backward_impl(
     }
   });
   const auto of = [&](std::int64_t row, const at::Tensor& parameter) {
-    return mask[kFusedMaskFirstNeuronParameter + static_cast<std::size_t>(row)] ? parameter_gradient(totals, row, parameter)
-                                                                           : at::Tensor();
+    return mask[kFusedMaskFirstNeuronParameter + static_cast<std::size_t>(row)]
+               ? parameter_gradient(totals, row, parameter)
+               : at::Tensor();
   };
   return {mask[kFusedMaskSpikes]
               ? spike_gradient(plan.synapse, grad_input.view({time * batch, neurons}), spikes, weight, hardware_weights)

@@ -133,7 +133,7 @@ inline void add_initial_leak(TileAdjoint<T>& adjoint) {
 /// Adds the gradients of step t to the carried ones; the final state counts as the traces of the last step.
 template <class T>
 inline void add_trace_gradients(TileAdjoint<T>& adjoint, const T* grad_current, const T* grad_membrane, std::int64_t at,
-                         std::int64_t count) {
+                                std::int64_t count) {
   add_row(adjoint.current.get(), offset(grad_current, at), count);
   add_row(adjoint.membrane.get(), offset(grad_membrane, at), count);
 }
@@ -141,7 +141,7 @@ inline void add_trace_gradients(TileAdjoint<T>& adjoint, const T* grad_current, 
 /// Writes what is left at t = 0: gradients to the initial state and the summed coefficient gradients.
 template <class T>
 inline void finish_tile(TileAdjoint<T>& adjoint, const T* initial_state, T* grad_initial_state, T* grad_coefficients,
-                 std::int64_t elements, std::int64_t begin, std::int64_t count, bool fires) {
+                        std::int64_t elements, std::int64_t begin, std::int64_t count, bool fires) {
   if (grad_initial_state != nullptr) {
     TileState<T>::copy(grad_initial_state + math::kStateCurrent * elements + begin, adjoint.current.get(), count);
     TileState<T>::copy(grad_initial_state + math::kStateMembrane * elements + begin, adjoint.membrane.get(), count);
@@ -163,7 +163,7 @@ inline void finish_tile(TileAdjoint<T>& adjoint, const T* initial_state, T* grad
 /// i and v before the first step.
 template <class T, class Coefficients>
 inline void initial_rows(const T* initial, std::int64_t elements, std::int64_t begin, std::int64_t count,
-                  const Coefficients& c, const T* zeros, T* leaks, AdjointStepRow<T>& row) {
+                         const Coefficients& c, const T* zeros, T* leaks, AdjointStepRow<T>& row) {
   if (initial != nullptr) {
     row.current_before = initial + math::kStateCurrent * elements + begin;
     row.membrane_before = initial + math::kStateMembrane * elements + begin;

@@ -159,7 +159,8 @@ class ForwardTile {
     const T* const measured_spikes = args_.measured_spikes.row(t, elements_, begin_);
     const T* const measured_membrane = args_.measured_membrane.row(t, elements_, begin_);
     const StateRow<T> state{state_.current.get(), state_.membrane.get(), state_.refractory.get()};
-    lif_row_any(refractory_, input_.get(), measured_spikes, measured_membrane, spikes, saved, state, c_.from(0), count_);
+    lif_row_any(refractory_, input_.get(), measured_spikes, measured_membrane, spikes, saved, state, c_.from(0),
+                count_);
     if (args_.membrane != nullptr) {
       copy(args_.membrane + at, state_.membrane.get());
     }

@@ -39,7 +39,7 @@ inline void rectangle_to(T* to, const T* tile, const Rectangle& r, std::int64_t 
 template <class S, class Q, class T>
 PackedWeights<Q> packed_weights(const SynapseDrive<S, Q, T>& drive, std::int64_t neurons) {
   return !drive.has_input() ? PackedWeights<Q>(drive.weights, drive.in_features, neurons)
-                                : PackedWeights<Q>(nullptr, 0, 0);
+                            : PackedWeights<Q>(nullptr, 0, 0);
 }
 
 /// State of the tile and the step of its rows. `kUniform`: one set of coefficients for all neurons.

@@ -7,12 +7,12 @@
 
 #include "csrc/core/error.h"
 #include "csrc/cpu/isa.h"
-#include "csrc/kernels/recurrent_lif.h"
-#include "csrc/kernels/synapse_lif.h"
 #include "csrc/kernels/aelif.h"
 #include "csrc/kernels/eventprop.h"
 #include "csrc/kernels/graded_spikes.h"
 #include "csrc/kernels/lif.h"
+#include "csrc/kernels/recurrent_lif.h"
+#include "csrc/kernels/synapse_lif.h"
 #include "csrc/kernels/weights.h"
 
 namespace gradspike {

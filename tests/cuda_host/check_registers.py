@@ -17,6 +17,7 @@ LIMITS = [
     (r"lif_forward_kernelI[fd]Lb0ELb0ELb0E", 80, "six blocks of 128 threads"),
     (r"lif_backward_kernelI[fd]Lb0ELb0ELb0ELb0E", 80, "six blocks of 128 threads"),
     (r"pack_(?:spikes|weights)_kernel|linear_saturating_kernel|straight_through_kernel", 64, "32 warps"),
+    (r"aelif_(?:forward|backward)_kernel", 255, "two blocks of 128 threads: a chain has 13 coefficients and 4 states"),
     (r"", 168, "384 threads"),
 ]
 USAGE = re.compile(r"REG:(\d+)\s+STACK:(\d+)\s+SHARED:(\d+)\s+LOCAL:(\d+)")

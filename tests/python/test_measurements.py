@@ -139,7 +139,7 @@ def test_li_nothing_measured_is_no_measurement():
 @pytest.mark.parametrize("name", ["measured_spikes", "measured_membrane"])
 def test_more_steps_than_the_input_are_refused(name):
     data = {name: torch.zeros(T + 1, B, N)}
-    message = f"{name} must not have more time steps than input, {T}, got {T + 1}"
+    message = f"{name} must not have more time steps than the run, {T}, got {T + 1}"
     with pytest.raises(RuntimeError, match=f"lif: {message}"):
         lif(torch.zeros(T, B, N), **data)
     if name == "measured_membrane":
