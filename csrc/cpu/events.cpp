@@ -1,4 +1,6 @@
 // CPU kernels of spikes_to_events and events_to_spikes.
+#include <algorithm>
+
 #include "csrc/kernels/events.h"
 
 #include "csrc/cpu/find_spikes.h"
@@ -82,7 +84,7 @@ template <class E, class S>
 void events_to_spikes(const CpuExec& exec, const EventsToSpikesArgs<E, S>& args) {
   (void)exec;
   const std::int64_t size = args.time * args.batch * args.neurons;
-  std::memset(static_cast<void*>(args.spikes), 0, static_cast<std::size_t>(size) * sizeof(S));
+  std::fill(args.spikes, args.spikes + size, S{0});
   const std::int64_t given = larger(0, *args.count);
   const std::int64_t present = smaller(given, args.capacity);
   std::int64_t placed = 0;

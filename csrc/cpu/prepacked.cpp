@@ -1,4 +1,6 @@
 // CPU kernels of prepack and prepacked_graded_spikes.
+#include <algorithm>
+
 #include "csrc/kernels/prepacked.h"
 
 #include "csrc/cpu/graded_spikes_rows.h"
@@ -10,7 +12,7 @@ constexpr std::int64_t kRowGrain = 64;  // rows per range, as graded_spikes
 
 template <class Q>
 void fill_zero(Q* data, std::int64_t count) {
-  std::memset(static_cast<void*>(data), 0, static_cast<std::size_t>(count) * sizeof(Q));
+  std::fill(data, data + count, Q{0});  // also of no element, where the pointer may be null
 }
 
 }  // namespace

@@ -2,6 +2,8 @@
 //
 // The connections are sorted by pre with a counting sort, which keeps the order of post, so that the walk is over
 // contiguous memory and float sums are in the order of pre.
+#include <algorithm>
+
 #include "csrc/kernels/sparse_graded_spikes.h"
 
 #include <limits>
@@ -31,7 +33,7 @@ struct ByPre {
       start[pre + 1] += start[pre];
     }
     Buffer<std::int64_t> next(index.in_features);
-    std::memcpy(next.get(), start.get(), static_cast<std::size_t>(index.in_features) * sizeof(std::int64_t));
+    std::copy(start.get(), start.get() + index.in_features, next.get());
     for (std::int64_t k = 0; k < index.count; ++k) {
       const std::int64_t at = next[index.pre[k]]++;
       post[at] = static_cast<std::int32_t>(index.post[k]);
