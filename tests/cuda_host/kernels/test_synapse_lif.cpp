@@ -133,7 +133,9 @@ template <class T>
 class HostArray {
  public:
   HostArray(std::int64_t count, int fill) : values_(static_cast<std::size_t>(count)) {
-    std::memset(static_cast<void*>(values_.data()), fill, values_.size() * sizeof(T));
+    if (!values_.empty()) {
+      std::memset(static_cast<void*>(values_.data()), fill, values_.size() * sizeof(T));
+    }
   }
   explicit HostArray(const std::vector<T>& values) : values_(values) {}
   T* get() { return values_.data(); }
