@@ -76,7 +76,6 @@ inline AelifOutputs plan_aelif(const at::Tensor& input, const AelifParameters& p
   check_measurement(kOp, "measured_spikes", given.measured_spikes, input);
   check_measurement(kOp, "measured_membrane", given.measured_membrane, input);
   check_measurement(kOp, "measured_adaptation", given.measured_adaptation, input);
-  const auto is_given = [](const std::optional<at::Tensor>& t) { return t.has_value() && t->defined(); };
   TORCH_CHECK(options.terms.fire || !is_given(given.measured_spikes), kOp,
               ": fire must be True where measured_spikes are given, got False");
   TORCH_CHECK(
@@ -266,8 +265,7 @@ inline void plan_aelif_backward(const AelifBackwardTensors& t, const AelifParame
   check_like(kOp, "grad_final_state", t.grad_final_state, t.saved, state, kState);
   check_like(kOp, "initial_state", t.initial_state, t.saved, state, kState);
   check_coefficients(kOp, t.coefficients, t.saved, trace[2], math::kNumAdexCoefficients);
-  const auto given = [](const std::optional<at::Tensor>& tensor) { return tensor.has_value() && tensor->defined(); };
-  TORCH_CHECK(!wants_parameters(mask) || (given(t.current) && given(t.adaptation)), kOp,
+  TORCH_CHECK(!wants_parameters(mask) || (is_given(t.current) && is_given(t.adaptation)), kOp,
               ": current and adaptation must be given for gradients to parameters, got none");
 }
 

@@ -6,12 +6,11 @@
 #include <string_view>
 
 #include "ops/autograd.h"
+#include "ops/execution.h"
 
 namespace gradspike::ops {
 
 using OptionalTensor = std::optional<at::Tensor>;
-
-inline bool is_given(const OptionalTensor& tensor) { return tensor.has_value() && tensor->defined(); }
 
 /// Undefined tensors, as saved variables come back, are absent arguments.
 inline OptionalTensor optional(const at::Tensor& tensor) {

@@ -47,8 +47,7 @@ inline GradedSpikesPlan plan_eventprop_graded_spikes_backward(
     const at::Tensor& weight, const at::Tensor& hardware_weights, double scale, double min_weight, double max_weight,
     std::string_view rounding, std::string_view gradient, std::string_view units, const std::array<bool, 2>& mask) {
   constexpr const char* kOp = "_eventprop_graded_spikes_backward";
-  const auto given = [](const std::optional<at::Tensor>& g) { return g.has_value() && g->defined(); };
-  TORCH_CHECK((given(grad) || !mask[1]) && (given(grad_adjoint) || !mask[0]), kOp,
+  TORCH_CHECK((is_given(grad) || !mask[1]) && (is_given(grad_adjoint) || !mask[0]), kOp,
               ": grad must be given for the gradient to weight, grad_adjoint for that to spikes");
   // Both where both are given; where none is, nothing is asked for either.
   const auto plan_for = [&](const at::Tensor& g) {
@@ -57,7 +56,7 @@ inline GradedSpikesPlan plan_eventprop_graded_spikes_backward(
   };
   GradedSpikesPlan plan;
   for (const std::optional<at::Tensor>* g : {&grad, &grad_adjoint}) {
-    plan = given(*g) ? plan_for(**g) : plan;
+    plan = is_given(*g) ? plan_for(**g) : plan;
   }
   return plan;
 }

@@ -1,6 +1,8 @@
 // Binds kernels to PyTorch's threads and memory. The CUDA counterpart is ops/cuda/execution.h.
 #pragma once
 
+#include <optional>
+
 #include <ATen/Parallel.h>
 #include <ATen/core/Tensor.h>
 #include <ATen/ops/empty.h>
@@ -58,6 +60,9 @@ void dispatch_real(at::ScalarType type, F&& f) {
     f(float{});
   }
 }
+
+/// Whether an optional argument holds a tensor; undefined ones, as saved variables come back, are absent.
+inline bool is_given(const std::optional<at::Tensor>& tensor) { return tensor.has_value() && tensor->defined(); }
 
 /// The data pointer, or null for an undefined or absent tensor.
 template <class T>

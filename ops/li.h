@@ -149,8 +149,7 @@ inline void plan_li_backward(const LiBackwardTensors& t, const LiParameters& p, 
   const std::vector<c10::SymInt> state = {math::kNumLiStates, sizes[1], sizes[2]};
   check_like(kOp, "grad_final_state", t.grad_final_state, t.coefficients, state, "[2, batch, neuron]");
   check_like(kOp, "initial_state", t.initial_state, t.coefficients, state, "[2, batch, neuron]");
-  const auto given = [](const std::optional<at::Tensor>& tensor) { return tensor.has_value() && tensor->defined(); };
-  TORCH_CHECK(!wants_parameters(mask) || (given(t.membrane) && given(t.current)), kOp,
+  TORCH_CHECK(!wants_parameters(mask) || (is_given(t.membrane) && is_given(t.current)), kOp,
               ": membrane and current must be given for gradients to parameters");
 }
 

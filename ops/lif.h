@@ -177,7 +177,7 @@ inline void plan_lif_backward(const LifBackwardTensors& t, const LifParameters& 
   check_like(kOp, "grad_final_state", t.grad_final_state, t.saved, state, "[3, batch, neuron]");
   check_like(kOp, "initial_state", t.initial_state, t.saved, state, "[3, batch, neuron]");
   check_coefficients(kOp, t.coefficients, t.saved, trace[2], math::kNumLifCoefficients);
-  TORCH_CHECK(!wants_parameters(mask) || (t.current.has_value() && t.current->defined()), kOp,
+  TORCH_CHECK(!wants_parameters(mask) || is_given(t.current), kOp,
               ": current must be given for gradients to parameters, got none");
 }
 

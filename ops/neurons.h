@@ -55,7 +55,7 @@ inline void check_neuron_input(const char* op, const at::Tensor& input, double d
 /// Checks of an optional tensor that has the shape, device and kind of another.
 inline void check_like(const char* op, const char* name, const std::optional<at::Tensor>& tensor,
                        const at::Tensor& input, c10::SymIntArrayRef sizes, const char* shape) {
-  if (!tensor.has_value() || !tensor->defined()) {
+  if (!is_given(tensor)) {
     return;
   }
   TORCH_CHECK(is_float(tensor->scalar_type()), op, ": ", name, " must be floating point, got ", tensor->scalar_type());
@@ -73,7 +73,7 @@ inline void check_like(const char* op, const char* name, const std::optional<at:
 /// `trace`.
 inline void check_measurement(const char* op, const char* name, const std::optional<at::Tensor>& tensor,
                               const at::Tensor& input, c10::SymIntArrayRef trace) {
-  if (!tensor.has_value() || !tensor->defined()) {
+  if (!is_given(tensor)) {
     return;
   }
   TORCH_CHECK(tensor->dim() == 3, op, ": ", name, " must have 3 dimensions [steps, batch, neuron], got ",
@@ -172,7 +172,7 @@ HeldParameter<T> read_parameter(const char* op, const char* name, const at::Tens
 }
 
 inline at::Tensor optional_to(const std::optional<at::Tensor>& tensor, at::ScalarType type) {
-  return tensor.has_value() && tensor->defined() ? tensor->to(type).contiguous() : at::Tensor();
+  return is_given(tensor) ? tensor->to(type).contiguous() : at::Tensor();
 }
 
 /// A measurement as the kernels take it, from a contiguous tensor or an undefined one.

@@ -72,7 +72,7 @@ struct RecurrentPlan {
 
 inline void check_recurrent_mask(const char* op, OptionalTensorRef mask, const at::Tensor& spikes,
                                  const c10::SymInt& neurons) {
-  if (!mask.has_value() || !mask->defined()) {
+  if (!is_given(mask)) {
     return;
   }
   TORCH_CHECK(mask->scalar_type() == at::kBool && mask->dim() == 2, op,
@@ -152,7 +152,7 @@ inline std::pair<RecurrentPlan, LifOutputs> plan_recurrent_lif(GRADSPIKE_RECURRE
 
 /// 0 where the mask says that there is no connection.
 inline at::Tensor connected(const at::Tensor& weight, OptionalTensorRef mask) {
-  return mask.has_value() && mask->defined() ? at::masked_fill(weight, at::logical_not(*mask), 0) : weight;
+  return is_given(mask) ? at::masked_fill(weight, at::logical_not(*mask), 0) : weight;
 }
 
 /// The integers of a weight, or an empty tensor where none are made.

@@ -86,15 +86,14 @@ inline RecurrentPlan plan_recurrent_lif_backward(GRADSPIKE_RECURRENT_LIF_BACKWAR
               coefficients.scalar_type());
   TORCH_SYM_CHECK(coefficients.sym_size(1).sym_eq(1).sym_or(coefficients.sym_size(1).sym_eq(plan.neurons())), kOp,
                   ": coefficients must have 1 or ", plan.neurons(), " columns, got ", coefficients.sym_size(1));
-  const auto given = [](OptionalTensorRef tensor) { return tensor.has_value() && tensor->defined(); };
   if (recompute_every > 0) {
-    TORCH_CHECK(given(checkpoints), kOp, ": checkpoints must be given where recompute_every is above 0, got none");
+    TORCH_CHECK(is_given(checkpoints), kOp, ": checkpoints must be given where recompute_every is above 0, got none");
     check_like(kOp, "checkpoints", checkpoints, spikes,
                {num_checkpoints(plan.trace[0], recompute_every), state[0], state[1], state[2]},
                "[segment, 4, batch, neuron]");
   } else {
-    TORCH_CHECK(given(saved), kOp, ": saved must be given where recompute_every is 0, got none");
-    TORCH_CHECK(!wants_recurrent_parameters(grad_mask) || given(current), kOp,
+    TORCH_CHECK(is_given(saved), kOp, ": saved must be given where recompute_every is 0, got none");
+    TORCH_CHECK(!wants_recurrent_parameters(grad_mask) || is_given(current), kOp,
                 ": current must be given for gradients to parameters, got none");
   }
   return plan;

@@ -94,8 +94,6 @@ inline SynapseLifPlan plan_synapse_lif_inputs(const char* op, const at::Tensor& 
   return plan;
 }
 
-inline bool is_present(const std::optional<at::Tensor>& tensor) { return tensor.has_value() && tensor->defined(); }
-
 struct SynapseLifOutputs {
   SynapseLifPlan plan;
   LifOutputs asked;
@@ -118,7 +116,7 @@ inline SynapseLifOutputs plan_synapse_lif(const at::Tensor& spikes, const at::Te
       plan_synapse_lif_inputs(kOp, spikes, weight, p, x, initial_state, measured_spikes, measured_membrane);
   const OutputSet set(kOp, outputs, {"spikes", "membrane", "current"});
   const kernels::SpikeFormat format = parse_spike_format(kOp, spike_format);
-  TORCH_CHECK(format == kernels::SpikeFormat::kFloat || !is_present(measured_spikes), kOp,
+  TORCH_CHECK(format == kernels::SpikeFormat::kFloat || !is_given(measured_spikes), kOp,
               ": spike_format must be 'float' with measured_spikes, which may be counts, got '", spike_format, "'");
   return {plan, {set.has("spikes"), set.has("membrane"), set.has("current")}, format};
 }
@@ -306,7 +304,7 @@ inline SynapseLifPlan plan_synapse_lif_backward(const SynapseLifBackwardTensors&
               ", got ", n.saved.scalar_type());
   check_coefficients(kOp, n.coefficients, n.saved, plan.neurons, math::kNumLifCoefficients);
   check_integers(kOp, plan.synapse, t.weight, t.integers);
-  TORCH_CHECK(!wants_neuron_parameters(mask) || x.recompute_every > 0 || is_present(n.current), kOp,
+  TORCH_CHECK(!wants_neuron_parameters(mask) || x.recompute_every > 0 || is_given(n.current), kOp,
               ": current must be given for gradients to parameters, got none");
   TORCH_CHECK(!(mask[kFusedMaskSpikes] && x.packed_input), kOp, ": packed spikes must not ask for a gradient, got one");
   return plan;
