@@ -21,9 +21,7 @@ namespace gradspike::ops {
 
 inline void plan_spikes_to_events(const at::Tensor& spikes, std::int64_t capacity) {
   constexpr const char* kOp = "spikes_to_events";
-  const at::ScalarType type = spikes.scalar_type();
-  TORCH_CHECK(is_float(type) || type == at::kByte || type == at::kBool, kOp,
-              ": spikes must be float32, float64, float16, bfloat16, uint8 or bool, got ", type);
+  check_spike_type(kOp, spikes);
   TORCH_CHECK(spikes.dim() == 3, kOp, ": spikes must have 3 dimensions [time, batch, neuron], got ", spikes.dim());
   TORCH_CHECK(capacity >= 0, kOp, ": capacity must be at least 0, got ", capacity);
   for (std::int64_t d = 0; d < 3; ++d) {

@@ -38,9 +38,7 @@ inline GradedSpikesPlan plan_graded_spikes(const at::Tensor& spikes, const at::T
                                            std::string_view gradient, std::string_view units,
                                            const char* op = "graded_spikes") {
   check_weight_matrix(op, weight);
-  const at::ScalarType type = spikes.scalar_type();
-  TORCH_CHECK(is_float(type) || type == at::kByte || type == at::kBool, op,
-              ": spikes must be float32, float64, float16, bfloat16, uint8 or bool, got ", type);
+  check_spike_type(op, spikes);
   TORCH_CHECK(spikes.dim() >= 1, op, ": spikes must have at least 1 dimension [..., in_features], got 0");
   TORCH_SYM_CHECK(spikes.sym_size(-1).sym_eq(weight.sym_size(1)), op,
                   ": the last dimension of spikes must equal in_features of weight, ", weight.sym_size(1), ", got ",
@@ -53,7 +51,8 @@ inline GradedSpikesPlan plan_graded_spikes(const at::Tensor& spikes, const at::T
   plan.rule = parse_gradient(op, gradient);
   plan.model_units = parse_units(op, units);
   plan.integer_type = fits_int8(plan.transform) ? at::kChar : at::kShort;
-  plan.result_type = type == at::kDouble || weight.scalar_type() == at::kDouble ? at::kDouble : at::kFloat;
+  plan.result_type =
+      spikes.scalar_type() == at::kDouble || weight.scalar_type() == at::kDouble ? at::kDouble : at::kFloat;
   return plan;
 }
 

@@ -18,9 +18,7 @@
 namespace gradspike::ops {
 
 inline void plan_pack_spikes(const at::Tensor& spikes) {
-  const at::ScalarType type = spikes.scalar_type();
-  TORCH_CHECK(is_float(type) || type == at::kByte || type == at::kBool,
-              "pack_spikes: spikes must be float32, float64, float16, bfloat16, uint8 or bool, got ", type);
+  check_spike_type("pack_spikes", spikes);
   TORCH_CHECK(spikes.dim() >= 1, "pack_spikes: spikes must have at least 1 dimension [..., neurons], got 0");
 }
 

@@ -84,16 +84,14 @@ inline PrepackedPlan plan_prepacked_graded_spikes(const at::Tensor& spikes, cons
                                                   const at::Tensor& nan_posts, std::int64_t out_features, double scale,
                                                   double min_weight, double max_weight, std::string_view units) {
   constexpr const char* kOp = "prepacked_graded_spikes";
-  const at::ScalarType type = spikes.scalar_type();
-  TORCH_CHECK(is_float(type) || type == at::kByte || type == at::kBool, kOp,
-              ": spikes must be float32, float64, float16, bfloat16, uint8 or bool, got ", type);
+  check_spike_type(kOp, spikes);
   TORCH_CHECK(spikes.dim() >= 1, kOp, ": spikes must have at least 1 dimension [..., in_features], got 0");
   TORCH_CHECK(out_features >= 0, kOp, ": out_features must be at least 0, got ", out_features);
   PrepackedPlan plan;
   plan.transform = check_integer_transform(kOp, scale, min_weight, max_weight, math::Rounding::kHalfEven);
   plan.model_units = parse_units(kOp, units);
   plan.integer_type = fits_int8(plan.transform) ? at::kChar : at::kShort;
-  plan.result_type = type == at::kDouble ? at::kDouble : at::kFloat;
+  plan.result_type = arithmetic_type(spikes.scalar_type());
   const c10::SymInt in_features = spikes.sym_size(-1);
   const c10::SymInt padded = kernels::packed_posts(out_features);
   const bool bytes = plan.integer_type == at::kChar;

@@ -89,9 +89,7 @@ inline void check_recurrent_mask(const char* op, OptionalTensorRef mask, const a
 inline RecurrentPlan plan_recurrent_weights(const char* op, const RecurrentWeights& a) {
   check_weight_matrix(op, a.input_weight, "input_weight");
   check_weight_matrix(op, a.recurrent_weight, "recurrent_weight");
-  const at::ScalarType type = a.spikes.scalar_type();
-  TORCH_CHECK(is_float(type) || type == at::kByte || type == at::kBool, op,
-              ": spikes must be float32, float64, float16, bfloat16, uint8 or bool, got ", type);
+  check_spike_type(op, a.spikes);
   TORCH_CHECK(a.spikes.dim() == 3, op, ": spikes must have 3 dimensions [time, batch, in_features], got ",
               a.spikes.dim());
   TORCH_SYM_CHECK(a.spikes.sym_size(2).sym_eq(a.input_weight.sym_size(1)), op,
@@ -111,7 +109,7 @@ inline RecurrentPlan plan_recurrent_weights(const char* op, const RecurrentWeigh
   GradedSpikesPlan plan;
   plan.rule = parse_gradient(op, a.gradient);
   plan.model_units = parse_units(op, a.units);
-  const bool in_double = type == at::kDouble || a.input_weight.scalar_type() == at::kDouble ||
+  const bool in_double = a.spikes.scalar_type() == at::kDouble || a.input_weight.scalar_type() == at::kDouble ||
                          a.recurrent_weight.scalar_type() == at::kDouble;
   plan.result_type = in_double ? at::kDouble : at::kFloat;
   const auto with = [&](const char* prefix, double scale, double min_weight, double max_weight) {

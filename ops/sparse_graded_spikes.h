@@ -37,9 +37,7 @@ struct SparsePlan {
 
 inline void check_connections(const char* op, const at::Tensor& spikes, const at::Tensor& values,
                               const at::Tensor& connections, std::int64_t out_features) {
-  const at::ScalarType type = spikes.scalar_type();
-  TORCH_CHECK(is_float(type) || type == at::kByte || type == at::kBool, op,
-              ": spikes must be float32, float64, float16, bfloat16, uint8 or bool, got ", type);
+  check_spike_type(op, spikes);
   TORCH_CHECK(spikes.dim() >= 1, op, ": spikes must have at least 1 dimension [..., in_features], got 0");
   TORCH_CHECK(is_float(values.scalar_type()), op, ": values must be float32, float64, float16 or bfloat16, got ",
               values.scalar_type());

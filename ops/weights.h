@@ -25,6 +25,13 @@ inline bool is_float(at::ScalarType type) {
   return type == at::kFloat || type == at::kDouble || type == at::kHalf || type == at::kBFloat16;
 }
 
+/// Spikes may be counts in any floating type, or bytes.
+inline void check_spike_type(const char* op, const at::Tensor& spikes) {
+  const at::ScalarType type = spikes.scalar_type();
+  TORCH_CHECK(is_float(type) || type == at::kByte || type == at::kBool, op,
+              ": spikes must be float32, float64, float16, bfloat16, uint8 or bool, got ", type);
+}
+
 inline void check_weight_type(const char* op, const at::Tensor& weight, const char* name = "weight") {
   TORCH_CHECK(is_float(weight.scalar_type()), op, ": ", name, " must be float32, float64, float16 or bfloat16, got ",
               weight.scalar_type());
