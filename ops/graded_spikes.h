@@ -189,17 +189,17 @@ inline at::Tensor spike_gradient(const GradedSpikesPlan& plan, const at::Tensor&
   return product.view(spikes.sizes()).to(spikes.scalar_type());
 }
 
-/// Checks of the integers that a forward operator gave.
-inline void check_integers(const char* op, const GradedSpikesPlan& plan, const at::Tensor& weight,
-                           const at::Tensor& hardware_weights) {
-  TORCH_CHECK(hardware_weights.device() == weight.device(), op, ": hardware_weights must be on the device of weight, ",
-              weight.device(), ", got ", hardware_weights.device());
-  TORCH_CHECK(!plan.rounds() || (hardware_weights.scalar_type() == plan.integer_type && hardware_weights.dim() == 2),
-              op, ": hardware_weights must be the matrix of ", plan.integer_type, " that the forward gave, got ",
-              hardware_weights.scalar_type());
+/// Checks of the integers that a forward operator gave: a matrix as the weight, or empty where nothing was rounded.
+inline void check_integers(const char* op, const char* name, const at::Tensor& integers, const GradedSpikesPlan& plan,
+                           const at::Tensor& weight) {
+  TORCH_CHECK(integers.device() == weight.device(), op, ": ", name, " must be on the device of its weight, ",
+              weight.device(), ", got ", integers.device());
+  TORCH_CHECK(integers.scalar_type() == plan.integer_type && integers.dim() == (plan.rounds() ? 2 : 1), op, ": ", name,
+              " must be the tensor of ", plan.integer_type, " that the forward gave, got ", integers.scalar_type(),
+              " with ", integers.dim(), " dimensions");
   for (std::int64_t d = 0; plan.rounds() && d < 2; ++d) {
-    TORCH_SYM_CHECK(hardware_weights.sym_size(d).sym_eq(weight.sym_size(d)), op,
-                    ": hardware_weights must have the shape of weight, got ", hardware_weights.sym_sizes());
+    TORCH_SYM_CHECK(integers.sym_size(d).sym_eq(weight.sym_size(d)), op, ": ", name,
+                    " must have the shape of its weight, got ", integers.sym_sizes());
   }
 }
 
@@ -222,7 +222,7 @@ inline GradedSpikesPlan plan_graded_spikes_backward(const at::Tensor& grad, cons
     TORCH_SYM_CHECK(grad.sym_size(d).sym_eq(size), op, ": grad must have size ", size, " in dimension ", d, ", got ",
                     grad.sym_size(d));
   }
-  check_integers(op, plan, weight, hardware_weights);
+  check_integers(op, "hardware_weights", hardware_weights, plan, weight);
   return plan;
 }
 

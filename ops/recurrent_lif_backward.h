@@ -44,18 +44,6 @@ inline bool wants_recurrent_parameters(const std::array<bool, 10>& mask) {
                      [](bool wanted) { return wanted; });
 }
 
-inline void check_integers(const char* op, const char* name, const at::Tensor& integers, const GradedSpikesPlan& plan,
-                           const at::Tensor& weight) {
-  TORCH_CHECK(integers.device() == weight.device() && integers.scalar_type() == plan.integer_type &&
-                  integers.dim() == (plan.rounds() ? 2 : 1),
-              op, ": ", name, " must be the tensor of ", plan.integer_type, " that the forward gave, got ",
-              integers.scalar_type(), " with ", integers.dim(), " dimensions");
-  for (std::int64_t d = 0; plan.rounds() && d < 2; ++d) {
-    TORCH_SYM_CHECK(integers.sym_size(d).sym_eq(weight.sym_size(d)), op, ": ", name,
-                    " must have the shape of its weight, got ", integers.sym_sizes());
-  }
-}
-
 /// The operator is internal, but a wrong size must not read beyond a tensor.
 inline RecurrentPlan plan_recurrent_lif_backward(GRADSPIKE_RECURRENT_LIF_BACKWARD_SIGNATURE) {
   constexpr const char* kOp = "_recurrent_lif_backward";

@@ -303,7 +303,7 @@ inline SynapseLifPlan plan_synapse_lif_backward(const SynapseLifBackwardTensors&
   TORCH_CHECK(n.saved.scalar_type() == plan.synapse.result_type, kOp, ": saved must be ", plan.synapse.result_type,
               ", got ", n.saved.scalar_type());
   check_coefficients(kOp, n.coefficients, n.saved, plan.neurons, math::kNumLifCoefficients);
-  check_integers(kOp, plan.synapse, t.weight, t.integers);
+  check_integers(kOp, "hardware_weights", t.integers, plan.synapse, t.weight);
   TORCH_CHECK(!wants_neuron_parameters(mask) || x.recompute_every > 0 || is_given(n.current), kOp,
               ": current must be given for gradients to parameters, got none");
   TORCH_CHECK(!(mask[kFusedMaskSpikes] && x.packed_input), kOp, ": packed spikes must not ask for a gradient, got one");
