@@ -117,15 +117,21 @@ inline void check_arithmetic(const char* op, const char* name, const at::Tensor&
               " must be float32 or float64, got ", tensor.scalar_type());
 }
 
-/// Checks of a coefficient table [rows, 1 or neuron] in the arithmetic of `input` [time, batch, neuron].
-inline void check_coefficients(const char* op, const at::Tensor& coefficients, const at::Tensor& input,
-                               c10::SymInt neurons, std::int64_t rows) {
-  TORCH_CHECK(coefficients.dim() == 2 && coefficients.scalar_type() == arithmetic_type(input.scalar_type()) &&
+/// Checks of a coefficient table [rows, 1 or neuron] of a type, on the device of `input`.
+inline void check_coefficients(const char* op, const at::Tensor& coefficients, at::ScalarType type,
+                               const at::Tensor& input, c10::SymInt neurons, std::int64_t rows) {
+  TORCH_CHECK(coefficients.dim() == 2 && coefficients.scalar_type() == type &&
                   coefficients.device() == input.device() && coefficients.sym_size(0) == rows,
-              op, ": coefficients must have shape [", rows, ", 1 or neuron] and dtype and device of the trace, got ",
-              coefficients.sym_sizes(), " ", coefficients.scalar_type());
+              op, ": coefficients must have shape [", rows, ", 1 or neuron], dtype ", type,
+              " and the device of the trace, got ", coefficients.sym_sizes(), " ", coefficients.scalar_type());
   TORCH_SYM_CHECK(coefficients.sym_size(1).sym_eq(1).sym_or(coefficients.sym_size(1).sym_eq(neurons)), op,
                   ": coefficients must have 1 or ", neurons, " columns, got ", coefficients.sym_size(1));
+}
+
+/// The same for a table in the arithmetic of `input` [time, batch, neuron].
+inline void check_coefficients(const char* op, const at::Tensor& coefficients, const at::Tensor& input,
+                               c10::SymInt neurons, std::int64_t rows) {
+  check_coefficients(op, coefficients, arithmetic_type(input.scalar_type()), input, std::move(neurons), rows);
 }
 
 /// Number of columns of the coefficient table: 1 where every parameter is the same for all neurons.

@@ -67,13 +67,7 @@ inline RecurrentPlan plan_recurrent_lif_backward(GRADSPIKE_RECURRENT_LIF_BACKWAR
   check_like(kOp, "current", current, spikes, plan.trace, kTrace);
   const std::vector<c10::SymInt> state = {math::kNumRecurrentLifStates, plan.trace[1], plan.neurons()};
   check_like(kOp, "grad_final_state", grad_final_state, spikes, state, "[4, batch, neuron]");
-  TORCH_CHECK(coefficients.dim() == 2 && coefficients.scalar_type() == plan.type() &&
-                  coefficients.device() == spikes.device() && coefficients.sym_size(0) == math::kNumLifCoefficients,
-              kOp, ": coefficients must have shape [", math::kNumLifCoefficients, ", 1 or neuron] and dtype ",
-              plan.type(), " and the device of spikes, got ", coefficients.sym_sizes(), " ",
-              coefficients.scalar_type());
-  TORCH_SYM_CHECK(coefficients.sym_size(1).sym_eq(1).sym_or(coefficients.sym_size(1).sym_eq(plan.neurons())), kOp,
-                  ": coefficients must have 1 or ", plan.neurons(), " columns, got ", coefficients.sym_size(1));
+  check_coefficients(kOp, coefficients, plan.type(), spikes, plan.neurons(), math::kNumLifCoefficients);
   if (recompute_every > 0) {
     TORCH_CHECK(is_given(checkpoints), kOp, ": checkpoints must be given where recompute_every is above 0, got none");
     check_like(kOp, "checkpoints", checkpoints, spikes,
