@@ -26,7 +26,6 @@ constexpr std::int32_t kL2Inputs = 4;
 constexpr std::int32_t kBackgroundSources = 8;
 constexpr std::int32_t kCrossbarInputs = 20;
 constexpr std::int32_t kCrossbarOutputs = 12;
-constexpr std::int32_t kCrossbarNodes = 76;
 constexpr std::int32_t kSynapseLabels = 64;          // 6 bit
 constexpr std::int32_t kRowSelects = 32;             // 5 bit
 constexpr std::int32_t kNeuronAddresses = 256;       // 8 bit

@@ -48,7 +48,7 @@ NeedTable needs_of(const Network& network) {
 
 /// Circuits per neuron that the fan-in of a population demands: 1, or pairs of both rows. Each circuit has 256 rows,
 /// and each of its four buses room for floor(64 / r) sources on the chip that take r rows.
-std::int64_t circuits_of_population(const Network& network, const NeedTable& needs, std::int32_t population) {
+std::int64_t circuits_of_population(const NeedTable& needs, std::int32_t population) {
   const auto enough = [&](std::int64_t circuits) {
     for (const auto& [target, need] : needs) {
       if (target.first != population) {
@@ -68,7 +68,6 @@ std::int64_t circuits_of_population(const Network& network, const NeedTable& nee
     }
     return true;
   };
-  (void)network;
   std::int64_t circuits = 1;
   while (!enough(circuits)) {
     circuits = circuits == 1 ? 2 : circuits + 2;
@@ -79,7 +78,7 @@ std::int64_t circuits_of_population(const Network& network, const NeedTable& nee
 std::int64_t circuits_of_network(const Network& network, const NeedTable& needs) {
   std::int64_t total = 0;
   for (std::size_t p = 0; p < network.populations.size(); ++p) {
-    total += network.populations[p].size * circuits_of_population(network, needs, static_cast<std::int32_t>(p));
+    total += network.populations[p].size * circuits_of_population(needs, static_cast<std::int32_t>(p));
   }
   return total;
 }
@@ -113,7 +112,7 @@ bool source_is_too_wide(const Network& network, const NeedTable& needs, const Mi
 bool signs_are_short(const Network& network, const NeedTable& all_needs) {
   NeedTable needs;  // neurons of one circuit: the others divide their inputs over both hemispheres
   for (const auto& [target, need] : all_needs) {
-    if (circuits_of_population(network, all_needs, target.first) == 1) {
+    if (circuits_of_population(all_needs, target.first) == 1) {
       needs[target] = need;
     }
   }
