@@ -25,12 +25,8 @@ def scores_of(own: Network, hidden: Tensor) -> Tensor:
 
 
 def ours(own: Network) -> Tensor:
-    current, adjoint = functional.eventprop_graded_spikes(  # type: ignore[attr-defined]
-        own.spikes, own.hidden, own.scales[0]
-    )
-    hidden = functional.eventprop_lif(  # type: ignore[attr-defined]
-        current, adjoint, tau_mem=own.tau, tau_syn=own.tau, dt=own.dt
-    )
+    current, adjoint = functional.eventprop_graded_spikes(own.spikes, own.hidden, own.scales[0])
+    hidden = functional.eventprop_lif(current, adjoint, tau_mem=own.tau, tau_syn=own.tau, dt=own.dt)
     return scores_of(own, hidden.spikes)
 
 
@@ -45,37 +41,32 @@ def main() -> None:
     options = measure.parse_options(__doc__)
     clock = measure.clock_of(options)
     rows: List[Dict[str, Any]] = []
-    checks: Dict[str, Any] = {}
     details: Dict[str, Any] = {"clock": clock}
-    skipped: List[str] = []
-    if not hasattr(functional, "eventprop_lif"):
-        measure.skip(skipped, OURS, "this build has no operator eventprop_lif")
-    else:
-        own = bench_yinyang.make_network()
-        runs: Dict[str, Scores] = {OURS: ours, LOOP: by_loop}
-        weights = [own.hidden, own.readout]
-        actual, expected = ours(own), by_loop(own)
-        found, wanted = (
-            torch.autograd.grad(network.loss_of(scores, own.classes), weights) for scores in (actual, expected)
-        )
-        checks = {
-            "scores that differ": measure.require_equal(OURS, actual, expected),
-            "errors of the gradients": [measure.require_close(OURS, a, e) for a, e in zip(found, wanted)],
-        }
-        times = {
-            "training step": measure.interleaved(
-                {name: network.make_step(own, run, False) for name, run in runs.items()}, options
-            ),
-            "forward": measure.interleaved(
-                {name: network.make_forward(own, run, False) for name, run in runs.items()}, options
-            ),
-        }
-        details.update(times)
-        for kind, timed in times.items():
-            wanted_ratio = TARGET if kind == "training step" else None
-            rows.append(measure.ratio_row(f"{CASE}, {kind}", timed, LOOP, OURS, clock, PREDICTED, wanted_ratio))
-            rows.append(measure.row(f"{CASE}, {kind}", "own time", measure.value_of(timed, OURS, clock), "ms"))
-    measure.write("eventprop", options, checks, rows, details, skipped)
+    own = bench_yinyang.make_network()
+    runs: Dict[str, Scores] = {OURS: ours, LOOP: by_loop}
+    weights = [own.hidden, own.readout]
+    actual, expected = ours(own), by_loop(own)
+    found, wanted = (
+        torch.autograd.grad(network.loss_of(scores, own.classes), weights) for scores in (actual, expected)
+    )
+    checks: Dict[str, Any] = {
+        "scores that differ": measure.require_equal(OURS, actual, expected),
+        "errors of the gradients": [measure.require_close(OURS, a, e) for a, e in zip(found, wanted)],
+    }
+    times = {
+        "training step": measure.interleaved(
+            {name: network.make_step(own, run, False) for name, run in runs.items()}, options
+        ),
+        "forward": measure.interleaved(
+            {name: network.make_forward(own, run, False) for name, run in runs.items()}, options
+        ),
+    }
+    details.update(times)
+    for kind, timed in times.items():
+        wanted_ratio = TARGET if kind == "training step" else None
+        rows.append(measure.ratio_row(f"{CASE}, {kind}", timed, LOOP, OURS, clock, PREDICTED, wanted_ratio))
+        rows.append(measure.row(f"{CASE}, {kind}", "own time", measure.value_of(timed, OURS, clock), "ms"))
+    measure.write("eventprop", options, checks, rows, details)
 
 
 if __name__ == "__main__":

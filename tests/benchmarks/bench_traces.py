@@ -28,20 +28,14 @@ def main() -> None:
 
         return work
 
-    entries = {"lif alone": lif, SEPARATE: separate}
-    skipped: List[str] = []
-    if layer.has_fused(skipped):
+    def fused(outputs: str) -> Callable[[], Any]:
+        def work() -> None:
+            with torch.no_grad():
+                functional.synapse_lif(own.spikes, own.weight, scale=SCALE, outputs=outputs, **NEURON)
 
-        def fused(outputs: str) -> Callable[[], Any]:
-            def work() -> None:
-                with torch.no_grad():
-                    functional.synapse_lif(  # type: ignore[attr-defined]
-                        own.spikes, own.weight, scale=SCALE, outputs=outputs, **NEURON
-                    )
+        return work
 
-            return work
-
-        entries[FUSED] = fused
+    entries = {"lif alone": lif, SEPARATE: separate, FUSED: fused}
     few, many = (functional.lif(current, outputs=outputs, **NEURON).spikes for outputs in ("spikes", ALL))
     checks = {"spikes that differ": measure.require_equal("spikes only", few, many)}
     times = measure.interleaved(
@@ -58,7 +52,7 @@ def main() -> None:
         )
         for name in entries
     ]
-    measure.write("traces", options, checks, rows, {"clock": clock, "times": times}, skipped)
+    measure.write("traces", options, checks, rows, {"clock": clock, "times": times})
 
 
 KINDS = {"all": ALL, "spikes": "spikes"}

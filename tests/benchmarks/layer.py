@@ -82,14 +82,6 @@ def separate(layer: Layer) -> Tensor:
     return functional.lif(current, **NEURON).spikes
 
 
-def has_fused(skipped: List[str]) -> bool:
-    """Whether this build has `synapse_lif`; if not, that is noted."""
-    if hasattr(functional, "synapse_lif"):
-        return True
-    measure.skip(skipped, FUSED, "this build has no operator synapse_lif")
-    return False
-
-
 def fused(layer: Layer) -> Tensor:
     """Spikes by `synapse_lif`."""
     return synapse_lif(layer.spikes, layer.weight, SCALE, **NEURON)
@@ -97,7 +89,7 @@ def fused(layer: Layer) -> Tensor:
 
 def synapse_lif(spikes: Tensor, weight: Tensor, scale: float, **neuron: float) -> Tensor:
     """Spikes of the fused operator."""
-    result: Tensor = functional.synapse_lif(spikes, weight, scale=scale, **neuron).spikes  # type: ignore[attr-defined]
+    result: Tensor = functional.synapse_lif(spikes, weight, scale=scale, **neuron).spikes
     return result
 
 
@@ -137,9 +129,7 @@ def entries(
     (expected_gradient,) = torch.autograd.grad(expected, [layer.weight], layer.gradient)
     rate = float(expected.detach().mean())
     checks: Dict[str, Any] = {"input density": float((layer.spikes != 0).float().mean()), "spike rate": rate}
-    runs: Dict[str, Run] = {SEPARATE: separate}
-    if has_fused(skipped):
-        runs[FUSED] = fused
+    runs: Dict[str, Run] = {SEPARATE: separate, FUSED: fused}
     runs.update({name: LOOPS[name] for name in loops})
     for name in [name for name in runs if name != LOOP]:
         actual = runs[name](layer)
@@ -157,9 +147,7 @@ def unchecked_entries(
     """Our entries and peers for input that is no spikes, where the order of sums shows: spike rates are matched."""
     expected = plain_loop(layer).detach()
     rate = float(expected.mean())
-    runs: Dict[str, Run] = {SEPARATE: separate}
-    if has_fused(skipped):
-        runs[FUSED] = fused
+    runs: Dict[str, Run] = {SEPARATE: separate, FUSED: fused}
     checks: Dict[str, Any] = {"spike rate": rate}
     for name, run in runs.items():
         spikes = run(layer).detach()

@@ -106,9 +106,7 @@ def entries(
     reference = by_loop(network)
     weights = [network.hidden, network.readout]
     expected = torch.autograd.grad(loss_of(reference, network.classes), weights)
-    runs: Dict[str, Scores] = {SEPARATE: separate}
-    if layer.has_fused(skipped):
-        runs[FUSED] = fused
+    runs: Dict[str, Scores] = {SEPARATE: separate, FUSED: fused}
     if LOOP in loops:
         runs[LOOP] = by_loop
     if COMPILED in loops:
