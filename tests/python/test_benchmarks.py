@@ -158,7 +158,7 @@ def test_networks_are_checked_and_trained(no_peers):
 
 def test_slow_entries_get_fewer_samples(options):
     options.samples, options.budget = 9, 0.03
-    times = measure.interleaved({"slow": lambda: sum(range(500_000)), "fast": lambda: None}, options)
+    times = measure.interleaved({"slow": lambda: sum(range(5_000_000)), "fast": lambda: None}, options)
     assert len(times["fast"]["cpu_ms"]["samples"]) > len(times["slow"]["cpu_ms"]["samples"]) >= measure.FEWEST_SAMPLES
 
 
