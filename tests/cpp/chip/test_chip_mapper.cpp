@@ -109,7 +109,7 @@ bool source_is_too_wide(const Network& network, const NeedTable& needs, const Mi
 }
 
 /// No division of the neurons into two sets keeps both within 256 rows: tried for every division of one set's rows.
-bool signs_are_short(const Network& network, const NeedTable& all_needs) {
+bool signs_are_short(const NeedTable& all_needs) {
   NeedTable needs;  // neurons of one circuit: the others divide their inputs over both hemispheres
   for (const auto& [target, need] : all_needs) {
     if (circuits_of_population(all_needs, target.first) == 1) {
@@ -210,7 +210,7 @@ bool is_true(const Network& network, const NeedTable& needs, const MapResult& re
     return source_is_too_wide(network, needs, misfit);
   }
   if (misfit.quantity == "synapse rows of one hemisphere") {
-    return signs_are_short(network, needs);
+    return signs_are_short(needs);
   }
   if (misfit.quantity == "weight scales of its projections") {
     return scales_differ(network, misfit);
