@@ -194,6 +194,9 @@ def test_every_benchmark_is_run():
 
 
 @pytest.mark.slow
+# Dynamo reads .grad of every input and instantiates the function whose gradient it traces.
+@pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor:UserWarning")
+@pytest.mark.filterwarnings("ignore:.*should not be instantiated:DeprecationWarning")
 def test_the_compiled_loop_gives_the_same_bits(tiny, no_peers):
     _, checks = layer.entries(tiny, [layer.COMPILED], None, [])
     assert checks[layer.COMPILED]["spikes that differ"] == 0
