@@ -30,9 +30,15 @@ using StateTensor = std::vector<float>;
 
 struct CompileOptions {
   std::string preset = "ideal";
-  std::uint64_t seed = 0;
+  std::uint64_t seed = 0;                   // of the chip: what stays the same from run to run
   std::map<std::string, double> constants;  // backend-specific, by name
   std::string calibration;                  // backend-specific
+};
+
+/// A neuron whose membrane is recorded at the rate of the MADC.
+struct MadcRequest {
+  std::string population;  // "": none
+  std::int64_t neuron = 0;
 };
 
 struct RunOptions {
@@ -41,6 +47,9 @@ struct RunOptions {
   std::vector<std::string> record_current;
   /// By population name; those that are not given start at leak, without current, not refractory.
   std::map<std::string, StateTensor> initial_states;
+  MadcRequest madc;
+  std::uint64_t seed = 0;         // of this run: what differs from trial to trial
+  double inter_batch_wait = 0.0;  // [s] between two batch entries, beside the time that a reset takes
 };
 
 /// Recording of one population; what was not asked for is empty.
@@ -50,7 +59,16 @@ struct PopulationRecord {
   std::vector<std::uint8_t> spikes;  // [time, batch, neuron]; empty for leaky integrators
   std::vector<float> membrane;       // [time, batch, neuron], after the reset
   std::vector<float> current;        // [time, batch, neuron]
+  std::vector<std::int16_t> cadc;    // [sample, batch, neuron], 8 bit: what a membrane trace was made of
   StateTensor final_state;
+};
+
+/// Samples of one membrane at a high rate.
+struct MadcRecord {
+  std::string population;  // "": none
+  std::int64_t neuron = 0;
+  std::vector<double> times;          // [s] after the start of a batch entry
+  std::vector<std::int16_t> samples;  // [sample, batch], 10 bit
 };
 
 struct SpikeEvent {
@@ -74,6 +92,12 @@ struct Observables {
   std::int64_t batch = 0;
   std::vector<PopulationRecord> populations;  // in the order of the network
   RunCounters counters;
+  std::map<std::string, std::int64_t> losses;  // further ones by kind, such as "cadc_samples_clipped"
+  std::vector<double> cadc_times;              // [s] after the start of a batch entry, by sample
+  MadcRecord madc;
+  std::map<std::string, double> timing;     // [s], such as "chip"
+  std::map<std::string, double> constants;  // that the backend ran with
+  std::vector<std::string> not_modelled;    // what an emulator leaves out, one phrase each
 
   /// Throws with the nearest names where there is none.
   const PopulationRecord& population(const std::string& name) const;
@@ -105,6 +129,12 @@ class Backend {
   /// Throws where the mapping or the weights do not belong to the network, or an option is unknown.
   virtual std::shared_ptr<const Program> compile(const Network& network, const Mapping& mapping, const Weights& weights,
                                                  const CompileOptions& options) const = 0;
+  /// The same program with other weights, the upload of a training step; null where that needs compile().
+  virtual std::shared_ptr<const Program> update(const Program& /*program*/, const Weights& /*weights*/) const {
+    return nullptr;
+  }
+  /// What the backend says of its state, by name, such as {"status": "ready"}. Throws where it is not there.
+  virtual std::map<std::string, std::string> health() const { return {{"status", "ready"}}; }
   /// `inputs` in the order of Network::inputs. Throws for inputs that are no counts, naming the element.
   virtual Observables run(const Program& program, const std::vector<SpikeTensor>& inputs,
                           const RunOptions& options) const = 0;
