@@ -12,6 +12,7 @@ from typing import Any, Dict, List, Optional, Tuple, Union
 import torch
 
 from gradspike import _reading, chip
+from gradspike.chip._verbs import Example, Model
 
 __all__ = ["inspect", "load", "open_network", "save"]
 
@@ -25,12 +26,12 @@ PathLike = Union[str, "os.PathLike[str]"]
 
 
 def save(
-    model: chip.Model,
+    model: Model,
     path: Optional[PathLike] = None,
     *,
     network: Optional[PathLike] = None,
     name: Optional[str] = None,
-    example: chip.Example = None,
+    example: Example = None,
     projections: Optional[Dict[str, Dict[str, Any]]] = None,
     card: Optional[Dict[str, Any]] = None,
 ) -> chip.Network:
@@ -129,7 +130,7 @@ def _replace(path: PathLike, content: bytes) -> None:
 
 
 def load(
-    path: PathLike, *, name: Optional[str] = None, example: chip.Example = None, map_location: Any = "cpu"
+    path: PathLike, *, name: Optional[str] = None, example: Example = None, map_location: Any = "cpu"
 ) -> torch.jit.ScriptModule:
     """Opens an archive, registers its network and returns the model, which runs and can be trained on.
 
@@ -188,7 +189,7 @@ def inspect(path: PathLike, *, json: bool = False) -> str:
 
 
 def _open(
-    file: Path, name: Optional[str], example: chip.Example, map_location: Any
+    file: Path, name: Optional[str], example: Example, map_location: Any
 ) -> Tuple[torch.jit.ScriptModule, chip.Network]:
     if not file.is_file():
         raise FileNotFoundError(f"load: there is no file '{file}'")
@@ -221,7 +222,7 @@ def _entry_names(file: Path) -> List[str]:
     return [member.split("/extra/", 1)[1] for member in members if "/extra/gradspike/" in member]
 
 
-def _read_plain(model: torch.jit.ScriptModule, file: Path, name: Optional[str], example: chip.Example) -> chip.Network:
+def _read_plain(model: torch.jit.ScriptModule, file: Path, name: Optional[str], example: Example) -> chip.Network:
     try:
         network = chip.read(model, example, name or file.stem)
     except RuntimeError as error:

@@ -1,0 +1,51 @@
+"""From a model to a chip: read, check, map, deploy.
+
+`read` finds every keyed operator of a model and registers its projections and populations under the name of the
+network; the other verbs read by themselves. Integers are always taken from the present parameters. A deployed network
+runs on a backend, by default the ideal emulator, whose spikes and membranes are those of the training operators.
+
+Example:
+    >>> import gradspike, torch
+    >>> model = torch.nn.Sequential(gradspike.nn.Synapse(5, 20, name="hidden"), gradspike.nn.LIF(20, name="hidden"))
+    >>> deployed = gradspike.chip.deploy(model)
+    >>> result = deployed((torch.rand(38, 1, 5) < 0.1).float())
+    >>> result.target
+    'emulator ideal'
+"""
+
+from gradspike.chip._in_the_loop import InTheLoop, in_the_loop
+from gradspike.chip._network import Deployed, Network
+from gradspike.chip._report import Mapping, Report
+from gradspike.chip._result import Result
+from gradspike.chip._verbs import (
+    check,
+    clear,
+    deploy,
+    load_network,
+    map,
+    population,
+    presets,
+    projection,
+    read,
+    registered,
+)
+
+__all__ = [
+    "Deployed",
+    "InTheLoop",
+    "Mapping",
+    "Network",
+    "Report",
+    "Result",
+    "check",
+    "clear",
+    "deploy",
+    "in_the_loop",
+    "load_network",
+    "map",
+    "population",
+    "presets",
+    "projection",
+    "read",
+    "registered",
+]
