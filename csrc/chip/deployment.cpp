@@ -1,7 +1,7 @@
 #include "csrc/chip/deployment.h"
 
 #include "csrc/chip/checker.h"
-#include "csrc/chip/mapper.h"
+#include "csrc/chip/partitioned_program.h"
 #include "csrc/chip/registry.h"
 #include "csrc/core/error.h"
 
@@ -38,45 +38,69 @@ Deployment::Deployment(Network network) : network_(std::move(network)), generati
 
 bool Deployment::is_stale() const { return !is_newest(network_.name, generation_); }
 
-Report Deployment::check(const std::string& target, const std::map<std::string, WeightLosses>& weights) const {
+Report Deployment::check(const std::string& target, const std::map<std::string, WeightLosses>& weights,
+                         std::int64_t max_instances) const {
   ReportInputs inputs;
   inputs.target = target;
   inputs.weights = weights;
   inputs.approximations = approximations_of(network_);
-  const MapResult mapped = try_map(network_);
-  inputs.misfits = &mapped.misfits;
-  inputs.mapping = mapping_ != nullptr ? mapping_.get() : (mapped.mapping.has_value() ? &*mapped.mapping : nullptr);
+  PartitionOptions options;
+  options.max_instances = max_instances;
+  const PartitionResult found = try_partition(network_, options);
+  inputs.misfits = &found.misfits;
+  const bool stored = partition_ != nullptr &&
+                      (max_instances == 0 || partition_->instances.size() <= static_cast<std::size_t>(max_instances));
+  inputs.partition = stored ? partition_.get() : (found.partition.has_value() ? &*found.partition : nullptr);
   return make_report(network_, inputs);
 }
 
-std::shared_ptr<const Mapping> Deployment::mapping() {
-  if (mapping_ == nullptr) {
+std::shared_ptr<const PartitionedMapping> Deployment::partition() {
+  if (partition_ == nullptr) {
     require_newest(network_.name, generation_);
-    mapping_ = std::make_shared<const Mapping>(map_network(network_));
-    registry().set_mapping(network_.name, generation_, mapping_);
+    keep(partition_network(network_));
   }
-  return mapping_;
+  return partition_;
 }
 
-void Deployment::set_mapping(Mapping mapping) {
+std::shared_ptr<const Mapping> Deployment::mapping() {
+  const std::size_t count = partition()->instances.size();
+  GRADSPIKE_REQUIRE(count == 1, "network '", network_.name, "' takes ", count,
+                    " execution instances, and one mapping was asked for");
+  return {partition_, &partition_->instances.front().mapping};
+}
+
+void Deployment::keep(PartitionedMapping partition) {
+  partition_ = std::make_shared<const PartitionedMapping>(std::move(partition));
+  if (partition_->instances.size() == 1) {
+    registry().set_mapping(network_.name, generation_, mapping());
+  }
+}
+
+void Deployment::set_mapping(Mapping mapping) { set_partition(single_instance(network_, std::move(mapping))); }
+
+void Deployment::set_partition(PartitionedMapping partition) {
   require_newest(network_.name, generation_);
-  validate(mapping, network_);
-  const std::vector<std::string> violations = check_mapping(network_, mapping);
-  GRADSPIKE_REQUIRE(violations.empty(), "the stored mapping of network '", network_.name,
-                    "' is wrong: ", violations.empty() ? "" : violations.front());
-  mapping_ = std::make_shared<const Mapping>(std::move(mapping));
-  registry().set_mapping(network_.name, generation_, mapping_);
+  validate(partition, network_);
+  for (const Instance& instance : partition.instances) {
+    const std::vector<std::string> violations = check_mapping(instance.network, instance.mapping);
+    GRADSPIKE_REQUIRE(violations.empty(), "the stored mapping of network '", network_.name,
+                      "' is wrong: ", violations.empty() ? "" : violations.front());
+  }
+  keep(std::move(partition));
 }
 
 std::shared_ptr<const Program> Deployment::program_for(const std::shared_ptr<const Backend>& backend,
                                                        const CompileOptions& options, const Weights& weights) {
-  const std::shared_ptr<const Mapping> placed = mapping();
+  const std::shared_ptr<const PartitionedMapping> placed = partition();
   std::shared_ptr<const Program> program;
-  if (compiled_.backend == backend && compiled_.mapping == placed && compiled_.options == options) {
-    program = backend->update(*compiled_.program, weights);
+  if (compiled_.backend == backend && compiled_.partition == placed && compiled_.options == options) {
+    const auto* parts = dynamic_cast<const PartitionedProgram*>(compiled_.program.get());
+    program = parts != nullptr ? parts->update(weights) : backend->update(*compiled_.program, weights);
   }
-  if (program == nullptr) {
-    program = backend->compile(network_, *placed, weights, options);
+  if (program == nullptr && placed->instances.size() == 1) {
+    program = backend->compile(network_, placed->instances.front().mapping, weights, options);
+  } else if (program == nullptr) {
+    program = PartitionedProgram::compile(backend, network_, placed, weights, options);
   }
   compiled_ = {backend, options, placed, program};
   return program;
@@ -100,6 +124,9 @@ std::shared_ptr<const DeployedNetwork> Deployment::compile(const std::string& ba
 
 Observables DeployedNetwork::run(const std::vector<SpikeTensor>& inputs, const RunOptions& options) const {
   require_newest(name_, generation_);
+  if (const auto* parts = dynamic_cast<const PartitionedProgram*>(program_.get())) {
+    return parts->run(inputs, options);
+  }
   return backend_->run(*program_, inputs, options);
 }
 

@@ -54,6 +54,16 @@ struct PartitionedMapping {
   std::string text() const;
 };
 
+/// What an instance takes of its chip.
+struct Holdings {
+  std::int64_t circuits = 0;
+  std::int64_t rows = 0;
+  std::int64_t synapses = 0;
+  std::int64_t inputs = 0;    // input neurons that are sent to the chip
+  std::int64_t replayed = 0;  // neurons of earlier instances that are
+};
+Holdings holdings_of(const Instance& instance);
+
 struct PartitionOptions {
   std::int64_t max_instances = 0;  // 0: as many as it takes
 };

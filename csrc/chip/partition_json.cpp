@@ -63,15 +63,19 @@ std::int64_t sent(const InputRoute& input) {
                        [](const std::vector<EventLabel>& labels) { return !labels.empty(); });
 }
 
-struct Holdings {
-  std::int64_t circuits = 0;
-  std::int64_t rows = 0;
-  std::int64_t inputs = 0;
-  std::int64_t replayed = 0;
-};
+std::string contents_of(const Instance& instance) {
+  std::string text;
+  for (const Population& population : instance.network.populations) {
+    text += (text.empty() ? "" : ", ") + population.name + " (" + std::to_string(population.size) + ")";
+  }
+  return text + (instance.wish.empty() ? "" : "; wish \"" + instance.wish + "\"");
+}
+
+}  // namespace
 
 Holdings holdings_of(const Instance& instance) {
   Holdings holdings;
+  holdings.synapses = static_cast<std::int64_t>(instance.mapping.synapses.size());
   for (const PopulationPlacement& population : instance.mapping.populations) {
     for (const PlacedNeuron& neuron : population.neurons) {
       holdings.circuits += static_cast<std::int64_t>(neuron.circuits.size());
@@ -87,16 +91,6 @@ Holdings holdings_of(const Instance& instance) {
   return holdings;
 }
 
-std::string contents_of(const Instance& instance) {
-  std::string text;
-  for (const Population& population : instance.network.populations) {
-    text += (text.empty() ? "" : ", ") + population.name + " (" + std::to_string(population.size) + ")";
-  }
-  return text + (instance.wish.empty() ? "" : "; wish \"" + instance.wish + "\"");
-}
-
-}  // namespace
-
 std::string PartitionedMapping::text() const {
   std::ostringstream out;
   const std::size_t count = instances.size();
@@ -106,8 +100,8 @@ std::string PartitionedMapping::text() const {
   for (std::size_t k = 0; k < count; ++k) {
     const Holdings holdings = holdings_of(instances[k]);
     out << "  " << std::setw(8) << k << std::setw(10) << holdings.circuits << std::setw(10) << holdings.rows
-        << std::setw(10) << instances[k].mapping.synapses.size() << std::setw(10) << holdings.inputs << std::setw(10)
-        << holdings.replayed << "  " << contents_of(instances[k]) << "\n";
+        << std::setw(10) << holdings.synapses << std::setw(10) << holdings.inputs << std::setw(10) << holdings.replayed
+        << "  " << contents_of(instances[k]) << "\n";
   }
   out << "  " << std::setw(8) << "limit" << std::setw(10) << kNeuronCircuits << std::setw(10)
       << kHemispheres * kSynapseRows << std::setw(10) << kSynapses << "\n";

@@ -12,6 +12,7 @@ from gradspike.chip._report import Mapping, Report
 from gradspike.chip._result import Result, result_of
 
 DEFAULT_TARGET = "emulator ideal"
+_AS_MANY_AS_IT_TAKES = 0
 
 
 class Network:
@@ -57,20 +58,26 @@ class Network:
         """The chip part alone, as JSON: description and integers."""
         return str(_reading.call(self._handle.network_file))
 
-    def check(self, target: str = DEFAULT_TARGET) -> Report:
-        """Report for one chip; see `gradspike.chip.check`."""
+    def check(self, target: str = DEFAULT_TARGET, chips: int = 1) -> Report:
+        """Report for that many execution instances; see `gradspike.chip.check`."""
         _reading.require_type(target, str, "check: target")
+        _reading.require_type(chips, int, "check: chips")
+        if not 1 <= chips < 2**63:
+            raise ValueError(f"check: chips must be at least 1, got {chips}")
         if not target.strip():
             raise ValueError(f"check: target must name a backend, such as {DEFAULT_TARGET!r}, got {target!r}")
         _reading.call(torch.classes.gradspike.Registry().require_backend, target.split()[0])
-        return self._report(target)
+        return self._report(target, chips)
 
-    def _report(self, target: str) -> Report:
-        text = _reading.call(self._handle.report_text, target)
-        return Report(text, json.loads(_reading.call(self._handle.report, target)))
+    def _report(self, target: str, chips: int) -> Report:
+        text = _reading.call(self._handle.report_text, target, chips)
+        return Report(text, json.loads(_reading.call(self._handle.report, target, chips)))
 
     def map(self) -> Mapping:
-        """Placement and routing; made once, independent of the weights. Raises with every misfit where none exists."""
+        """Placement and routing; made once, independent of the weights. Raises with every misfit where none exists.
+
+        A network that is too large for one chip is cut into execution instances; see `Mapping.instances`.
+        """
         text = _reading.call(self._handle.map_text)
         return Mapping(text, json.loads(_reading.call(self._handle.map)))
 
@@ -114,7 +121,7 @@ class Deployed:
     @cached_property
     def report(self) -> Report:
         """The report of the deployment."""
-        return self.network._report(self.target)
+        return self.network._report(self.target, _AS_MANY_AS_IT_TAKES)
 
     @property
     def changed(self) -> bool:

@@ -4,77 +4,21 @@
 #include <chrono>
 #include <iostream>
 #include <map>
-#include <set>
 
-#include "csrc/chip/checker.h"
 #include "csrc/chip/mapper.h"
-#include "csrc/chip/partition.h"
-#include "csrc/chip/partitioned_program.h"
 #include "csrc/core/error.h"
-#include "tests/cpp/chip/networks.h"
-#include "tests/cpp/chip/plain_loop.h"
+#include "tests/cpp/chip/partitions.h"
 
 namespace gradspike::chip {
 namespace {
 
+using test::expect_plain_loop;
+using test::expect_right;
 using test::Random;
+using test::slices_text;
 
 double seconds_since(std::chrono::steady_clock::time_point begin) {
   return std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
-}
-
-void expect_right(const Network& network, const PartitionedMapping& partition) {
-  validate(partition, network);
-  for (const Instance& instance : partition.instances) {
-    EXPECT_EQ(check_mapping(instance.network, instance.mapping), std::vector<std::string>());
-  }
-}
-
-Observables run_partition(const Network& network, const PartitionedMapping& partition, const Weights& weights,
-                          const std::vector<SpikeTensor>& inputs, const RunOptions& options) {
-  return PartitionedProgram::compile(find_backend("emulator"), network,
-                                     std::make_shared<const PartitionedMapping>(partition), weights, {})
-      ->run(inputs, options);
-}
-
-RunOptions record_all() {
-  RunOptions options;
-  options.record_membrane = {"*"};
-  options.record_current = {"*"};
-  return options;
-}
-
-/// Returns the number of spikes.
-std::int64_t expect_plain_loop(const Network& network, const PartitionedMapping& partition, Random& random,
-                               std::int64_t steps, std::int64_t batch, const std::string& where) {
-  const Weights weights = test::random_weights(network, random);
-  const test::Inputs inputs = test::random_inputs(network, steps, batch, random, 0.2);
-  const Observables got =
-      run_partition(network, partition, weights, test::tensors(network, inputs, steps, batch), record_all());
-  const test::PlainLoop expected(network, weights, inputs, steps, batch);
-  std::int64_t spikes = 0;
-  for (std::size_t p = 0; p < network.populations.size(); ++p) {
-    if (network.populations[p].kind == NeuronKind::kLif) {
-      const std::vector<float> z = got.spikes_as_float(network.populations[p].name);
-      EXPECT_TRUE(test::same_bits(z, expected.result.spikes[p])) << where;
-      spikes += std::count(z.begin(), z.end(), 1.0F);
-    }
-    EXPECT_TRUE(test::same_bits(got.populations[p].membrane, expected.result.membrane[p])) << where;
-    EXPECT_TRUE(test::same_bits(got.populations[p].current, expected.result.current[p])) << where;
-  }
-  EXPECT_EQ(got.counters.spikes_on_chip, spikes) << where;
-  return spikes;
-}
-
-std::string slices_text(const PartitionedMapping& partition) {
-  std::string text;
-  for (const Instance& instance : partition.instances) {
-    text += text.empty() ? "" : " | ";
-    for (const Population& population : instance.network.populations) {
-      text += (&population == instance.network.populations.data() ? "" : " ") + population.name;
-    }
-  }
-  return text;
 }
 
 TEST(Partition, AnImageNetworkTakesTheFiveInstancesOfTheHandPartition) {
@@ -101,45 +45,72 @@ TEST(Partition, ANetworkThatFitsKeepsItsMapping) {
   }
 }
 
-/// Whether what a refusal says can be seen in the network itself: a part with delays, or a neuron, that is too large.
+/// One circuit, or the fewest pairs that hold `need`.
+std::int64_t plain_circuits(std::int64_t need, std::int64_t per_circuit) {
+  std::int64_t circuits = 1;
+  while (circuits * per_circuit < need) {
+    circuits += circuits == 1 ? 1 : 2;
+  }
+  return circuits;
+}
+
+/// Circuits that the neurons of these populations need at least, from their connections: 256 rows per circuit, and of
+/// sources among themselves 64 rows for each of 4 classes.
+std::int64_t plain_circuits(const Network& network, const std::vector<bool>& chosen) {
+  std::vector<std::map<std::int64_t, std::int64_t>> rows(network.populations.size());  // by neuron
+  std::map<std::pair<std::int32_t, std::int64_t>, std::map<std::pair<std::int32_t, std::int64_t>, std::int64_t>> inner;
+  for (const test::PlainConnection& c : test::plain_connections(network)) {
+    const Projection& p = network.projections[c.projection];
+    const std::int64_t parts = test::plain_parts(p, false) + test::plain_parts(p, true);
+    rows[static_cast<std::size_t>(p.target)][c.post] += parts;
+    if (c.source.kind == NodeRef::Kind::kPopulation && chosen[static_cast<std::size_t>(c.source.index)]) {
+      inner[{p.target, c.post}][{c.source.index, c.neuron}] += parts;
+    }
+  }
+  std::vector<std::int64_t> most(network.populations.size(), 1);
+  for (std::size_t p = 0; p < rows.size(); ++p) {
+    for (const auto& [neuron, need] : rows[p]) {
+      most[p] = std::max(most[p], plain_circuits(need, 256));
+    }
+  }
+  for (const auto& [target, sources] : inner) {
+    for (const auto& [source, least] : sources) {
+      const std::int64_t r = least;
+      const auto count = std::count_if(sources.begin(), sources.end(), [r](const auto& s) { return s.second >= r; });
+      const std::int64_t per_circuit = std::max<std::int64_t>(1, 4 * (64 / r));
+      std::int64_t& circuits = most[static_cast<std::size_t>(target.first)];
+      circuits = std::max(circuits, plain_circuits(count, per_circuit));
+    }
+  }
+  std::int64_t sum = 0;
+  for (std::size_t p = 0; p < most.size(); ++p) {
+    sum += chosen[p] ? most[p] * network.populations[p].size : 0;
+  }
+  return sum;
+}
+
+/// What a refusal says must be seen in the network itself: parts joined by delays that are too large.
 void expect_true_reason(const Network& network, const PartitionResult& result, const std::string& where) {
-  ASSERT_FALSE(result.misfits.empty()) << where;
-  bool blocks = false;
+  std::int64_t blocking = 0;
   for (const Misfit& misfit : result.misfits) {
     if (!misfit.blocks_mapping) {
       continue;
     }
-    blocks = true;
+    ++blocking;
     EXPECT_GT(misfit.need, misfit.limit) << where << misfit.text();
-    EXPECT_NE(misfit.remedy, "") << where;
-    EXPECT_NE(misfit.layer, "") << where << misfit.text();
-    const bool delayed = std::any_of(network.projections.begin(), network.projections.end(),
-                                     [](const Projection& p) { return p.delay_steps > 0; });
-    EXPECT_TRUE(delayed && misfit.remedy.find("delayed (recurrent) projection") != std::string::npos)
-        << where << misfit.text();
+    std::vector<bool> named;
+    for (const Population& p : network.populations) {
+      named.push_back(("\"" + misfit.layer + "\"").find("\"" + p.name + "\"") != std::string::npos);
+    }
+    const bool delayed = std::any_of(network.projections.begin(), network.projections.end(), [&](const Projection& p) {
+      return p.delay_steps > 0 && misfit.remedy.find("\"" + p.name + "\"") != std::string::npos;
+    });
+    EXPECT_TRUE(delayed) << where << misfit.text();
     if (misfit.quantity == "neuron circuits") {
-      // The network cannot do with fewer circuits than its neurons and its synapse rows need.
-      std::set<std::string> names;
-      for (const Population& p : network.populations) {
-        names.insert(misfit.layer.find("\"") == std::string::npos ? misfit.layer : p.name);
-      }
-      std::int64_t neurons = 0;
-      std::map<std::pair<std::int32_t, std::int64_t>, std::int64_t> rows;
-      for (const Population& p : network.populations) {
-        neurons += names.count(p.name) != 0 ? p.size : 0;
-      }
-      for (const test::PlainConnection& c : test::plain_connections(network)) {
-        const Projection& p = network.projections[c.projection];
-        rows[{p.target, c.post}] += test::plain_parts(p, false) + test::plain_parts(p, true);
-      }
-      std::int64_t circuits = neurons;
-      for (const auto& [neuron, need] : rows) {
-        circuits += (need + 255) / 256 - 1;
-      }
-      EXPECT_GT(2 * circuits + 8, kNeuronCircuits) << where << misfit.text();
+      EXPECT_EQ(plain_circuits(network, named), misfit.need) << where << misfit.text();
     }
   }
-  EXPECT_TRUE(blocks) << where;
+  EXPECT_GT(blocking, 0) << where;
 }
 
 TEST(Partition, RandomNetworksBeyondOneChipEqualThePlainLoop) {
@@ -149,12 +120,12 @@ TEST(Partition, RandomNetworksBeyondOneChipEqualThePlainLoop) {
   std::int64_t refused = 0;
   std::int64_t spikes = 0;
   const auto begin = std::chrono::steady_clock::now();
-  for (std::uint64_t seed = 0; seed < 240; ++seed) {
+  for (std::uint64_t seed = 0; seed < 320; ++seed) {
     Random random(seed);
     test::Shape shape;
     shape.max_populations = 5;
-    shape.max_size = std::vector<std::int64_t>{120, 300, 500}[seed % 3];
-    shape.max_fan_in = std::vector<std::int64_t>{400, 200, 100, 60}[seed % 4];
+    shape.max_size = std::vector<std::int64_t>{300, 400, 600}[seed % 3];
+    shape.max_fan_in = std::vector<std::int64_t>{500, 200, 100, 60}[seed % 4];
     shape.recurrent = seed % 5 == 0;
     const Network network = test::random_network(random, shape);
     const std::string where = "seed " + std::to_string(seed) + " ";
@@ -169,14 +140,15 @@ TEST(Partition, RandomNetworksBeyondOneChipEqualThePlainLoop) {
       continue;
     }
     expect_right(network, *result.partition);
-    spikes += expect_plain_loop(network, *result.partition, random, 5, 2, where);
+    spikes += expect_plain_loop(network, *result.partition, random, 4, 2, where);
     ++partitioned;
     instances += static_cast<std::int64_t>(count);
     recurrent += network.projections.back().delay_steps > 0 ? 1 : 0;
   }
   std::cout << partitioned << " networks over " << instances << " instances, " << recurrent << " of them recurrent, "
             << refused << " refused: " << seconds_since(begin) << " s\n";
-  EXPECT_GT(partitioned, 60);
+  EXPECT_GT(partitioned, 200);
+  EXPECT_GT(recurrent, 10);
   EXPECT_GT(spikes, 1000);
 }
 
