@@ -44,13 +44,16 @@ Report Deployment::check(const std::string& target, const std::map<std::string, 
   inputs.target = target;
   inputs.weights = weights;
   inputs.approximations = approximations_of(network_);
-  PartitionOptions options;
-  options.max_instances = max_instances;
-  const PartitionResult found = try_partition(network_, options);
+  PartitionResult found;
+  if (partition_ != nullptr &&
+      (max_instances == 0 || static_cast<std::int64_t>(partition_->instances.size()) <= max_instances)) {
+    found.misfits = open_misfits(network_);
+    inputs.partition = partition_.get();
+  } else {
+    found = try_partition(network_, {max_instances});
+    inputs.partition = found.partition.has_value() ? &*found.partition : nullptr;
+  }
   inputs.misfits = &found.misfits;
-  const bool stored = partition_ != nullptr &&
-                      (max_instances == 0 || partition_->instances.size() <= static_cast<std::size_t>(max_instances));
-  inputs.partition = stored ? partition_.get() : (found.partition.has_value() ? &*found.partition : nullptr);
   return make_report(network_, inputs);
 }
 

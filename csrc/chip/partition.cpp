@@ -161,7 +161,7 @@ class Planner {
       const bool fresh = k >= draft.entries.size();
       const std::int64_t count = most_neurons(fresh ? Slices() : draft.entries[k].slices, rest);
       if (count == 0 && fresh) {
-        report(draft, part, {{population, rest.first, 1}});
+        report_neuron(draft, part, {population, rest.first, 1});
         return;
       }
       const PopulationSlice slice{population, rest.first, count};
@@ -214,8 +214,26 @@ class Planner {
 
   /// Says why `slices` do not fit an instance of their own, in names of the whole network.
   void report(Draft& draft, const NetworkPart& part, const Slices& slices) {
+    report(draft, part, slices, map(slices).misfits);
+  }
+
+  /// A limit that neurons of the population exceed by themselves, or what was short for the first one that is left.
+  void report_neuron(Draft& draft, const NetworkPart& part, const PopulationSlice& neuron) {
+    const Slices whole = {{neuron.population, 0, network_.populations[at(neuron.population)].size}};
+    std::vector<Misfit> misfits = check_capacity(make_instance(network_, 0, whole).network).misfits;
+    misfits.erase(std::remove_if(misfits.begin(), misfits.end(),
+                                 [](const Misfit& m) { return m.layer.empty() || !m.blocks_mapping; }),
+                  misfits.end());
+    if (misfits.empty()) {
+      report(draft, part, {neuron});
+    } else {
+      report(draft, part, whole, misfits);
+    }
+  }
+
+  void report(Draft& draft, const NetworkPart& part, const Slices& slices, const std::vector<Misfit>& misfits) const {
     const Instance instance = make_instance(network_, 0, slices);
-    for (Misfit misfit : map(slices).misfits) {
+    for (Misfit misfit : misfits) {
       if (!misfit.blocks_mapping) {
         continue;
       }
@@ -275,11 +293,22 @@ class Planner {
     }
   }
 
+  std::int64_t circuits(const Slices& slices) {
+    std::int64_t circuits = 0;
+    for (const PopulationPlacement& population : map(slices).mapping->populations) {
+      for (const PlacedNeuron& neuron : population.neurons) {
+        circuits += static_cast<std::int64_t>(neuron.circuits.size());
+      }
+    }
+    return circuits;
+  }
+
   bool try_merge(Draft& draft, std::size_t a, std::size_t b, std::size_t place) {
-    std::vector<Draft::Entry> entries = draft.entries;
-    if (!entries[a].wish.empty() && !entries[b].wish.empty()) {
+    const bool wishes_agree = draft.entries[a].wish.empty() || draft.entries[b].wish.empty();
+    if (!wishes_agree || circuits(draft.entries[a].slices) + circuits(draft.entries[b].slices) > kNeuronCircuits) {
       return false;
     }
+    std::vector<Draft::Entry> entries = draft.entries;
     const std::string wish = entries[a].wish + entries[b].wish;
     entries[place] = {with(entries[a].slices, entries[b].slices), wish};
     const Slices joined = entries[place].slices;
@@ -296,17 +325,6 @@ class Planner {
   std::map<std::vector<std::int64_t>, MapResult> mapped_;
 };
 
-/// Misfits of the whole network that no partition changes and that do not block one.
-std::vector<Misfit> lasting(const Network& network) {
-  std::vector<Misfit> misfits;
-  for (Misfit& misfit : check_capacity(network).misfits) {
-    if (!misfit.blocks_mapping) {
-      misfits.push_back(std::move(misfit));
-    }
-  }
-  return misfits;
-}
-
 bool several_wishes(const Network& network) {
   std::set<std::string> wishes;
   for (const Projection& projection : network.projections) {
@@ -317,6 +335,16 @@ bool several_wishes(const Network& network) {
 }
 
 }  // namespace
+
+std::vector<Misfit> open_misfits(const Network& network) {
+  std::vector<Misfit> misfits;
+  for (Misfit& misfit : check_capacity(network).misfits) {
+    if (!misfit.blocks_mapping) {
+      misfits.push_back(std::move(misfit));
+    }
+  }
+  return misfits;
+}
 
 PartitionResult try_partition(const Network& network, const PartitionOptions& options) {
   GRADSPIKE_REQUIRE(options.max_instances >= 0, "partition: max_instances must be >= 0, got ", options.max_instances);
@@ -337,7 +365,7 @@ PartitionResult try_partition(const Network& network, const PartitionOptions& op
     }
   }
   NetworkParts parts = find_parts(network);
-  result.misfits = lasting(free);
+  result.misfits = open_misfits(free);
   if (!parts.misfits.empty()) {
     result.misfits.insert(result.misfits.end(), parts.misfits.begin(), parts.misfits.end());
     return result;

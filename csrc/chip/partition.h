@@ -84,6 +84,9 @@ PartitionResult try_partition(const Network& network, const PartitionOptions& op
 /// The partition, or an Error that lists every misfit.
 PartitionedMapping partition_network(const Network& network, const PartitionOptions& options = {});
 
+/// Misfits that stand beside a partition: those that do not block a mapping.
+std::vector<Misfit> open_misfits(const Network& network);
+
 /// The only instance of a network that fits one chip.
 PartitionedMapping single_instance(const Network& network, Mapping mapping);
 

@@ -119,17 +119,24 @@ TEST(Partition, RandomNetworksBeyondOneChipEqualThePlainLoop) {
   std::int64_t recurrent = 0;
   std::int64_t refused = 0;
   std::int64_t spikes = 0;
+  double planning = 0.0;
   const auto begin = std::chrono::steady_clock::now();
   for (std::uint64_t seed = 0; seed < 320; ++seed) {
     Random random(seed);
     test::Shape shape;
     shape.max_populations = 5;
+    shape.recurrent = seed % 4 == 0;
     shape.max_size = std::vector<std::int64_t>{300, 400, 600}[seed % 3];
-    shape.max_fan_in = std::vector<std::int64_t>{500, 200, 100, 60}[seed % 4];
-    shape.recurrent = seed % 5 == 0;
+    if (shape.recurrent) {  // few large layers would be too large to stay together
+      shape.max_populations = 8;
+      shape.max_size = 170;
+    }
+    shape.max_fan_in = std::vector<std::int64_t>{60, 100, 400, 120, 60}[seed % 5];
     const Network network = test::random_network(random, shape);
     const std::string where = "seed " + std::to_string(seed) + " ";
+    const auto started = std::chrono::steady_clock::now();
     const PartitionResult result = try_partition(network);
+    planning += seconds_since(started);
     if (!result.partition) {
       expect_true_reason(network, result, where);
       ++refused;
@@ -140,15 +147,15 @@ TEST(Partition, RandomNetworksBeyondOneChipEqualThePlainLoop) {
       continue;
     }
     expect_right(network, *result.partition);
-    spikes += expect_plain_loop(network, *result.partition, random, 4, 2, where);
+    spikes += expect_plain_loop(network, *result.partition, random, 4, 1 + static_cast<std::int64_t>(seed % 2), where);
     ++partitioned;
     instances += static_cast<std::int64_t>(count);
     recurrent += network.projections.back().delay_steps > 0 ? 1 : 0;
   }
   std::cout << partitioned << " networks over " << instances << " instances, " << recurrent << " of them recurrent, "
-            << refused << " refused: " << seconds_since(begin) << " s\n";
-  EXPECT_GT(partitioned, 200);
-  EXPECT_GT(recurrent, 10);
+            << refused << " refused: " << seconds_since(begin) << " s, of which partitioning " << planning << " s\n";
+  EXPECT_GT(partitioned, 150);
+  EXPECT_GE(recurrent, 10);
   EXPECT_GT(spikes, 1000);
 }
 
@@ -199,6 +206,27 @@ TEST(Partition, AFanInBeyondAChipIsNamed) {
   EXPECT_EQ(result.misfits[0].quantity, "synapse rows of one neuron");
   EXPECT_EQ(result.misfits[0].need, 80000);
   EXPECT_EQ(result.misfits[0].limit, 65536);
+  Network one = test::layered({40000, 900, 1});  // one neuron of many
+  one.projections[0].mask.assign(40000U * 900U, false);
+  std::fill(one.projections[0].mask.begin() + 40000 * 700, one.projections[0].mask.begin() + 40000 * 701, true);
+  const PartitionResult refused = try_partition(one);
+  ASSERT_EQ(refused.misfits.size(), 1U);
+  EXPECT_NE(refused.misfits[0].text().find("layer \"layer1\": synapse rows of one neuron: needs 80000, limit 65536; "
+                                           "neuron 700 has 40000 connections"),
+            std::string::npos)
+      << refused.misfits[0].text();
+}
+
+TEST(Partition, ManyInstancesInTime) {
+  const Network network = test::layered({784, 1024, 512, 10});
+  const auto begin = std::chrono::steady_clock::now();
+  const PartitionedMapping partition = partition_network(network);
+  const double seconds = seconds_since(begin);
+  std::cout << "partition of 784-1024-512-10: " << partition.instances.size() << " instances, " << seconds << " s\n";
+  RecordProperty("seconds", std::to_string(seconds));
+  EXPECT_LE(partition.instances.size(), 25U);
+  EXPECT_LT(seconds, 60.0);
+  expect_right(network, partition);
 }
 
 }  // namespace
