@@ -1,7 +1,7 @@
 #include <algorithm>
 #include <iomanip>
 
-#include "csrc/chip/json_reader.h"
+#include "csrc/chip/mapping_json.h"
 #include "csrc/chip/partition.h"
 
 namespace gradspike::chip {
@@ -43,7 +43,7 @@ std::vector<PopulationSlice> read_slices(const JsonReader& reader, const Network
 Instance read_instance(const JsonReader& reader, const Network& network, std::int64_t number, bool alone) {
   reader.require_keys({"wish", "slices", "mapping"});
   const std::vector<PopulationSlice> slices = read_slices(reader.at("slices"), network);
-  Mapping mapping = mapping_from_json(reader.at("mapping").json().dump());
+  Mapping mapping = read_mapping(reader.at("mapping"));
   Instance instance;
   if (alone) {
     instance = std::move(single_instance(network, std::move(mapping)).instances[0]);
@@ -135,19 +135,18 @@ std::vector<std::string> differences(const PartitionedMapping& a, const Partitio
   return result;
 }
 
+/// Keys in sorted order, as dump_json writes them: mappings are large, so their text is not parsed again.
 std::string to_json(const PartitionedMapping& partition) {
-  Json instances = Json::array();
+  const std::string what = "partition of network \"" + partition.network + "\"";
+  std::string instances;
   for (const Instance& instance : partition.instances) {
-    instances.push_back({{"wish", instance.wish},
-                         {"slices", write(instance.populations)},
-                         {"mapping", Json::parse(to_json(instance.mapping))}});
+    instances += (instances.empty() ? "{\"mapping\":" : ",{\"mapping\":") + to_json(instance.mapping) +
+                 ",\"slices\":" + dump_json(write(instance.populations), what) +
+                 ",\"wish\":" + dump_json(instance.wish, what) + "}";
   }
-  return dump_json({{"format", kFormat},
-                    {"version", kVersion},
-                    {"network", partition.network},
-                    {"populations", partition.populations},
-                    {"instances", std::move(instances)}},
-                   "partition of network \"" + partition.network + "\"");
+  return detail::concatenate(
+      "{\"format\":\"", kFormat, "\",\"instances\":[", instances, "],\"network\":", dump_json(partition.network, what),
+      ",\"populations\":", dump_json(partition.populations, what), ",\"version\":", kVersion, "}");
 }
 
 PartitionedMapping partition_from_json(const std::string& text, const Network& network) {

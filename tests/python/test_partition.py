@@ -50,7 +50,7 @@ def test_deployed_is_what_was_trained(image: torch.nn.Sequential, deployed: chip
     assert result.counts["spikes_on_chip"] == int(result.spikes["hidden"].sum())
 
 
-def test_takes_the_instances_of_the_hand_partition(image: torch.nn.Sequential, deployed: chip.Deployed) -> None:
+def test_takes_the_instances_of_the_hand_partition(deployed: chip.Deployed) -> None:
     report = deployed.report
     assert report.fits and report.chips == 5 and report.data["runs_per_sample"] == 5
     assert "5 chips, or one chip and 5 runs per sample" in str(report)
@@ -58,7 +58,9 @@ def test_takes_the_instances_of_the_hand_partition(image: torch.nn.Sequential, d
     mapping = deployed.network.map()
     assert len(mapping.instances) == 5 and "5 execution instances" in str(mapping)
     assert json.loads(mapping.to_json())["format"] == "gradspike.partition"
-    assert mapping == chip.map(image)
+    assert [part["slices"] for part in mapping.data["instances"]] == [
+        [[0, 0, 64]], [[0, 64, 64]], [[0, 128, 64]], [[0, 192, 64]], [[1, 0, 10]]
+    ]  # fmt: skip
     for instance in mapping.instances:
         assert sum(len(n["circuits"]) for p in instance["populations"] for n in p["neurons"]) <= 512
 

@@ -128,6 +128,7 @@ TEST(PartitionJson, RoundTripIsByteIdentical) {
     const std::string text = to_json(partition);
     const PartitionedMapping read = partition_from_json(text, network);
     EXPECT_EQ(to_json(read), text);
+    EXPECT_EQ(Json::parse(text).dump(), text);
     EXPECT_EQ(differences(read, partition), std::vector<std::string>());
     for (std::size_t k = 0; k < read.instances.size(); ++k) {
       EXPECT_EQ(to_json(read.instances[k].network), to_json(partition.instances[k].network));
