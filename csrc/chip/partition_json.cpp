@@ -22,6 +22,7 @@ Json write(const std::vector<PopulationSlice>& slices) {
 
 std::vector<PopulationSlice> read_slices(const JsonReader& reader, const Network& network) {
   std::vector<PopulationSlice> slices;
+  GRADSPIKE_REQUIRE(reader.array_size() > 0, reader.path(), " must not be empty");
   for (std::size_t p = 0; p < reader.array_size(); ++p) {
     const JsonReader entry = reader.element(p);
     GRADSPIKE_REQUIRE(entry.array_size() == 3, entry.path(), " must be [population, first, count]");

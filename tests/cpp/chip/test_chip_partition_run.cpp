@@ -169,6 +169,7 @@ TEST(PartitionJson, DamagedFilesAreRefusedByField) {
       {[](Json& j) { j["instances"][0]["slices"][0].erase(2); }, "must be [population, first, count]"},
       {[](Json& j) { j["instances"][1]["slices"][0][1] = 511; }, ""},
       {[](Json& j) { j["instances"][1]["slices"] = j["instances"][0]["slices"]; }, ""},
+      {[](Json& j) { j["instances"][0]["slices"] = Json::array(); }, "instances[0].slices must not be empty"},
       {[](Json& j) { j["instances"].erase(1); }, "must be all populations"},
       {[](Json& j) { std::swap(j["instances"][0], j["instances"][1]); }, ""},
       {[](Json& j) { j["instances"][0]["mapping"]["synapses"][0][1] = 256; }, "synapses[0][1]"},
@@ -184,6 +185,29 @@ TEST(PartitionJson, DamagedFilesAreRefusedByField) {
   }
   EXPECT_NE(refusal([&] { partition_from_json("{", network); }), "no error");
   EXPECT_NE(refusal([&] { partition_from_json(good.dump(), test::layered({17, 600, 10})); }), "no error");
+}
+
+TEST(PartitionJson, FlippedBytesAreReadOrRefused) {
+  Network network = test::layered({4, 6, 2});
+  network.projections[0].execution_instance = "early";
+  network.projections[1].execution_instance = "late";
+  const PartitionedMapping partition = partition_network(network);
+  const std::string good = to_json(partition);
+  Random random(8);
+  std::int64_t refused = 0;
+  for (std::int64_t k = 0; k < 3000; ++k) {
+    std::string damaged = good;
+    for (std::int64_t flips = test::pick(random, 1, 3); flips > 0; --flips) {
+      char& byte = damaged[random() % damaged.size()];
+      byte = byte >= '0' && byte <= '9' ? static_cast<char>('0' + random() % 10) : static_cast<char>(random());
+    }
+    try {
+      validate(partition_from_json(damaged, network), network);
+    } catch (const Error&) {
+      ++refused;
+    }
+  }
+  EXPECT_GT(refused, 1000);
 }
 
 /// A network over three instances with recurrence, and its inputs.
