@@ -55,8 +55,8 @@ void add_instances(const PartitionedMapping& partition, Report& report) {
     report.resources.push_back({layer, "neuron circuits", holdings.circuits, kNeuronCircuits});
     report.resources.push_back({layer, "synapses", holdings.synapses, kSynapses});
     report.resources.push_back({layer, "synapse rows", holdings.rows, kHemispheres * kSynapseRows});
-    report.resources.push_back({layer, "sources sent to the chip", holdings.inputs, kChipAddresses});
-    report.resources.push_back({layer, "replayed sources", holdings.replayed, kChipAddresses});
+    report.resources.push_back({layer, "input neurons", holdings.inputs, kChipAddresses});
+    report.resources.push_back({layer, "replayed neurons", holdings.replayed, kChipAddresses});
   }
 }
 
