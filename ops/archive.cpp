@@ -151,6 +151,7 @@ class ArchiveModel final : public deploy::Model {
     compile.seed = options.seed;
     chip::RunOptions run;
     run.record_membrane = {"*"};
+    run.initial_states = graph_->initial_states({});
     return graph_->deployment().compile(options.target, compile, weights_)->run(inputs, run);
   }
 

@@ -268,7 +268,12 @@ c10::Dict<std::string, at::Tensor> NetworkHandle::records() const {
   return result;
 }
 
-std::string NetworkHandle::network_file() const { return chip::to_network_file(deployment().network(), weights()); }
+std::string NetworkHandle::network_file() const {
+  const auto states = graph_ == nullptr ? std::map<std::string, chip::StateTensor>() : graph_->initial_states({});
+  GRADSPIKE_REQUIRE(states.empty(), "a network file holds no states, but population '",
+                    states.empty() ? "" : states.begin()->first, "' starts from one that the model holds");
+  return chip::to_network_file(deployment().network(), weights());
+}
 std::string NetworkHandle::report(const std::string& target) const {
   const std::lock_guard<std::mutex> lock(mutex_);
   return deployment().check(target, losses()).to_json();
