@@ -131,7 +131,10 @@ class ArchiveModel final : public deploy::Model {
   const chip::Network& network() const override { return graph_->read().network; }
   const chip::Weights& weights() const override { return weights_; }
   const std::vector<std::string>& warnings() const override { return warnings_; }
-  chip::Report check() const override { return graph_->deployment().check("emulator ideal", graph_->losses()); }
+  chip::Report check() const override {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    return graph_->deployment().check("emulator ideal", graph_->losses());
+  }
 
   chip::Observables run(const std::vector<chip::SpikeTensor>& inputs, const deploy::Options& options) const override {
     require_sizes(inputs);
@@ -148,6 +151,7 @@ class ArchiveModel final : public deploy::Model {
     compile.seed = options.seed;
     chip::RunOptions run;
     run.record_membrane = {"*"};
+    run.initial_states = graph_->initial_states({});
     return graph_->deployment().compile(options.target, compile, weights_)->run(inputs, run);
   }
 

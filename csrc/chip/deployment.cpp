@@ -32,6 +32,10 @@ std::vector<std::string> approximations_of(const Network& network) {
   return result;
 }
 
+bool within(const PartitionedMapping& partition, std::int64_t max_instances) {
+  return max_instances == 0 || static_cast<std::int64_t>(partition.instances.size()) <= max_instances;
+}
+
 }  // namespace
 
 Deployment::Deployment(Network network) : network_(std::move(network)), generation_(registry().set_network(network_)) {}
@@ -44,23 +48,34 @@ Report Deployment::check(const std::string& target, const std::map<std::string, 
   inputs.target = target;
   inputs.weights = weights;
   inputs.approximations = approximations_of(network_);
-  PartitionResult found;
-  if (partition_ != nullptr &&
-      (max_instances == 0 || static_cast<std::int64_t>(partition_->instances.size()) <= max_instances)) {
-    found.misfits = open_misfits(network_);
+  std::vector<Misfit> misfits;
+  if (partition_ != nullptr && within(*partition_, max_instances)) {
+    misfits = open_misfits(network_);
+    inputs.misfits = &misfits;
     inputs.partition = partition_.get();
   } else {
-    found = try_partition(network_, {max_instances});
-    inputs.partition = found.partition.has_value() ? &*found.partition : nullptr;
+    const PartitionResult& result = found(max_instances);
+    inputs.misfits = &result.misfits;
+    inputs.partition = result.partition.has_value() ? &*result.partition : nullptr;
   }
-  inputs.misfits = &found.misfits;
   return make_report(network_, inputs);
+}
+
+const PartitionResult& Deployment::found(std::int64_t max_instances) const {
+  for (const auto& [limit, result] : found_) {
+    if (limit == max_instances || (result->partition.has_value() && within(*result->partition, max_instances))) {
+      return *result;
+    }
+  }
+  const PartitionOptions options{max_instances};
+  return *(found_[max_instances] = std::make_shared<const PartitionResult>(try_partition(network_, options)));
 }
 
 std::shared_ptr<const PartitionedMapping> Deployment::partition() {
   if (partition_ == nullptr) {
     require_newest(network_.name, generation_);
-    keep(partition_network(network_));
+    const PartitionResult& result = found(0);
+    keep(result.partition.has_value() ? *result.partition : partition_network(network_));
   }
   return partition_;
 }

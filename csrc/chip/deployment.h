@@ -2,6 +2,7 @@
 // the operators; holds no Torch.
 #pragma once
 
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -76,6 +77,10 @@ class Deployment {
   std::shared_ptr<const Program> program_for(const std::shared_ptr<const Backend>& backend,
                                              const CompileOptions& options, const Weights& weights);
 
+  /// The answer for a limit, asked once: it depends on nothing but the network.
+  const PartitionResult& found(std::int64_t max_instances) const;
+
+  mutable std::map<std::int64_t, std::shared_ptr<const PartitionResult>> found_;  // by limit
   std::shared_ptr<const PartitionedMapping> partition_;
   Compiled compiled_;
 };

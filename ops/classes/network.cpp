@@ -8,6 +8,7 @@
 #include <type_traits>
 
 #include "csrc/chip/analog/constants.h"
+#include "csrc/chip/scales.h"
 #include "csrc/core/error.h"
 #include "ops/archive.h"
 
@@ -115,6 +116,17 @@ nlohmann::json options_in(const nlohmann::json& object, const char* name, const 
 std::string bytes_of(const at::Tensor& record) {
   const at::Tensor bytes = record.to(at::kCPU, at::kByte).contiguous();
   return {reinterpret_cast<const char*>(bytes.const_data_ptr<std::uint8_t>()), static_cast<std::size_t>(bytes.numel())};
+}
+
+chip::CompileOptions compile_options(const std::string& preset, std::int64_t seed,
+                                     const c10::Dict<std::string, double>& constants) {
+  chip::CompileOptions options;
+  options.preset = preset;
+  options.seed = static_cast<std::uint64_t>(seed);
+  for (const auto& entry : constants) {
+    options.constants[entry.key()] = entry.value();
+  }
+  return options;
 }
 
 }  // namespace
@@ -256,7 +268,12 @@ c10::Dict<std::string, at::Tensor> NetworkHandle::records() const {
   return result;
 }
 
-std::string NetworkHandle::network_file() const { return chip::to_network_file(deployment().network(), weights()); }
+std::string NetworkHandle::network_file() const {
+  const auto states = graph_ == nullptr ? std::map<std::string, chip::StateTensor>() : graph_->initial_states({});
+  GRADSPIKE_REQUIRE(states.empty(), "a network file holds no states, but population '",
+                    states.empty() ? "" : states.begin()->first, "' starts from one that the model holds");
+  return chip::to_network_file(deployment().network(), weights());
+}
 std::string NetworkHandle::report(const std::string& target, std::int64_t chips) const {
   const std::lock_guard<std::mutex> lock(mutex_);
   return deployment().check(target, losses(), chips).to_json();
@@ -290,14 +307,29 @@ c10::intrusive_ptr<ProgramHandle> NetworkHandle::compile(const std::string& back
                                                          std::int64_t seed,
                                                          const c10::Dict<std::string, double>& constants) {
   const std::lock_guard<std::mutex> lock(mutex_);
-  chip::CompileOptions options;
-  options.preset = preset;
-  options.seed = static_cast<std::uint64_t>(seed);
-  for (const auto& entry : constants) {
-    options.constants[entry.key()] = entry.value();
+  return c10::make_intrusive<ProgramHandle>(
+      c10::intrusive_ptr<NetworkHandle>::reclaim_copy(this),
+      deployment().compile(backend, compile_options(preset, seed, constants), weights()));
+}
+
+std::string NetworkHandle::measure_scales(const std::string& backend, const std::string& preset, std::int64_t seed,
+                                          const c10::Dict<std::string, double>& constants) const {
+  nlohmann::json list = nlohmann::json::array();
+  for (const chip::ScaleMeasurement& m : chip::measure_scales(deployment().network(), *chip::find_backend(backend),
+                                                              compile_options(preset, seed, constants))) {
+    list.push_back({{"projection", m.projection},
+                    {"target", m.target},
+                    {"scale", m.scale},
+                    {"gain", m.gain},
+                    {"gain_spread", m.gain_spread},
+                    {"offset", m.offset},
+                    {"offset_spread", m.offset_spread},
+                    {"noise", m.noise},
+                    {"neurons", m.neurons},
+                    {"clipped_readings", m.clipped},
+                    {"suggested_scale", m.suggested_scale}});
   }
-  return c10::make_intrusive<ProgramHandle>(c10::intrusive_ptr<NetworkHandle>::reclaim_copy(this),
-                                            deployment().compile(backend, options, weights()));
+  return list.dump();
 }
 
 std::tuple<c10::IValue, chip::Observables> NetworkHandle::run(const chip::DeployedNetwork& deployed,
@@ -365,6 +397,7 @@ TORCH_LIBRARY_FRAGMENT(gradspike, m) {
       .def("map_text", &NetworkHandle::map_text)
       .def("set_mapping", &NetworkHandle::set_mapping)
       .def("compile", &NetworkHandle::compile)
+      .def("measure_scales", &NetworkHandle::measure_scales)
       .def("run_model", &NetworkHandle::run_model);
   m.class_<ProjectionHandle>("Projection")
       .def(torch::init<std::string>())

@@ -1,5 +1,6 @@
 """Archives: TorchScript files that carry the description, the integers and the mapping of their network."""
 
+import base64
 import io
 import json
 import os
@@ -179,7 +180,9 @@ def inspect(path: PathLike, *, json: bool = False) -> str:
     for p in description["projections"]:
         q = integers[p["name"]]
         where = f"{p['in_features']} -> {populations[p['target']]['name']} ({p['out_features']})"
-        zeros = f"{int((q == 0).sum())} of {q.numel()} weights are 0"
+        where += f" {p['delay_steps']} step later" if p["delay_steps"] else ""
+        existing = sum(bin(byte).count("1") for byte in base64.b64decode(p["mask"])) if p["mask"] else q.numel()
+        zeros = f"{existing - int((q != 0).sum())} of {existing} weights are 0"
         lines.append(
             f"  projection  {p['name']}: {where}, {p['receptor']} {p['min_weight']}..{p['max_weight']}, {zeros}"
         )

@@ -592,7 +592,7 @@ def condition_between(self, x: Tensor) -> Tensor:
     return self.lif2(self.c(z))
 
 
-@refused("initial_state", "starts at rest")
+@refused("initial_state", "code before the network")
 def recurrence(self, x: Tensor) -> Tensor:
     first = self.lif.traces(self.a(x))
     return self.lif2.traces(self.b(x), first.state).spikes

@@ -17,6 +17,7 @@ from gradspike.chip._in_the_loop import InTheLoop, in_the_loop
 from gradspike.chip._network import Deployed, Network
 from gradspike.chip._report import Mapping, Report
 from gradspike.chip._result import Result
+from gradspike.chip._scales import ScaleMeasurement, measure_scales, suggest_scales
 from gradspike.chip._verbs import (
     check,
     clear,
@@ -37,15 +38,18 @@ __all__ = [
     "Network",
     "Report",
     "Result",
+    "ScaleMeasurement",
     "check",
     "clear",
     "deploy",
     "in_the_loop",
     "load_network",
     "map",
+    "measure_scales",
     "population",
     "presets",
     "projection",
     "read",
     "registered",
+    "suggest_scales",
 ]
