@@ -166,64 +166,37 @@ def test_deep_stacked_and_wide() -> None:
         assert all(z.sum() > 0 for z in result.spikes.values())
 
 
-def recurrent_network(size: int) -> chip.Network:
-    """784 inputs, a layer of 100 and a recurrent one: written as a file, since models with recurrence are not read."""
-
-    class Model(torch.nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            torch.manual_seed(6)
-            self.a = nn.Synapse(784, 100, name="a", scale=300.0)
-            self.first = nn.LIF(100, name="first", membrane_capacitance=1e-6)
-            self.into = nn.Synapse(100, size, name="into", scale=100.0)
-            self.within = nn.Synapse(size, size, name="within", scale=100.0)
-            self.memory = nn.LIF(size, name="memory", membrane_capacitance=1e-6)
-
-        def forward(self, x: Tensor, y: Tensor) -> Tensor:
-            return self.memory(self.into(self.first(self.a(x))) + self.within(y))
-
-    network = chip.read(Model(), (spikes(1), spikes(1, size)))
-    file = json.loads(network.network_file())
-    description = file["network"]
-    description["inputs"] = [i for i in description["inputs"] if i["size"] == 784]
-    for projection in description["projections"]:
-        if projection["name"] == "within":
-            index = [p["name"] for p in description["populations"]].index("memory")
-            projection["columns"][0]["source"] = {"kind": "population", "index": index}
-            projection["delay_steps"] = 1
-    return chip._network.Network(
-        torch.classes.gradspike.Network.from_network_file(json.dumps(file, sort_keys=True, separators=(",", ":")))
+def recurrent_network(size: int) -> torch.nn.Sequential:
+    torch.manual_seed(6)
+    return torch.nn.Sequential(
+        nn.Synapse(784, 100, name="first", scale=300.0),
+        nn.LIF(100, name="first", membrane_capacitance=1e-6),
+        nn.RecurrentLIF(100, size, name="memory", membrane_capacitance=1e-6),
+        nn.Synapse(size, 10, name="out"),
+        nn.LI(10, name="out"),
     )
 
 
 def test_recurrent_layer_stays_together_and_equals_the_operators() -> None:
-    network = recurrent_network(80)
-    mapping = network.map()
+    model = recurrent_network(80)
+    deployed = chip.deploy(model)
+    mapping = deployed.network.map()
     assert len(mapping.instances) > 1
     names = mapping.data["populations"]
     held = [[names[p] for p, _, _ in part["slices"]] for part in mapping.data["instances"]]
     assert sum("memory" in part for part in held) == 1
-    integers = {name: values.to(torch.float32) for name, values in network.integers().items()}
     for batch in (1, 3):
         inputs = spikes(batch)
-        result = network.deploy()(inputs)
-        neuron = {"membrane_capacitance": 1e-6}
-        current = gradspike.functional.graded_spikes(inputs, integers["a"] / 300.0, 300.0)
-        z = gradspike.functional.lif(current, outputs="spikes", **neuron).spikes
-        assert torch.equal(result.spikes["first"], z) and z.sum() > 0
-        expected = gradspike.functional.recurrent_lif(
-            z,
-            integers["into"] / 100.0,
-            integers["within"] / 100.0,
-            input_scale=100.0,
-            recurrent_scale=100.0,
-            **neuron,
-        )
-        assert torch.equal(result.spikes["memory"], expected.spikes) and expected.spikes.sum() > 0
+        result = deployed(inputs, membrane="*")
+        expected = deployed.network.run_model(inputs)
+        assert torch.equal(result.outputs, model(inputs))
+        for name in ("first", "memory"):
+            assert torch.equal(result.spikes[name], expected.spikes[name]) and result.spikes[name].sum() > 0
+            assert torch.equal(result.membrane[name], expected.membrane[name])
 
 
 def test_a_recurrent_layer_that_is_too_large_is_named() -> None:
     with pytest.raises(RuntimeError) as caught:
-        recurrent_network(300).map()
+        chip.map(recurrent_network(300))
     assert 'layer "memory": neuron circuits' in str(caught.value)
-    assert 'delayed (recurrent) projection "within"' in str(caught.value)
+    assert 'delayed (recurrent) projection "memory_recurrent"' in str(caught.value)
