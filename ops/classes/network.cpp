@@ -142,11 +142,16 @@ ReadOptions parse_read_options(const std::string& json) {
   for (const auto& [name, given] : projections.items()) {
     const nlohmann::json wish =
         options_in(projections, name.c_str(), "projection '" + name + "'",
-                   {"receptor", "chip_coordinate", "execution_instance", "plasticity_rule", "plasticity_period"});
-    options.projections[name] = {
-        field<std::string>(wish, "receptor", ""), field<std::string>(wish, "chip_coordinate", ""),
-        field<std::string>(wish, "execution_instance", ""), field<std::string>(wish, "plasticity_rule", ""),
-        field<double>(wish, "plasticity_period", 0.0)};
+                   {"receptor", "chip_coordinate", "execution_instance", "plasticity_rule", "plasticity_start",
+                    "plasticity_period", "plasticity_executions", "plasticity_recording"});
+    options.projections[name] = {field<std::string>(wish, "receptor", ""),
+                                 field<std::string>(wish, "chip_coordinate", ""),
+                                 field<std::string>(wish, "execution_instance", ""),
+                                 field<std::string>(wish, "plasticity_rule", ""),
+                                 field<double>(wish, "plasticity_start", 0.0),
+                                 field<double>(wish, "plasticity_period", 0.0),
+                                 field<std::int64_t>(wish, "plasticity_executions", 0),
+                                 field<std::vector<std::string>>(wish, "plasticity_recording", {})};
   }
   const nlohmann::json card = options_in(object, "card", "card", {"steps", "encoder", "decoder", "class_names"});
   options.card.steps = field<std::int64_t>(card, "steps", 0);
@@ -164,7 +169,10 @@ std::string to_json(const ReadOptions& options) {
                          {"chip_coordinate", wish.chip_coordinate},
                          {"execution_instance", wish.execution_instance},
                          {"plasticity_rule", wish.plasticity_rule},
-                         {"plasticity_period", wish.plasticity_period}};
+                         {"plasticity_start", wish.plasticity_start},
+                         {"plasticity_period", wish.plasticity_period},
+                         {"plasticity_executions", wish.plasticity_executions},
+                         {"plasticity_recording", wish.plasticity_recording}};
   }
   return nlohmann::json{{"name", options.name},
                         {"projections", projections},

@@ -79,7 +79,7 @@ def save(
     }
     stem = Path(path if path is not None else network).stem  # type: ignore[arg-type]
     options["name"] = name or stored.get("name") or stem
-    result = chip.Network(_reading.read_handle(scripted, example, options))
+    result = chip.Network(_reading.read_handle(scripted, example, _reading.with_plasticity(model, options)))
     _write(scripted, result, path, network)
     return result
 

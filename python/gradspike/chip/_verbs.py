@@ -36,7 +36,7 @@ def read(
             traced, and where the size of an input does not follow from the weights.
         network: Name of the network, "network" by default; keys are `<network>/<name>`.
         projections: Wishes by projection name: "receptor" ("signed", "excitatory", "inhibitory"; must agree with the
-            bounds), "chip_coordinate", "execution_instance", "plasticity_rule" and "plasticity_period" [s].
+            bounds), "chip_coordinate", "execution_instance", "plasticity_rule" (a `gradspike.nn.PlasticityRule`).
         card: Model card: "steps", "encoder", "decoder", "class_names".
 
     Returns:
@@ -59,7 +59,7 @@ def read(
         options["projections"] = projections
     if card is not None:
         options["card"] = card
-    return Network(_reading.read_handle(scripted, example, options))
+    return Network(_reading.read_handle(scripted, example, _reading.with_plasticity(model, options)))
 
 
 def check(model: Model, example: Example = None, *, chips: int = 1, target: str = DEFAULT_TARGET) -> Report:
