@@ -2,7 +2,6 @@
 
 from typing import Any, Callable, Dict, List, Optional, Tuple
 
-import torch
 from torch import Tensor
 
 from gradspike import _reading
@@ -46,7 +45,7 @@ def report(
         model: As for `gradspike.chip.read`.
         inputs: Input or tuple of inputs of the model, spikes `[time, batch, neuron]`, whole numbers in 0..127.
         labels: Class of each sample, `[batch]`, integers from 0; None: no accuracy.
-        seeds: How many chips are tried: seeds `seed`, `seed + 1`, ..., each its own fixed pattern and trial; at least 1.
+        seeds: How many chips are tried, at least 1: seeds `seed`, `seed + 1`, ..., each a fixed pattern and a trial.
         preset: Preset of the target, see `gradspike.chip.presets`; "ideal": the ideal emulator alone, where the target
             is the emulator.
         target: As for `gradspike.chip.deploy`.
@@ -219,9 +218,9 @@ class _Judge:
 
     def _pair(self, first: Result, second: Result) -> Dict[str, Any]:
         return {
-            layer: difference(
-                *((r.spikes if kind == "lif" else r.membrane).get(layer) for r in (first, second)), kind == "lif"
-            )
+            layer: difference(first.spikes.get(layer), second.spikes.get(layer), True)
+            if kind == "lif"
+            else difference(first.membrane.get(layer), second.membrane.get(layer), False)
             for layer, kind in self.kinds.items()
         }
 

@@ -1,4 +1,4 @@
-"""What a report tells beyond capacity: layers, time and units, provenance. Numbers of the description, made readable."""
+"""What a report tells beyond capacity: layers, time and units, provenance."""
 
 import hashlib
 import json

@@ -34,7 +34,7 @@ class _Style:
 
 
 def render_for(data: Dict[str, Any], stream: Any) -> str:
-    """The report for a stream: colours where it is a terminal and NO_COLOR is unset, block characters where it has them.
+    """The report for a stream: colours where it is a terminal and NO_COLOR is unset, blocks if it can encode them.
 
     NO_COLOR is the convention of no-color.org: any text in it turns colours off.
     """
