@@ -1,15 +1,27 @@
 """A headless Chromium that a test drives: the DevTools protocol over pipes, without any further package."""
 
 import base64
+import contextlib
 import json
 import os
 import shutil
 import subprocess
+import sys
+import threading
 from pathlib import Path
 from typing import Any, Optional
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "chrome")
-SECONDS = 60
+SECONDS = 120
+
+# The browser reads commands from descriptor 3 and answers on 4.
+LAUNCH = """
+import fcntl, os, sys
+pipes = [fcntl.fcntl(int(pipe), fcntl.F_DUPFD, 10) for pipe in sys.argv[1:3]]
+for place, pipe in enumerate(pipes, start=3):
+    os.dup2(pipe, place)
+os.execv(sys.argv[3], sys.argv[3:])
+"""
 
 
 def find() -> Optional[str]:
@@ -22,25 +34,39 @@ class Browser:
 
     def __init__(self, profile: Path) -> None:
         down, up = os.pipe(), os.pipe()
-        # The browser reads commands from descriptor 3 and answers on 4.
         command = [
-            "sh", "-c", f'exec "$0" "$@" 3<&{down[0]} 4>&{up[1]}', str(find()), "--headless=new",
+            sys.executable, "-c", LAUNCH, f"{down[0]}", f"{up[1]}", str(find()), "--headless=new",
             "--remote-debugging-pipe", f"--user-data-dir={profile}", "--no-sandbox", "--disable-gpu", "--no-first-run",
             "--disable-dev-shm-usage", "--hide-scrollbars", "about:blank",
         ]  # fmt: skip
         self._process = subprocess.Popen(
             command, pass_fds=(down[0], up[1]), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
         )
+        self._limit = threading.Timer(SECONDS, self._process.kill)  # a read of a browser that hangs would wait for ever
+        self._limit.start()
         os.close(down[0])
         os.close(up[1])
         self._down, self._up = os.fdopen(down[1], "wb"), os.fdopen(up[0], "rb")
         self._count = 0
         self._session: Optional[str] = None
         self.messages: list[dict[str, Any]] = []
-        target = self.call("Target.createTarget", url="about:blank")["targetId"]
-        self._session = self.call("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
-        for domain in ("Page", "Runtime", "Network", "Log"):
-            self.call(f"{domain}.enable")
+        try:
+            target = self.call("Target.createTarget", url="about:blank")["targetId"]
+            self._session = self.call("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
+            for domain in ("Page", "Runtime", "Network", "Log"):
+                self.call(f"{domain}.enable")
+        except BaseException:
+            self.close()
+            raise
+
+    def close(self) -> None:
+        """Ends the browser."""
+        self._limit.cancel()
+        self._process.terminate()
+        self._process.wait(SECONDS)
+        self._up.close()
+        with contextlib.suppress(BrokenPipeError):
+            self._down.close()
 
     def call(self, method: str, **parameters: Any) -> dict[str, Any]:
         """Sends one command and waits for its answer; events in between are kept in `messages`."""
@@ -113,7 +139,4 @@ class Browser:
         return self
 
     def __exit__(self, *exception: Any) -> None:
-        self._down.close()
-        self._up.close()
-        self._process.terminate()
-        self._process.wait(SECONDS)
+        self.close()

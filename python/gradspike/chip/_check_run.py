@@ -1,5 +1,6 @@
 """The check run: the same inputs through the model with float weights, with integers, and through emulators."""
 
+from dataclasses import dataclass
 from typing import Any, Callable, Dict, List, Optional, Tuple
 
 from torch import Tensor
@@ -78,16 +79,17 @@ def report(
     tensors = _reading.example_list(inputs)
     samples, steps = _sizes(tensors, labels)
     handle = read(model, inputs, network)
-    runs, skipped, shown = _float_runs(model, handle, tensors), {}, handle.check()
-    if isinstance(runs[FLOAT], str):
-        skipped[FLOAT] = runs.pop(FLOAT)
-    runs[INTEGER] = [handle.run_model(*tensors)]
+    shown = handle.check()
+    runs, skipped = _model_runs(model, handle, tensors)
     if shown.fits:
         chip_runs, shown = _chip_runs(handle, tensors, (target, preset, seed, constants), seeds)
         runs.update(chip_runs)
     else:
         skipped.update(dict.fromkeys((IDEAL, preset), "the network does not fit the chip"))
-    judge = _Judge(labels, decoder, silent_below, saturated_above, _kinds(handle))
+    if seeds > 1 and any(len(results) > 1 for results in runs.values()):
+        shown.data["provenance"]["seed"] = f"{seed}..{seed + seeds - 1}"
+    labels = None if labels is None else labels.cpu()
+    judge = _Judge(labels, decoder, float(silent_below), float(saturated_above), _kinds(handle), seed)
     shown.data["check_run"] = {"samples": samples, "steps": steps, "skipped": skipped, **judge.compare(runs)}
     return shown
 
@@ -106,16 +108,24 @@ def _sizes(inputs: List[Tensor], labels: Optional[Tensor]) -> Tuple[int, int]:
     return samples, steps
 
 
-def _float_runs(model: Model, handle: Network, inputs: List[Tensor]) -> Dict[str, Any]:
-    """The run with float weights, or the reason why there is none."""
+def _model_runs(model: Model, handle: Network, inputs: List[Tensor]) -> Tuple[Dict[str, List[Result]], Dict[str, str]]:
+    """Runs of the model on the CPU, with float weights and with integers, and why one of them is not there."""
+    runs: Dict[str, List[Result]] = {}
+    skipped: Dict[str, str] = {}
     try:
         floats = read_with_float_weights(model, handle.name, inputs)
     except (RuntimeError, ValueError) as error:
-        return {FLOAT: _reading.sentence(error)}
-    try:
-        return {FLOAT: [floats.run_model(*inputs)]}
-    finally:
+        skipped[FLOAT] = _reading.sentence(error)
+    else:
+        runs[FLOAT] = [floats.run_model(*inputs)]
         clear(floats.name)
+    try:
+        runs[INTEGER] = [handle.run_model(*inputs)]
+    except RuntimeError as error:
+        if not isinstance(model, Network):
+            raise
+        skipped[INTEGER] = _reading.sentence(error)
+    return runs, skipped
 
 
 def _chip_runs(
@@ -139,22 +149,16 @@ def _kinds(handle: Network) -> Dict[str, str]:
     return {str(p["name"]): str(p["kind"]) for p in handle.description["populations"]}
 
 
+@dataclass
 class _Judge:
     """Turns runs into numbers: rates, accuracy, differences, and layers to be warned of."""
 
-    def __init__(
-        self,
-        labels: Optional[Tensor],
-        decoder: Optional[Decoder],
-        silent_below: float,
-        saturated_above: float,
-        kinds: Dict[str, str],
-    ) -> None:
-        self.labels = None if labels is None else labels.cpu()
-        self.decoder = decoder
-        self.silent_below = float(silent_below)
-        self.saturated_above = float(saturated_above)
-        self.kinds = kinds
+    labels: Optional[Tensor]
+    decoder: Optional[Decoder]
+    silent_below: float
+    saturated_above: float
+    kinds: Dict[str, str]
+    first_seed: int
 
     def compare(self, runs: Dict[str, List[Result]]) -> Dict[str, Any]:
         """The part of `check_run` that the runs decide."""
@@ -185,10 +189,12 @@ class _Judge:
         return {
             "name": name,
             "target": target,
-            "seeds": [_seed(result.target) for result in results] if len(results) > 1 else [],
+            "seeds": [self.first_seed + k for k in range(len(results))] if len(results) > 1 else [],
             "accuracy": mean_and_spread(accuracies),
             "accuracies": accuracies,
             "lost": {kind: count for kind, count in lost.items() if count},
+            "not_modelled": list(results[0].not_modelled),
+            "timing": {what: float(value) for what, value in results[0].timing.items()},
             "layers": {layer: layer_numbers([r.spikes.get(layer) for r in results], *limits) for layer in self.kinds},
         }
 
@@ -223,11 +229,6 @@ class _Judge:
             else difference(first.membrane.get(layer), second.membrane.get(layer), False)
             for layer, kind in self.kinds.items()
         }
-
-
-def _seed(target: str) -> int:
-    words = [word for word in target.split() if word.startswith("seed=")]
-    return int(words[-1].removeprefix("seed=")) if words else 0
 
 
 def _warnings(variant: Dict[str, Any]) -> List[str]:

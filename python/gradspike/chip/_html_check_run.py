@@ -4,7 +4,7 @@ from typing import Any, Dict, List, Optional, Sequence
 
 from gradspike.chip._html_figures import accuracies
 from gradspike.chip._html_parts import numbers_table, text
-from gradspike.chip._terminal import difference_texts, spread, target_of
+from gradspike.chip._terminal import difference_texts, remarks, spread, target_of
 
 
 def body(run: Optional[Dict[str, Any]]) -> str:
@@ -13,9 +13,10 @@ def body(run: Optional[Dict[str, Any]]) -> str:
         return ""
     warnings = "".join(f'<li class="warn">{text(warning)}</li>' for warning in run["warnings"])
     skipped = "".join(f"<li>{text(name)} did not run: {text(why)}</li>" for name, why in run["skipped"].items())
+    skipped += "".join(f"<li>{text(remark)}</li>" for remark in remarks(run))
     notes = f"<ul>{warnings}{skipped}</ul>" if warnings or skipped else ""
     return (
-        f"<p>{run['samples']:,} samples of {run['steps']:,} steps, the same for all.</p>{notes}{_variants(run)}"
+        f"<p>{run['samples']:,} samples of {run['steps']:,} steps, the same for all.</p>{_variants(run)}{notes}"
         f'<div class="grid">{accuracies(run["variants"])}{_rules(run)}</div>'
         f"<h3>where two of them part</h3>{_pairs(run)}"
     )

@@ -206,7 +206,7 @@ def _pairs(pairs: Dict[str, str]) -> List[str]:
 def _check_run(run: Optional[Dict[str, Any]], style: _Style) -> List[str]:
     if run is None:
         return []
-    names = list(run["layers"])
+    names = [name for name, kind in run["layers"].items() if kind == "lif"]
     rows: List[Row] = [("", "runs", "accuracy", *(f"{clean(name)} [spikes/neuron/step]" for name in names))]
     for variant in run["variants"]:
         rates = [rate_text(variant["layers"].get(name), style.paint) for name in names]
@@ -215,8 +215,20 @@ def _check_run(run: Optional[Dict[str, Any]], style: _Style) -> List[str]:
     lines = [f"  {run['samples']} samples of {run['steps']} steps"]
     lines += table(rows, right=range(1, 3 + len(names)))
     lines += ["", *_pair_table(run)]
+    lines += [f"  {text}" for text in remarks(run)]
     lines += [f"  {clean(name)} did not run: {clean(reason)}" for name, reason in run["skipped"].items()]
     return lines + [style.paint(f"  warning: {clean(text)}", "yellow") for text in run["warnings"]]
+
+
+def remarks(run: Dict[str, Any]) -> List[str]:
+    """What targets leave out, and how long a run takes on a chip."""
+    result = []
+    for variant in run["variants"]:
+        if variant["not_modelled"]:
+            result.append(clean(f"{variant['name']} does not model {', '.join(variant['not_modelled'])}"))
+        if "chip" in variant["timing"]:
+            result.append(clean(f"{variant['name']}: a run takes {seconds(variant['timing']['chip'])} on the chip"))
+    return result
 
 
 def target_of(variant: Dict[str, Any]) -> str:
