@@ -11,7 +11,7 @@ from gradspike.chip import _html_check_run
 from gradspike.chip._html_figures import histogram
 from gradspike.chip._html_parts import bars, cards, numbers_table, pairs, section, text
 from gradspike.chip._page_data import chip_json
-from gradspike.chip._terminal import seconds, span, spread
+from gradspike.chip._terminal import approximations, seconds, span, spread
 
 _PAGE = Path(__file__).with_name("page")
 _VERDICT_CLASSES = {"fits": "fits", "fits with losses": "losses", "does not fit": "misfit"}
@@ -154,9 +154,8 @@ def _time(data: Dict[str, Any]) -> str:
 
 
 def _approximations(data: Dict[str, Any]) -> str:
-    if not data["approximations"]:
-        return "<p>none</p>"
-    return "<ul>" + "".join(f"<li>{text(entry)}</li>" for entry in data["approximations"]) + "</ul>"
+    entries = approximations(data)
+    return "<ul>" + "".join(f"<li>{text(entry)}</li>" for entry in entries) + "</ul>" if entries else "<p>none</p>"
 
 
 def _map(chip: Optional[Dict[str, Any]]) -> str:

@@ -4,7 +4,7 @@ from typing import Any, Dict, List, Optional, Sequence
 
 from gradspike.chip._html_figures import accuracies
 from gradspike.chip._html_parts import numbers_table, text
-from gradspike.chip._terminal import difference_texts, remarks, spread, target_of
+from gradspike.chip._terminal import chip_times, difference_texts, spread, target_of
 
 
 def body(run: Optional[Dict[str, Any]]) -> str:
@@ -13,7 +13,7 @@ def body(run: Optional[Dict[str, Any]]) -> str:
         return ""
     warnings = "".join(f'<li class="warn">{text(warning)}</li>' for warning in run["warnings"])
     skipped = "".join(f"<li>{text(name)} did not run: {text(why)}</li>" for name, why in run["skipped"].items())
-    skipped += "".join(f"<li>{text(remark)}</li>" for remark in remarks(run))
+    skipped += "".join(f"<li>{text(remark)}</li>" for remark in chip_times(run))
     notes = f"<ul>{warnings}{skipped}</ul>" if warnings or skipped else ""
     return (
         f"<p>{run['samples']:,} samples of {run['steps']:,} steps, the same for all.</p>{_variants(run)}{notes}"
@@ -28,11 +28,10 @@ def _variants(run: Dict[str, Any]) -> str:
     for variant in run["variants"]:
         cells = [_rate(variant["layers"][name]) for name in firing]
         runs = f"{len(variant['seeds']) or 1}"
-        rows.append(
-            (text(variant["name"]), text(target_of(variant)), runs, text(spread(variant["accuracy"], 3)), *cells)
-        )
+        accuracy = text(spread(variant["accuracy"], 3))
+        rows.append((text(variant["name"]), accuracy, *cells, runs, text(target_of(variant))))
     titles = [f"{text(name)}: spikes per neuron and step" for name in firing]
-    return numbers_table(("run", "target", "runs", "accuracy", *titles), rows, numbers=range(2, 4 + len(firing)))
+    return numbers_table(("run", "accuracy", *titles, "runs", "target"), rows, numbers=range(1, 3 + len(firing)))
 
 
 def _rate(layer: Dict[str, Any]) -> str:

@@ -60,7 +60,7 @@ def render(data: Dict[str, Any], *, colour: bool = False, unicode: bool = False)
         _section("resources", _resources(data, style), style),
         _section("weights", _weights(data, style), style),
         _section("time and units", _time(data), style),
-        _section("approximations", [f"  {clean(text)}" for text in data["approximations"]], style),
+        _section("approximations", [f"  {text}" for text in approximations(data)], style),
         _section("check run", _check_run(data["check_run"], style), style),
         _section("provenance", _pairs(data["provenance"]), style),
     ]
@@ -215,20 +215,22 @@ def _check_run(run: Optional[Dict[str, Any]], style: _Style) -> List[str]:
     lines = [f"  {run['samples']} samples of {run['steps']} steps"]
     lines += table(rows, right=range(1, 3 + len(names)))
     lines += ["", *_pair_table(run)]
-    lines += [f"  {text}" for text in remarks(run)]
+    lines += [f"  {text}" for text in chip_times(run)]
     lines += [f"  {clean(name)} did not run: {clean(reason)}" for name, reason in run["skipped"].items()]
     return lines + [style.paint(f"  warning: {clean(text)}", "yellow") for text in run["warnings"]]
 
 
-def remarks(run: Dict[str, Any]) -> List[str]:
-    """What targets leave out, and how long a run takes on a chip."""
-    result = []
-    for variant in run["variants"]:
-        if variant["not_modelled"]:
-            result.append(clean(f"{variant['name']} does not model {', '.join(variant['not_modelled'])}"))
-        if "chip" in variant["timing"]:
-            result.append(clean(f"{variant['name']}: a run takes {seconds(variant['timing']['chip'])} on the chip"))
-    return result
+def approximations(data: Dict[str, Any]) -> List[str]:
+    """Approximations of the deployment, and what the targets of a check run leave out."""
+    variants = [] if data["check_run"] is None else data["check_run"]["variants"]
+    left_out = [f"{v['name']} does not model {', '.join(v['not_modelled'])}" for v in variants if v["not_modelled"]]
+    return [clean(text) for text in [*data["approximations"], *left_out]]
+
+
+def chip_times(run: Dict[str, Any]) -> List[str]:
+    """How long a run takes on a chip, by variant."""
+    timed = [(v["name"], v["timing"]["chip"]) for v in run["variants"] if "chip" in v["timing"]]
+    return [clean(f"{name}: a run takes {seconds(value)} on the chip") for name, value in timed]
 
 
 def target_of(variant: Dict[str, Any]) -> str:
