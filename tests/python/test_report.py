@@ -228,6 +228,8 @@ def test_ideal_preset_runs_once_and_decoders_decide():
         ({"labels": torch.zeros(BATCH).long(), "decoder": lambda out: out}, ValueError, "decoder must give scores"),
         ({"inputs": None}, ValueError, "inputs must be a tensor"),
         ({"inputs": torch.zeros(4, 5)}, ValueError, r"input 0 must have shape \[time, batch, neuron\]"),
+        ({"inputs": torch.zeros(4, 0, 5)}, ValueError, "input 0 must have at least one step and one sample"),
+        ({"inputs": torch.full((4, 2, 5), 0.5)}, RuntimeError, "whole number|integer|0.5"),
         ({"preset": "perfect"}, RuntimeError, 'no preset "perfect"'),
         ({"constants": {"noise": 1.0}}, RuntimeError, 'no constant "noise"'),
     ],

@@ -63,7 +63,8 @@ def report(
         The report for the target; `report.check_run` holds the comparison.
 
     Raises:
-        ValueError: seeds is below 1, labels do not fit the batch, or the decoder does not give `[batch, class]`.
+        ValueError: seeds is below 1, there is no sample or step, labels do not fit the batch, or the decoder does not
+            give `[batch, class]`.
         RuntimeError: a spike is no whole number in 0..127, or the target, preset or a constant is unknown.
 
     Example:
@@ -100,6 +101,10 @@ def _sizes(inputs: List[Tensor], labels: Optional[Tensor]) -> Tuple[int, int]:
     for place, tensor in enumerate(inputs):
         if tensor.dim() != 3:
             raise ValueError(f"report: input {place} must have shape [time, batch, neuron], got {list(tensor.shape)}")
+        if tensor.shape[0] == 0 or tensor.shape[1] == 0:
+            raise ValueError(
+                f"report: input {place} must have at least one step and one sample, got {list(tensor.shape)}"
+            )
     steps, samples = inputs[0].shape[:2]
     if labels is not None and (labels.dim() != 1 or len(labels) != samples or labels.is_floating_point()):
         raise ValueError(
@@ -117,8 +122,10 @@ def _model_runs(model: Model, handle: Network, inputs: List[Tensor]) -> Tuple[Di
     except (RuntimeError, ValueError) as error:
         skipped[FLOAT] = _reading.sentence(error)
     else:
-        runs[FLOAT] = [floats.run_model(*inputs)]
-        clear(floats.name)
+        try:
+            runs[FLOAT] = [floats.run_model(*inputs)]
+        finally:
+            clear(floats.name)
     try:
         runs[INTEGER] = [handle.run_model(*inputs)]
     except RuntimeError as error:

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from gradspike import _reading
 from gradspike.chip._report import Mapping, Report
-from gradspike.chip._report_data import report_of
+from gradspike.chip._report_data import report_of, sha256
 from gradspike.chip._result import Result, result_of
 
 DEFAULT_TARGET = "emulator ideal"
@@ -76,6 +76,10 @@ class Network:
             return str(_reading.call(self._handle.map))
         except RuntimeError:
             return ""
+
+    @cached_property
+    def _mapping_hash(self) -> str:
+        return sha256(self._mapping_text)
 
     def map(self) -> Mapping:
         """Placement and routing; made once, independent of the weights. Raises with every misfit where none exists."""

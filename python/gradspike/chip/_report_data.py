@@ -5,6 +5,7 @@ import json
 import platform
 import re
 import struct
+from collections import Counter
 from typing import TYPE_CHECKING, Any, Dict, List, Optional, Tuple
 
 import torch
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
     from gradspike.chip._network import Network
 
 VERSION = 2
+
+_HEADER = struct.Struct("<4sIQQQ")  # of a record of integers
 
 # Rows of a coefficient table, in the order of math::LifRow; leaky integrators have the first four.
 _INPUT_GAIN, _LEAK_CONDUCTANCE, _CURRENT_DECAY, _LEAK, _RESET, _THRESHOLD, _REFRACTORY_STEPS = range(7)
@@ -35,10 +38,10 @@ CONVENTIONS = {
 def report_of(network: "Network", target: str) -> Report:
     """The report of a network for one target: capacity and losses from the library, and everything else."""
     description = network.description
-    integers = _integers(network)
+    integers, hashes = _integers(network, description)
     data = json.loads(_reading.call(network._handle.report, target))
     data["version"] = VERSION
-    data["projections"] = _projections(network, description, integers)
+    data["projections"] = _projections(description, integers, hashes)
     data["time"] = _time(description)
     data["conventions"] = dict(CONVENTIONS)
     data["check_run"] = None
@@ -53,19 +56,32 @@ def _chip(mapping: str, description: Dict[str, Any], integers: Dict[str, Tensor]
     return {"mapping": json.loads(mapping), "description": description, "integers": integers}
 
 
-def _integers(network: "Network") -> Dict[str, Tensor]:
-    """Integers by projection; none where a weight is NaN, which the verbs that need them refuse by name."""
+def _integers(network: "Network", description: Dict[str, Any]) -> Tuple[Dict[str, Tensor], Dict[str, str]]:
+    """Integers and content hashes by projection; none where a weight is NaN, which other verbs refuse by name.
+
+    From the records, which quantise once: little-endian magic, bits, out, in, hash, then the integers.
+    """
     try:
-        return network.integers()
+        records = network.records()
     except RuntimeError:
-        return {}
+        return {}, {}
+    integers, hashes = {}, {}
+    for p in description["projections"]:
+        record = bytearray(records[p["name"]])
+        _, bits, out_features, in_features, content = _HEADER.unpack_from(record)
+        dtype = torch.int8 if bits == 8 else torch.int16
+        matrix = (
+            torch.frombuffer(record, dtype=dtype, offset=_HEADER.size) if out_features * in_features else torch.empty(0)
+        )
+        integers[p["name"]] = matrix.reshape(out_features, in_features).to(torch.int16)
+        hashes[p["name"]] = f"{content:016x}"
+    return integers, hashes
 
 
 def _projections(
-    network: "Network", description: Dict[str, Any], integers: Dict[str, Tensor]
+    description: Dict[str, Any], integers: Dict[str, Tensor], hashes: Dict[str, str]
 ) -> Dict[str, Dict[str, Any]]:
     populations, inputs = description["populations"], description["inputs"]
-    hashes = _hashes(network) if integers else {}
     result = {}
     for p in description["projections"]:
         sources = []
@@ -94,17 +110,9 @@ def _histogram(integers: Optional[Tensor]) -> Optional[Dict[str, Any]]:
     """Counts of each integer from the smallest to the largest that occurs."""
     if integers is None or integers.numel() == 0:
         return None
-    values = integers.flatten().to(torch.int64)
-    first = int(values.min())
-    return {"first": first, "counts": torch.bincount(values - first).tolist()}
-
-
-def _hashes(network: "Network") -> Dict[str, str]:
-    """Content hashes, from the headers of the records: magic, bits, out, in, hash, little-endian."""
-    return {
-        name: f"{struct.unpack_from('<4sIQQQ', record)[4]:016x}"
-        for name, record in network.records().items()
-    }  # fmt: skip
+    counts = Counter(integers.flatten().tolist())
+    first, last = min(counts), max(counts)
+    return {"first": first, "counts": [counts[value] for value in range(first, last + 1)]}
 
 
 def _time(description: Dict[str, Any]) -> Dict[str, Any]:
@@ -181,9 +189,8 @@ def _provenance(
         "network hash": sha256(canonical),
     }
     result.update({f"weights of {name}": p["hash"] for name, p in projections.items() if p["hash"]})
-    mapping = network._mapping_text
-    if mapping:
-        result["mapping hash"] = sha256(mapping)
+    if network._mapping_hash:
+        result["mapping hash"] = network._mapping_hash
     if preset:
         result["preset"] = preset
     if seed:
@@ -199,5 +206,5 @@ def target_options(target: str) -> Tuple[str, str]:
 
 
 def sha256(text: str) -> str:
-    """The first 16 hexadecimal digits of the SHA-256."""
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
+    """The first 16 hexadecimal digits of the SHA-256; "" for no text."""
+    return "" if not text else hashlib.sha256(text.encode()).hexdigest()[:16]
