@@ -127,10 +127,13 @@ def map(arguments: argparse.Namespace) -> int:
     import gradspike
 
     network = gradspike.open_network(arguments.file)
-    report = network.check()
-    if report.fits and arguments.output:
-        Path(arguments.output).write_text(network.map().to_json() + "\n", encoding="utf-8")
-    return _show(report, arguments)
+    try:
+        mapping = network.map()
+    except RuntimeError:  # the report names every misfit
+        return _show(network.check(), arguments)
+    if arguments.output:
+        Path(arguments.output).write_text(mapping.to_json() + "\n", encoding="utf-8")
+    return _show(mapping.report, arguments)
 
 
 def deploy(arguments: argparse.Namespace) -> int:

@@ -109,21 +109,47 @@ def unpack(text, kind):
     return list(struct.unpack(f"<{len(raw) // struct.calcsize(kind)}{kind}", raw))
 
 
+def decoded(synapses):
+    """The rows of a mapping, from its columns."""
+    columns = {name: unpack(text, {1: "B", 2: "H", 4: "I"}[size]) for name, (size, text) in synapses.items()}
+    places = [[p // 65536, p // 256 % 256, p % 256] for p in columns["place"]]
+    names = ("label", "projection", "pre", "post", "part", "inhibitory")
+    return [[*place, *rest] for place, *rest in zip(places, *(columns[name] for name in names))]
+
+
 def test_the_map_holds_the_mapping_and_the_weights():
-    model = hostile()
-    handle = chip.read(model)
+    handle = chip.read(hostile())
     data, mapping = data_of(handle.check().to_html()), handle.map().data
-    s = data["synapses"]
-    place = unpack(s["place"], "I")
-    columns = [unpack(s[name], kind) for name, kind in zip(("label", "projection", "pre", "post", "part"), "BHIHH")]
-    columns.append(unpack(s["inhibitory"], "B"))
-    decoded = [[p // 65536, p // 256 % 256, p % 256, *rest] for p, *rest in zip(place, *columns)]
-    assert decoded == mapping["synapses"] and s["count"] == len(decoded) > 0
-    assert data["row_modes"] == mapping["row_modes"]
-    assert data["populations"][0]["name"] == HOSTILE_POPULATION
-    assert data["populations"][0]["circuits"] == [n["circuits"] for n in mapping["populations"][0]["neurons"]]
+    assert len(data["instances"]) == 1
+    instance = data["instances"][0]
+    assert decoded(instance["synapses"]) == mapping["synapses"] != []
+    assert instance["row_modes"] == mapping["row_modes"]
+    assert data["populations"] == [{"name": HOSTILE_POPULATION, "kind": "lif", "size": 6}]
+    placed = mapping["populations"][0]["neurons"]
+    assert instance["neurons"] == [[0, k, n["address"], n["circuits"]] for k, n in enumerate(placed)]
     integers = handle.integers()[HOSTILE_PROJECTION].flatten().tolist()
     assert unpack(data["projections"][0]["weights"], "h") == integers
+
+
+def in_two_instances():
+    """A report of eight neurons of which the chip first holds four, then the others."""
+    model = torch.nn.Sequential(nn.Synapse(5, 8, name="in", scale=16.0), nn.LIF(8, name="hidden"))
+    half = chip.map(torch.nn.Sequential(nn.Synapse(5, 4, name="in"), nn.LIF(4, name="hidden"))).data
+    handle = chip.read(model)
+    report = handle.check()
+    instances = [
+        {"mapping": {**half, "projections": [f"in[{k}:{k + 4}]"]}, "slices": [[0, k, 4]], "wish": ""} for k in (0, 4)
+    ]
+    parts = {"mapping": {"format": "gradspike.partition", "instances": instances}, "integers": handle.integers()}
+    return half, chip.Report(report.data, lambda: {**parts, "description": handle.description})
+
+
+def test_instances_count_neurons_as_the_whole_network():
+    half, report = in_two_instances()
+    first, second = data_of(report.to_html())["instances"]
+    assert decoded(first["synapses"]) == half["synapses"]
+    assert decoded(second["synapses"]) == [[*s[:6], s[6] + 4, *s[7:]] for s in half["synapses"]]
+    assert [neuron[:2] for neuron in second["neurons"]] == [[0, 4], [0, 5], [0, 6], [0, 7]]
 
 
 def test_a_network_that_does_not_fit_has_a_page_without_a_map(tmp_path):
@@ -260,6 +286,22 @@ class TestInABrowser:
         assert text(page, "map-chosen").startswith("5 sources of hidden ")
         page.key("Escape")
         assert text(page, "map-chosen") == ""
+
+    def test_instances_are_shown_one_at_a_time(self, page, tmp_path):
+        half, report = in_two_instances()
+        page.open(write(tmp_path, report), height=1000)
+        assert page.complaints() == []
+        h, row, column, _, _, pre, post, *_ = half["synapses"][5]
+        page.mouse(*cell(page, *spot(h, row, column)))
+        assert text(page, "map-tip").startswith(f"input0 {pre} → hidden {post}\n")
+        page.evaluate(
+            "(() => { const select = document.getElementById('map-instance'); select.value = '1';"
+            "select.dispatchEvent(new Event('change')); })()"
+        )
+        page.mouse(*cell(page, *spot(h, row, column)), click=True)
+        assert text(page, "map-tip").startswith(f"input0 {pre} → hidden {post + 4}\n")
+        assert text(page, "map-chosen").startswith(f"8 targets of input0 {pre}")
+        assert page.evaluate("document.getElementById('map-instance').parentElement.hidden") is False
 
     def test_zoom_keeps_the_place_under_the_pointer(self, page, tmp_path):
         handle = gradspike.open_network(YINYANG)

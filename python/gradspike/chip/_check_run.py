@@ -82,7 +82,7 @@ def report(
     handle = read(model, inputs, network)
     shown = handle.check()
     runs, skipped = _model_runs(model, handle, tensors)
-    if shown.fits:
+    if handle._mapping_text:
         chip_runs, shown = _chip_runs(handle, tensors, (target, preset, seed, constants), seeds)
         runs.update(chip_runs)
     else:

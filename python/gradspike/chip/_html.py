@@ -24,7 +24,9 @@ def page(data: Dict[str, Any], chip: Optional[Dict[str, Any]]) -> str:
         data: `Report.data`.
         chip: "mapping", "description" and "integers" of a network that is placed; None: no map.
     """
-    css, script, template = (_read(name) for name in ("report.css", "chip_map.js", "report.html"))
+    css, template = _read("report.css"), _read("report.html")
+    parts = [_read("chip_data.js"), _read("chip_map.js")]
+    script = "\n".join(["(() => {", '"use strict";', *parts, "})();"])
     sections = [
         ("misfits", "Misfits", _misfits(data)),
         ("check-run", "Check run", _html_check_run.body(data["check_run"])),
@@ -71,7 +73,7 @@ def _cards(data: Dict[str, Any]) -> str:
             r = chip[quantity]
             entries.append((quantity, f"{r['used']:,}", f"of {r['limit']:,}"))
     chips, runs = data["chips"], data["runs_per_sample"]
-    entries.append(("chips", f"{chips}", f"{runs} run{'' if runs == 1 else 's'} per sample"))
+    entries.append(("chips", f"{chips}", "1 run per sample" if chips == 1 else f"or one, and {runs} runs per sample"))
     run = data["check_run"]
     if run is not None and run["variants"]:
         last = run["variants"][-1]

@@ -35,19 +35,24 @@ CONVENTIONS = {
 }
 
 
-def report_of(network: "Network", target: str) -> Report:
-    """The report of a network for one target: capacity and losses from the library, and everything else."""
+def report_of(network: "Network", target: str, *options: Any) -> Report:
+    """The report of a network for one target: capacity and losses from the library, and everything else.
+
+    `options` are further arguments of the library's own report.
+    """
     description = network.description
     integers, hashes = _integers(network, description)
-    data = json.loads(_reading.call(network._handle.report, target))
+    data = json.loads(_reading.call(network._handle.report, target, *options))
     data["version"] = VERSION
     data["projections"] = _projections(description, integers, hashes)
     data["time"] = _time(description)
     data["conventions"] = dict(CONVENTIONS)
     data["check_run"] = None
-    data["provenance"] = {**data["provenance"], **_provenance(network, description, target, data["projections"])}
-    if not network._mapping_text:
+    data["provenance"] = {**data["provenance"], **_provenance(description, target, data["projections"])}
+    # No mapping is looked for where the limits are exceeded: that may take long.
+    if data["verdict"] == "does not fit" or not network._mapping_text:
         return Report(data)
+    data["provenance"]["mapping hash"] = network._mapping_hash
     return Report(data, lambda: _chip(network._mapping_text, description, integers))
 
 
@@ -174,9 +179,7 @@ def float64(bits: int) -> float:
     return float(struct.unpack("<d", struct.pack("<Q", bits))[0])
 
 
-def _provenance(
-    network: "Network", description: Dict[str, Any], target: str, projections: Dict[str, Dict[str, Any]]
-) -> Dict[str, str]:
+def _provenance(description: Dict[str, Any], target: str, projections: Dict[str, Dict[str, Any]]) -> Dict[str, str]:
     info = _library.version_info()
     preset, seed = target_options(target)
     canonical = json.dumps(description, sort_keys=True, separators=(",", ":"))
@@ -189,8 +192,6 @@ def _provenance(
         "network hash": sha256(canonical),
     }
     result.update({f"weights of {name}": p["hash"] for name, p in projections.items() if p["hash"]})
-    if network._mapping_hash:
-        result["mapping hash"] = network._mapping_hash
     if preset:
         result["preset"] = preset
     if seed:

@@ -103,10 +103,8 @@ def _section(title: str, lines: Sequence[str], style: _Style) -> str:
 def _verdict(data: Dict[str, Any], style: _Style) -> str:
     chips, runs = data["chips"], data["runs_per_sample"]
     verdict = style.paint(data["verdict"], "bold", _VERDICTS.get(data["verdict"], "bold"))
-    return (
-        f'network "{clean(data["network"])}" {verdict}: target {clean(data["target"])}, '
-        f"{chips} chip{'' if chips == 1 else 's'}, {runs} run{'' if runs == 1 else 's'} per sample"
-    )
+    effort = "1 chip, 1 run per sample" if chips == 1 else f"{chips} chips, or one chip and {runs} runs per sample"
+    return f'network "{clean(data["network"])}" {verdict}: target {clean(data["target"])}, {effort}'
 
 
 def _misfits(data: Dict[str, Any], style: _Style) -> List[str]:

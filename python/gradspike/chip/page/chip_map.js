@@ -1,74 +1,4 @@
-(() => {
-"use strict";
-// Cells of the map: across are the 256 columns, along are rows 255..0 of hemisphere 0, its neurons, those of
-// hemisphere 1 and its rows 0..255. Wide pages draw "along" from left to right, narrow ones from top to bottom.
-const COLUMNS = 256, ROWS = 256, GAP = 6, BAND = 18;
-const LENGTH = 2 * (ROWS + GAP + BAND);
-const BANDS = [ROWS + GAP, ROWS + GAP + BAND];
-const PALETTE = ["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#8c6bb1", "#7a8f00"];
-const EXCITATORY = [0, 114, 178], INHIBITORY = [213, 94, 0];
-
-const chip = JSON.parse(document.getElementById("chip-data").textContent);
-const canvas = document.getElementById("map-canvas");
-if (!chip || !canvas) return;
-const $ = (name) => document.getElementById("map-" + name);
-const dark = window.matchMedia("(prefers-color-scheme: dark)");
-
-// ---- data ----------------------------------------------------------------------------------------------------------
-
-function unpack(text, Type) {
-  const raw = atob(text), bytes = new Uint8Array(raw.length);
-  for (let k = 0; k < raw.length; ++k) bytes[k] = raw.charCodeAt(k);
-  return new Type(bytes.buffer);
-}
-
-const nodes = [...chip.inputs.map((p) => ({ name: p.name, size: p.size, input: true })),
-  ...chip.populations.map((p) => ({ ...p, size: p.circuits.length, input: false }))];
-let total = 0;
-for (const node of nodes) { node.first = total; total += node.size; }
-
-const synapses = { count: chip.synapses.count, place: unpack(chip.synapses.place, Uint32Array),
-  pre: unpack(chip.synapses.pre, Uint32Array), post: unpack(chip.synapses.post, Uint16Array),
-  projection: unpack(chip.synapses.projection, Uint16Array), part: unpack(chip.synapses.part, Uint16Array),
-  label: unpack(chip.synapses.label, Uint8Array), inhibitory: unpack(chip.synapses.inhibitory, Uint8Array) };
-const at = new Int32Array(2 * ROWS * COLUMNS).fill(-1);       // synapse by place
-const source = new Int32Array(synapses.count);                // neuron by synapse, counted over all nodes
-const target = new Int32Array(synapses.count);
-const neuronOfCircuit = new Int32Array(2 * COLUMNS).fill(-1);
-
-function expand(projection) {
-  const sources = [], rows = new Map();
-  for (const [kind, index, first, step, count] of projection.columns) {
-    const node = nodes[kind ? chip.inputs.length + index : index];
-    for (let k = 0; k < count; ++k) sources.push(node.first + first + k * step);
-  }
-  for (const [post, row, step, count] of projection.rows) {
-    for (let k = 0; k < count; ++k) rows.set(post + k, row + k * step);
-  }
-  projection.sources = sources;
-  projection.row = rows;
-  projection.values = projection.weights === null ? null : unpack(projection.weights, Int16Array);
-}
-
-chip.projections.forEach(expand);
-for (let s = 0; s < synapses.count; ++s) {
-  const projection = chip.projections[synapses.projection[s]];
-  at[synapses.place[s]] = s;
-  source[s] = projection.sources[synapses.pre[s]];
-  target[s] = nodes[chip.inputs.length + projection.target].first + synapses.post[s];
-}
-for (const node of nodes) {
-  if (!node.input) node.circuits.forEach((list, k) => list.forEach((c) => { neuronOfCircuit[c] = node.first + k; }));
-}
-
-function weight(s) {
-  const projection = chip.projections[synapses.projection[s]];
-  if (!projection.values) return null;
-  return projection.values[projection.row.get(synapses.post[s]) * projection.in_features + synapses.pre[s]];
-}
-
-const nodeOf = (neuron) => nodes.findLast((node) => node.first <= neuron);
-const nameOf = (neuron) => { const node = nodeOf(neuron); return `${node.name} ${neuron - node.first}`; };
+// The map: drawing, words and events. Runs in one function with chip_data.js, after it.
 
 // ---- colours -------------------------------------------------------------------------------------------------------
 
@@ -80,14 +10,14 @@ const ground = () => dark.matches ? { empty: [34, 39, 46], paper: [26, 30, 36], 
   : { empty: [236, 239, 243], paper: [255, 255, 255], ink: "#000000" };
 
 function synapseColour(s, empty) {
-  const inhibitory = synapses.inhibitory[s] === 1;
+  const inhibitory = chip.inhibitory[s] === 1;
   if ($("colour").value === "row") return inhibitory ? INHIBITORY : EXCITATORY;
   if ($("colour").value === "weight") {
     const w = weight(s), held = w === null ? 0 : Math.max(0, inhibitory ? -w : w);
     if (held === 0) return mix(empty, dark.matches ? [255, 255, 255] : [0, 0, 0], 0.07);
     return mix(empty, inhibitory ? INHIBITORY : EXCITATORY, 0.2 + 0.8 * Math.min(1, held / 63));
   }
-  return mix(projectionColour(synapses.projection[s]), empty, inhibitory ? 0.4 : 0);
+  return mix(projectionColour(chip.projection[s]), empty, inhibitory ? 0.4 : 0);
 }
 
 // ---- drawing -------------------------------------------------------------------------------------------------------
@@ -108,8 +38,10 @@ const alongOf = (hemisphere, row) => hemisphere === 0 ? ROWS - 1 - row : LENGTH 
 function related() {
   const result = new Set();
   if (state.chosen < 0) return result;
-  const [own, other] = state.direction === "sources" ? [target, source] : [source, target];
-  for (let s = 0; s < synapses.count; ++s) if (own[s] === state.chosen) result.add(other[s]);
+  for (const on of chips) {
+    const [own, other] = state.direction === "sources" ? [on.target, on.source] : [on.source, on.target];
+    for (let s = 0; s < on.count; ++s) if (own[s] === state.chosen) result.add(other[s]);
+  }
   return result;
 }
 
@@ -117,7 +49,7 @@ function paintCells() {
   const width = view.wide ? LENGTH : COLUMNS, height = view.wide ? COLUMNS : LENGTH;
   cells.width = width; cells.height = height;
   const context = cells.getContext("2d"), image = context.createImageData(width, height);
-  const { empty, paper } = ground(), shown = related(), own = state.direction === "sources" ? target : source;
+  const { empty, paper } = ground(), shown = related(), own = state.direction === "sources" ? chip.target : chip.source;
   const put = (along, across, colour) => {
     const k = 4 * (view.wide ? across * width + along : along * width + across);
     image.data.set(colour, k); image.data[k + 3] = 255;
@@ -128,13 +60,13 @@ function paintCells() {
       const spot = place(along, across);
       if (spot === null) { put(along, across, paper); continue; }
       if (spot.circuit !== undefined) {
-        const neuron = neuronOfCircuit[spot.circuit];
-        const k = neuron < 0 ? -1 : nodes.indexOf(nodeOf(neuron)) - chip.inputs.length;
+        const neuron = chip.neuronOfCircuit[spot.circuit];
+        const k = neuron < 0 ? -1 : nodes.indexOf(nodeOf(neuron)) - data.inputs.length;
         const keep = state.chosen < 0 || neuron === state.chosen || shown.has(neuron);
         put(along, across, k < 0 ? empty : dim(populationColour(k), keep));
         continue;
       }
-      const s = at[(spot.hemisphere * ROWS + spot.row) * COLUMNS + spot.column];
+      const s = chip.at[(spot.hemisphere * ROWS + spot.row) * COLUMNS + spot.column];
       put(along, across, s < 0 ? empty : dim(synapseColour(s, empty), state.chosen < 0 || own[s] === state.chosen));
     }
   }
@@ -148,10 +80,15 @@ function draw() {
   context.fillRect(0, 0, canvas.width, canvas.height);
   context.drawImage(cells, -view.x, -view.y, cells.width * size, cells.height * size);
   if (state.mark) outline(context, state.mark.along, state.mark.across, 1);
-  if (state.chosen >= 0 && !nodeOf(state.chosen).input) {
-    const node = nodeOf(state.chosen);
-    for (const c of node.circuits[state.chosen - node.first]) outline(context, BANDS[c < COLUMNS ? 0 : 1], c % COLUMNS, BAND);
+  const placed = state.chosen < 0 ? null : placeOf(state.chosen);
+  if (placed && placed.chip === chip.number) {
+    for (const c of placed.circuits) outline(context, BANDS[c < COLUMNS ? 0 : 1], c % COLUMNS, BAND);
   }
+}
+
+function placeOf(neuron) {
+  const node = nodeOf(neuron);
+  return node.input ? null : node.placed[neuron - node.first];
 }
 
 function outline(context, along, across, length) {
@@ -198,16 +135,18 @@ function pan(dx, dy) {
 function describe(spot) {
   if (spot === null) return "";
   if (spot.circuit !== undefined) {
-    const neuron = neuronOfCircuit[spot.circuit];
-    return neuron < 0 ? `circuit ${spot.circuit}: not in use` : `${describeNeuron(neuron)}\nthis is circuit ${spot.circuit}`;
+    const neuron = chip.neuronOfCircuit[spot.circuit];
+    if (neuron < 0) return `circuit ${spot.circuit}: not in use`;
+    return `${describeNeuron(neuron)}\nthis is circuit ${spot.circuit}`;
   }
   const where = `hemisphere ${spot.hemisphere}, row ${spot.row}, column ${spot.column}`;
-  const s = at[(spot.hemisphere * ROWS + spot.row) * COLUMNS + spot.column];
+  const s = chip.at[(spot.hemisphere * ROWS + spot.row) * COLUMNS + spot.column];
   const sign = { "-": "disabled", e: "excitatory", i: "inhibitory" }[chip.row_modes[spot.hemisphere][spot.row]];
   if (s < 0) return `${where} (${sign} row)\nno synapse`;
-  const w = weight(s), none = w !== null && (synapses.inhibitory[s] ? w >= 0 : w <= 0);
-  return `${nameOf(source[s])} → ${nameOf(target[s])}\nprojection ${chip.projections[synapses.projection[s]].name}` +
-    `\nweight ${w === null ? "unknown" : w + " LSB"}, part ${synapses.part[s]}, label ${synapses.label[s]}` +
+  const w = weight(s), none = w !== null && (chip.inhibitory[s] ? w >= 0 : w <= 0);
+  return `${nameOf(chip.source[s])} → ${nameOf(chip.target[s])}` +
+    `\nprojection ${data.projections[chip.projection[s]].name}` +
+    `\nweight ${w === null ? "unknown" : w + " LSB"}, part ${chip.part[s]}, label ${chip.label[s]}` +
     (none ? "\nthis circuit holds 0 of it" : "") +
     `\n${where} (${sign} row)`;
 }
@@ -215,9 +154,9 @@ function describe(spot) {
 function describeNeuron(neuron) {
   const node = nodeOf(neuron), index = neuron - node.first;
   if (node.input) return `${node.name}, neuron ${index} (input)`;
-  const circuits = node.circuits[index];
+  const { circuits, address, chip: number } = node.placed[index];
   return `${node.name}, neuron ${index} (${node.kind.toUpperCase()})\ncircuit${circuits.length > 1 ? "s" : ""} ` +
-    `${circuits.join(", ")}, address ${node.addresses[index]}`;
+    `${circuits.join(", ")}, address ${address}${chips.length > 1 ? `, instance ${number}` : ""}`;
 }
 
 function ranges(neurons) {
@@ -228,14 +167,17 @@ function ranges(neurons) {
     const runs = lines.get(node), last = runs[runs.length - 1];
     if (last && last[1] === index - 1) last[1] = index; else runs.push([index, index]);
   }
-  return [...lines].map(([node, runs]) => `${node.name}: ${runs.map(([a, b]) => a === b ? a : `${a}–${b}`).join(", ")}`);
+  const write = ([a, b]) => a === b ? a : `${a}–${b}`;
+  return [...lines].map(([node, runs]) => `${node.name}: ${runs.map(write).join(", ")}`);
 }
 
 function strongest() {
-  const own = state.direction === "sources" ? target : source, other = state.direction === "sources" ? source : target;
   const found = new Map();
-  for (let s = 0; s < synapses.count; ++s) {
-    if (own[s] === state.chosen) found.set(`${synapses.projection[s]} ${other[s]}`, [other[s], weight(s)]);
+  for (const on of chips) {
+    const [own, other] = state.direction === "sources" ? [on.target, on.source] : [on.source, on.target];
+    for (let s = 0; s < on.count; ++s) {
+      if (own[s] === state.chosen) found.set(`${on.projection[s]} ${other[s]}`, [other[s], weight(s, on)]);
+    }
   }
   return [...found.values()].filter(([, w]) => w).sort((a, b) => Math.abs(b[1]) - Math.abs(a[1])).slice(0, 8);
 }
@@ -261,7 +203,8 @@ function tell() {
   for (const line of ranges(others)) element("p", line, panel);
   const top = strongest();
   if (top.length) {
-    element("p", `largest weights [LSB]: ${top.map(([n, w]) => `${nameOf(n)}: ${w > 0 ? "+" : "−"}${Math.abs(w)}`).join("; ")}`, panel);
+    const write = ([neuron, w]) => `${nameOf(neuron)}: ${w > 0 ? "+" : "−"}${Math.abs(w)}`;
+    element("p", `largest weights [LSB]: ${top.map(write).join("; ")}`, panel);
   }
 }
 
@@ -274,9 +217,9 @@ function legend() {
     item.append(patch, text);
     list.append(item);
   };
-  chip.populations.forEach((p, k) => entry(populationColour(k), `population ${p.name}`));
+  data.populations.forEach((p, k) => entry(populationColour(k), `population ${p.name}`));
   if ($("colour").value === "projection") {
-    chip.projections.forEach((p, k) => entry(projectionColour(k), `projection ${p.name} (inhibitory rows fainter)`));
+    data.projections.forEach((p, k) => entry(projectionColour(k), `projection ${p.name} (inhibitory rows fainter)`));
   } else {
     const held = $("colour").value === "weight" ? " weight, stronger colour: larger" : " row";
     entry(EXCITATORY, `excitatory${held}`);
@@ -299,13 +242,13 @@ function choose(neuron, direction) {
 function press(spot) {
   if (spot === null) return;
   if (spot.circuit !== undefined) {
-    const neuron = neuronOfCircuit[spot.circuit];
+    const neuron = chip.neuronOfCircuit[spot.circuit];
     const again = neuron === state.chosen && state.direction === "sources";
     choose(neuron, again ? "targets" : "sources");
     return;
   }
-  const s = at[(spot.hemisphere * ROWS + spot.row) * COLUMNS + spot.column];
-  choose(s < 0 ? -1 : source[s], "targets");
+  const s = chip.at[(spot.hemisphere * ROWS + spot.row) * COLUMNS + spot.column];
+  choose(s < 0 ? -1 : chip.source[s], "targets");
 }
 
 function spotAt(event) {
@@ -374,8 +317,21 @@ const wanted = () => {
   const node = nodes[Number($("node").value)], index = Number($("neuron").value);
   return node.first + Math.min(Math.max(0, Math.floor(index) || 0), node.size - 1);
 };
-$("node").addEventListener("change", () => { $("neuron").value = "0"; $("neuron").max = nodes[$("node").value].size - 1; });
-$("sources").addEventListener("click", () => choose(wanted(), "sources"));
+$("node").addEventListener("change", () => {
+  $("neuron").value = "0";
+  $("neuron").max = nodes[$("node").value].size - 1;
+});
+function show(number) {
+  chip = chips[number];
+  $("instance").value = String(number);
+}
+
+$("sources").addEventListener("click", () => {
+  const placed = placeOf(wanted());
+  if (placed) show(placed.chip);
+  choose(wanted(), "sources");
+});
+$("instance").addEventListener("change", () => { show(Number($("instance").value)); paintCells(); draw(); });
 $("targets").addEventListener("click", () => choose(wanted(), "targets"));
 $("clear").addEventListener("click", () => choose(-1, "sources"));
 $("in").addEventListener("click", () => zoom(1.6));
@@ -384,9 +340,12 @@ $("colour").addEventListener("change", () => { legend(); paintCells(); draw(); }
 dark.addEventListener("change", () => { legend(); paintCells(); draw(); });
 window.addEventListener("resize", layout);
 
-nodes.forEach((node, k) => { element("option", `${node.name} (${node.input ? "input, " : ""}${node.size})`, $("node")).value = k; });
+nodes.forEach((node, k) => {
+  element("option", `${node.name} (${node.input ? "input, " : ""}${node.size})`, $("node")).value = k;
+});
 $("neuron").max = nodes[0].size - 1;
+chips.forEach((_, k) => { element("option", `${k} of ${chips.length}`, $("instance")).value = k; });
+$("instance").parentElement.hidden = chips.length === 1;
 legend();
 layout();
 canvas.dataset.ready = "yes";
-})();
