@@ -104,7 +104,7 @@ def _resources(data: Dict[str, Any]) -> str:
     layers = [r for r in data["resources"] if r["layer"]]
     parts = [r for r in data["resources"] if not r["layer"] and " of " in r["quantity"] and "OnDLS" in r["quantity"]]
     chip = [r for r in data["resources"] if not r["layer"] and r not in parts]
-    result = f"<h3>chip</h3>{bars(chip)}"
+    result = f"<h3>chip</h3>{bars(chip)}" if chip else ""
     for name in dict.fromkeys(r["layer"] for r in layers):
         result += f"<h3>{text(name)}</h3>{bars([r for r in layers if r['layer'] == name])}"
     if parts:
