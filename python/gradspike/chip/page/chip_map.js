@@ -82,7 +82,13 @@ function draw() {
   if (state.mark) outline(context, state.mark.along, state.mark.across, 1);
   const placed = state.chosen < 0 ? null : placeOf(state.chosen);
   if (placed && placed.chip === chip.number) {
-    for (const c of placed.circuits) outline(context, BANDS[c < COLUMNS ? 0 : 1], c % COLUMNS, BAND);
+    const circuits = new Set(placed.circuits), joined = (c) => circuits.has(c) && c % COLUMNS !== 0;
+    for (const first of circuits) {  // neighbours have one outline
+      let end = first + 1;
+      while (joined(end)) ++end;
+      if (joined(first) && circuits.has(first - 1)) continue;
+      outline(context, BANDS[first < COLUMNS ? 0 : 1], first % COLUMNS, BAND, end - first);
+    }
   }
 }
 
@@ -91,9 +97,9 @@ function placeOf(neuron) {
   return node.input ? null : node.placed[neuron - node.first];
 }
 
-function outline(context, along, across, length) {
+function outline(context, along, across, length, width = 1) {
   const size = view.cell * view.zoom, [x, y] = view.wide ? [along, across] : [across, along];
-  const [w, h] = view.wide ? [length, 1] : [1, length];
+  const [w, h] = view.wide ? [length, width] : [width, length];
   context.strokeStyle = ground().ink;
   context.lineWidth = Math.max(1.5, window.devicePixelRatio * 1.2);
   context.strokeRect(x * size - view.x - 1.5, y * size - view.y - 1.5, w * size + 3, h * size + 3);
@@ -344,7 +350,7 @@ nodes.forEach((node, k) => {
   element("option", `${node.name} (${node.input ? "input, " : ""}${node.size})`, $("node")).value = k;
 });
 $("neuron").max = nodes[0].size - 1;
-chips.forEach((_, k) => { element("option", `${k} of ${chips.length}`, $("instance")).value = k; });
+chips.forEach((_, k) => { element("option", `${k}, of 0 to ${chips.length - 1}`, $("instance")).value = k; });
 $("instance").parentElement.hidden = chips.length === 1;
 legend();
 layout();
