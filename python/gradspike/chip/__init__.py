@@ -13,6 +13,7 @@ Example:
     'emulator ideal'
 """
 
+from gradspike.chip._check_run import report
 from gradspike.chip._in_the_loop import InTheLoop, in_the_loop
 from gradspike.chip._network import Deployed, Network
 from gradspike.chip._report import Mapping, Report
@@ -51,5 +52,6 @@ __all__ = [
     "projection",
     "read",
     "registered",
+    "report",
     "suggest_scales",
 ]

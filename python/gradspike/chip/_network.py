@@ -9,6 +9,7 @@ from torch import Tensor
 
 from gradspike import _reading
 from gradspike.chip._report import Mapping, Report
+from gradspike.chip._report_data import report_of, sha256
 from gradspike.chip._result import Result, result_of
 
 DEFAULT_TARGET = "emulator ideal"
@@ -66,13 +67,24 @@ class Network:
         return self._report(target)
 
     def _report(self, target: str) -> Report:
-        text = _reading.call(self._handle.report_text, target)
-        return Report(text, json.loads(_reading.call(self._handle.report, target)))
+        return report_of(self, target)
+
+    @cached_property
+    def _mapping_text(self) -> str:
+        """The mapping as canonical JSON; "" where the network does not fit. Made once, independent of the weights."""
+        try:
+            return str(_reading.call(self._handle.map))
+        except RuntimeError:
+            return ""
+
+    @cached_property
+    def _mapping_hash(self) -> str:
+        return sha256(self._mapping_text)
 
     def map(self) -> Mapping:
         """Placement and routing; made once, independent of the weights. Raises with every misfit where none exists."""
         text = _reading.call(self._handle.map_text)
-        return Mapping(text, json.loads(_reading.call(self._handle.map)))
+        return Mapping(text, json.loads(_reading.call(self._handle.map)), lambda: self._report(DEFAULT_TARGET))
 
     def deploy(
         self,
@@ -155,7 +167,7 @@ class Deployed:
             "inter_batch_wait": float(inter_batch_wait),
         }
         outputs, seen, about = _reading.call(self._program.run, tensors, json.dumps(options))
-        return result_of(outputs, seen, self.report, **json.loads(about))
+        return result_of(outputs, seen, lambda: self.report, **json.loads(about))
 
     def __repr__(self) -> str:
         return f"Deployed({self.network!r}, target={self.target!r})"
