@@ -125,7 +125,7 @@ class Deployed:
 
     @cached_property
     def report(self) -> Report:
-        """The report of the deployment."""
+        """The report of the deployment, with the weights of the moment when it is first asked for."""
         return self.network._report(self.target)
 
     @property

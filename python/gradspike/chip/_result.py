@@ -1,5 +1,6 @@
 """What a run gives."""
 
+import functools
 from dataclasses import dataclass, field
 from typing import Any, Callable, Dict, List, Optional
 from typing import Mapping as MappingType
@@ -47,12 +48,21 @@ class Result:
         """The report of the deployment, made when it is asked for; None for a run on the operators."""
         return None if self._make_report is None else self._make_report()
 
+    def __getstate__(self) -> Dict[str, Any]:
+        """A copy in a file holds the report itself."""
+        make_report = None if self._make_report is None else functools.partial(_same, self.report)
+        return {**self.__dict__, "_make_report": make_report}
+
     def __str__(self) -> str:
         text = self.target
         if self.not_modelled:
             text += "; not modelled: " + ", ".join(self.not_modelled)
         lost = {kind: count for kind, count in self.lost.items() if count}
         return text + (f"; lost: {lost}" if lost else "")
+
+
+def _same(report: Report) -> Report:
+    return report
 
 
 def result_of(
