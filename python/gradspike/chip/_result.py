@@ -50,8 +50,8 @@ class Result:
 
     def __getstate__(self) -> Dict[str, Any]:
         """A copy in a file holds the report itself."""
-        make_report = None if self._make_report is None else functools.partial(_same, self.report)
-        return {**self.__dict__, "_make_report": make_report}
+        report = self.report
+        return {**self.__dict__, "_make_report": None if report is None else functools.partial(_same, report)}
 
     def __str__(self) -> str:
         text = self.target
