@@ -5,6 +5,7 @@
 #include <cstdlib>
 #include <mutex>
 
+#include "csrc/chip/attach.h"
 #include "csrc/chip/emulator.h"
 #include "csrc/chip/names.h"
 #include "csrc/core/error.h"
@@ -34,9 +35,14 @@ BackendTable& table() {
 void register_backend(std::shared_ptr<const Backend> backend) {
   GRADSPIKE_REQUIRE(backend != nullptr && !backend->name().empty(), "register_backend: needs a backend with a name");
   const std::string name = backend->name();
+  register_backend(name, std::move(backend));
+}
+
+void register_backend(const std::string& name, std::shared_ptr<const Backend> backend) {
+  GRADSPIKE_REQUIRE(backend != nullptr && !name.empty(), "register_backend: needs a backend and a name");
   BackendTable& t = table();
   const std::lock_guard<std::mutex> lock(t.mutex);
-  t.backends[name] = std::move(backend);
+  t.backends[name].swap(backend);  // what was there is destroyed after the lock is released
 }
 
 std::vector<std::string> backend_names() {
@@ -60,6 +66,11 @@ std::shared_ptr<const Backend> find_backend(const std::string& name) {
     if (found != t.backends.end()) {
       return found->second;
     }
+  }
+  if (std::shared_ptr<const Backend> attached = backend_of_text(wanted)) {
+    BackendTable& t = table();
+    const std::lock_guard<std::mutex> lock(t.mutex);
+    return t.backends.emplace(wanted, std::move(attached)).first->second;
   }
   std::string list;
   for (const std::string& known : backend_names()) {

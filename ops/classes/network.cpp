@@ -8,6 +8,7 @@
 
 #include "csrc/core/error.h"
 #include "ops/archive.h"
+#include "ops/classes/failure.h"
 
 namespace gradspike::ops {
 namespace {
@@ -231,8 +232,9 @@ c10::intrusive_ptr<ProgramHandle> NetworkHandle::compile(const std::string& back
   chip::CompileOptions options;
   options.preset = preset;
   options.seed = static_cast<std::uint64_t>(seed);
-  return c10::make_intrusive<ProgramHandle>(c10::intrusive_ptr<NetworkHandle>::reclaim_copy(this),
-                                            deployment().compile(backend, options, weights()));
+  return c10::make_intrusive<ProgramHandle>(c10::intrusive_ptr<NetworkHandle>::reclaim_copy(this), noting_failure([&] {
+                                              return deployment().compile(backend, options, weights());
+                                            }));
 }
 
 std::tuple<c10::IValue, chip::Observables> NetworkHandle::run(const chip::DeployedNetwork& deployed,
@@ -268,8 +270,11 @@ std::tuple<c10::IValue, c10::Dict<std::string, at::Tensor>, std::string> Program
     const std::vector<at::Tensor>& inputs, const std::vector<std::string>& membrane) const {
   chip::RunOptions options;
   options.record_membrane = membrane;
-  const auto [outputs, observables] = network_->run(*deployed_, inputs, std::move(options));
-  return {outputs, named_tensors(network_->deployment().network(), observables), observables.target};
+  const chip::Network& network = network_->deployment().network();
+  const auto [outputs, observables] =
+      noting_failure([&] { return network_->run(*deployed_, inputs, std::move(options)); },
+                     [&](const chip::Observables& recorded) { return named_tensors(network, recorded); });
+  return {outputs, named_tensors(network, observables), observables.target};
 }
 
 std::tuple<c10::IValue, c10::Dict<std::string, at::Tensor>> NetworkHandle::run_model(
@@ -334,19 +339,6 @@ TORCH_LIBRARY_FRAGMENT(gradspike, m) {
       .def("is_stale", [](const c10::intrusive_ptr<PopulationHandle>& self) { return self->is_stale(); })
       .def_pickle([](const c10::intrusive_ptr<PopulationHandle>& self) { return self->entry().key; },
                   [](const std::string& key) { return c10::make_intrusive<PopulationHandle>(key); });
-  m.class_<RegistryHandle>("Registry")
-      .def(torch::init<>())
-      .def("json", [](const c10::intrusive_ptr<RegistryHandle>&) { return chip::registry().to_json(); })
-      .def("require_backend",
-           [](const c10::intrusive_ptr<RegistryHandle>&, const std::string& name) { chip::find_backend(name); })
-      .def("networks", [](const c10::intrusive_ptr<RegistryHandle>&) { return chip::registry().networks(); })
-      .def("projections", [](const c10::intrusive_ptr<RegistryHandle>&,
-                             const std::string& network) { return chip::registry().projection_keys(network); })
-      .def("populations", [](const c10::intrusive_ptr<RegistryHandle>&,
-                             const std::string& network) { return chip::registry().population_keys(network); })
-      .def("clear", [](const c10::intrusive_ptr<RegistryHandle>&, const std::string& network) {
-        network.empty() ? chip::registry().clear() : chip::registry().clear(network);
-      });
 }
 
 }  // namespace gradspike::ops

@@ -22,17 +22,22 @@ from typing import Mapping as MappingType
 import torch
 from torch import Tensor
 
-from gradspike import _reading
+from gradspike import _backends, _reading
+from gradspike._backends import BackendError, attach, backends, health
 
 __all__ = [
+    "BackendError",
     "Deployed",
     "Mapping",
     "Network",
     "Report",
     "Result",
+    "attach",
+    "backends",
     "check",
     "clear",
     "deploy",
+    "health",
     "load_network",
     "map",
     "population",
@@ -177,7 +182,7 @@ class Network:
         _reading.require_type(target, str, "check: target")
         if not target.strip():
             raise ValueError(f"check: target must name a backend, such as {_DEFAULT_TARGET!r}, got {target!r}")
-        _reading.call(torch.classes.gradspike.Registry().require_backend, target.split()[0])
+        _reading.call(torch.classes.gradspike.Registry().require_backend, target.strip())
         return self._report(target)
 
     def _report(self, target: str) -> Report:
@@ -196,7 +201,7 @@ class Network:
         _reading.require_type(seed, int, "deploy: seed")
         if not -(2**63) <= seed < 2**63:
             raise ValueError(f"deploy: seed must have 64 bits, -2**63..2**63 - 1, got {seed}")
-        return Deployed(self, _reading.call(self._handle.compile, target or "", preset, seed))
+        return Deployed(self, _backends.call(self._handle.compile, target or "", preset, seed))
 
     def run_model(self, *inputs: Tensor) -> Result:
         """Runs the operators of the model on the CPU and records every trace of every population."""
@@ -237,11 +242,15 @@ class Deployed:
         Raises:
             RuntimeError: a spike is no whole number in 0..127 (names step, batch entry, neuron and value), or the
                 network was read again since.
+            BackendError: the backend failed; `partial` of it is the `Result` of the batch entries that are complete.
         """
         tensors = _reading.tensor_list(inputs, "input")
         names = [membrane] if isinstance(membrane, str) else list(membrane)
-        outputs, seen, target = _reading.call(self._program.run, tensors, names)
+        outputs, seen, target = _backends.call(self._program.run, tensors, names, result=self._partial)
         return _result(outputs, seen, target, self.report)
+
+    def _partial(self, seen: MappingType[str, Tensor], target: str) -> Result:
+        return _result(None, seen, target, self.report)
 
     def __repr__(self) -> str:
         return f"Deployed({self.network!r}, target={self.target!r})"
@@ -339,8 +348,9 @@ def deploy(
 
     Args:
         model: As for `read`, or a `Network`.
-        target: Name of the backend; default: the environment variable GRADSPIKE_BACKEND, else "emulator". A backend
-            that is not there is an error, never another one in its place.
+        target: Name of the backend, "process:COMMAND" or "library:LIBRARY" (see `attach`); default: the environment
+            variable GRADSPIKE_BACKEND, else "emulator". A backend that is not there is an error, never another one in
+            its place.
         preset: Preset of the backend; the emulator has "ideal".
         seed: Seed of the backend.
         example: As for `read`.
@@ -351,6 +361,7 @@ def deploy(
 
     Raises:
         RuntimeError: the network does not fit (every misfit is named), a weight is NaN, or the backend is unknown.
+        BackendError: the backend, a program or a library, is not there or does not take the network.
     """
     return read(model, example, network).deploy(target, preset, seed)
 

@@ -1,0 +1,47 @@
+// What a backend that failed leaves for Python: an exception alone would not arrive there whole.
+#pragma once
+
+#include <ATen/core/Dict.h>
+#include <ATen/core/Tensor.h>
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "csrc/chip/backend_error.h"
+
+namespace gradspike::ops {
+
+struct Failure {
+  bool failed = false;
+  c10::Dict<std::string, at::Tensor> seen;  // of the complete batch entries
+  std::string target;
+  std::vector<std::int64_t> entries;  // which they are
+};
+
+/// Of the last call of this thread that failed and was not asked for yet.
+Failure& last_failure();
+
+/// Runs `action` on a backend and notes a BackendError that passes; `tensors` makes tensors of what was recorded.
+template <class Action, class Tensors>
+auto noting_failure(Action action, Tensors tensors) {
+  try {
+    return action();
+  } catch (const chip::BackendError& error) {
+    Failure& failure = last_failure();
+    failure = {true, {}, "", error.entries()};
+    if (error.partial() != nullptr) {
+      failure.seen = tensors(*error.partial());
+      failure.target = error.partial()->target;
+    }
+    throw;
+  }
+}
+
+template <class Action>
+auto noting_failure(Action action) {
+  return noting_failure(std::move(action),
+                        [](const chip::Observables&) { return c10::Dict<std::string, at::Tensor>(); });
+}
+
+}  // namespace gradspike::ops
