@@ -33,6 +33,11 @@ struct CompileOptions {
   std::uint64_t seed = 0;                   // of the chip: what stays the same from run to run
   std::map<std::string, double> constants;  // backend-specific, by name
   std::string calibration;                  // backend-specific
+
+  bool operator==(const CompileOptions& other) const {
+    return preset == other.preset && seed == other.seed && constants == other.constants &&
+           calibration == other.calibration;
+  }
 };
 
 /// A neuron whose membrane is recorded at the rate of the MADC.
@@ -111,11 +116,13 @@ struct Observables {
 class Program {
  public:
   Program() = default;
-  Program(const Program&) = delete;
   Program& operator=(const Program&) = delete;
   virtual ~Program() = default;
   /// What results will carry as their target.
   virtual std::string target() const = 0;
+
+ protected:
+  Program(const Program&) = default;
 };
 
 class Backend {

@@ -68,6 +68,20 @@ void Deployment::set_mapping(Mapping mapping) {
   registry().set_mapping(network_.name, generation_, mapping_);
 }
 
+std::shared_ptr<const Program> Deployment::program_for(const std::shared_ptr<const Backend>& backend,
+                                                       const CompileOptions& options, const Weights& weights) {
+  const std::shared_ptr<const Mapping> placed = mapping();
+  std::shared_ptr<const Program> program;
+  if (compiled_.backend == backend && compiled_.mapping == placed && compiled_.options == options) {
+    program = backend->update(*compiled_.program, weights);
+  }
+  if (program == nullptr) {
+    program = backend->compile(network_, *placed, weights, options);
+  }
+  compiled_ = {backend, options, placed, program};
+  return program;
+}
+
 std::shared_ptr<const DeployedNetwork> Deployment::compile(const std::string& backend, const CompileOptions& options,
                                                            const Weights& weights) {
   require_newest(network_.name, generation_);
@@ -75,7 +89,7 @@ std::shared_ptr<const DeployedNetwork> Deployment::compile(const std::string& ba
   deployed->name_ = network_.name;
   deployed->generation_ = generation_;
   deployed->backend_ = find_backend(backend);
-  deployed->program_ = deployed->backend_->compile(network_, *mapping(), weights, options);
+  deployed->program_ = program_for(deployed->backend_, options, weights);
   for (const Projection& p : network_.projections) {
     const std::uint64_t hash = weights.at(p.name).hash;
     registry().set_written(network_.name + "/" + p.name, generation_, deployed->backend_->name(), hash);

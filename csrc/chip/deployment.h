@@ -59,7 +59,18 @@ class Deployment {
  private:
   Network network_;
   std::uint64_t generation_ = 0;
+  /// What was compiled last: the same again with other weights is an upload.
+  struct Compiled {
+    std::shared_ptr<const Backend> backend;
+    CompileOptions options;
+    std::shared_ptr<const Mapping> mapping;
+    std::shared_ptr<const Program> program;
+  };
+  std::shared_ptr<const Program> program_for(const std::shared_ptr<const Backend>& backend,
+                                             const CompileOptions& options, const Weights& weights);
+
   std::shared_ptr<const Mapping> mapping_;
+  Compiled compiled_;
 };
 
 }  // namespace gradspike::chip

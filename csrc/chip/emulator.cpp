@@ -3,8 +3,9 @@
 #include <algorithm>
 #include <mutex>
 
+#include "csrc/chip/analog/program.h"
 #include "csrc/chip/emulator_program.h"
-#include "csrc/chip/names.h"
+#include "csrc/chip/run_checks.h"
 #include "csrc/core/error.h"
 #include "csrc/math/arithmetic.h"
 
@@ -23,18 +24,16 @@ std::int64_t num_states(const CompiledPopulation& population) {
   return population.fires ? math::kNumLifStates + (sends_later(population) ? 1 : 0) : math::kNumLiStates;
 }
 
-bool recorded(const std::vector<std::string>& wanted, const std::string& name) {
-  return std::any_of(wanted.begin(), wanted.end(),
-                     [&name](const std::string& entry) { return entry == "*" || entry == name; });
-}
-
 class EmulatorRun {
  public:
   EmulatorRun(const EmulatorProgram& program, const std::vector<SpikeTensor>& inputs, const RunOptions& options)
       : program_(program), inputs_(inputs), options_(options) {
-    check_inputs();
+    check_inputs(program.input_names, program.input_sizes, inputs);
+    result_.steps = inputs.empty() ? 0 : inputs[0].steps;
+    result_.batch = inputs.empty() ? 0 : inputs[0].batch;
     check_names(options.record_membrane);
     check_names(options.record_current);
+    GRADSPIKE_REQUIRE(options.madc.population.empty(), "emulator: the ideal preset has no MADC; give an analog preset");
     check_states();
     prepare();
   }
@@ -87,9 +86,7 @@ class EmulatorRun {
       const SpikeTensor& tensor = run.inputs_[i];
       const std::int64_t offset = (t * tensor.batch + b) * tensor.size;
       for (std::int64_t n = 0; n < tensor.size; ++n) {
-        const std::int64_t count = tensor.type == SpikeTensor::Type::kUint8
-                                       ? static_cast<const std::uint8_t*>(tensor.data)[offset + n]
-                                       : static_cast<std::int64_t>(static_cast<const float*>(tensor.data)[offset + n]);
+        const std::int64_t count = spike_count(tensor, offset + n);
         if (count != 0) {
           const SourceRoute& route = program.input_routes[at(program.first_input[i] + n)];
           counters.events_sent += count * route.events;
@@ -194,38 +191,6 @@ class EmulatorRun {
     RunCounters counters;
   };
 
-  void check_inputs() {
-    GRADSPIKE_REQUIRE(inputs_.size() == program_.input_sizes.size(), "emulator: the network has ",
-                      program_.input_sizes.size(), " inputs, got ", inputs_.size());
-    for (std::size_t i = 0; i < inputs_.size(); ++i) {
-      const SpikeTensor& tensor = inputs_[i];
-      const std::string& name = program_.input_names[i];
-      GRADSPIKE_REQUIRE(tensor.steps >= 0 && tensor.batch >= 0 && tensor.size == program_.input_sizes[i],
-                        "emulator: input \"", name, "\" must be [time, batch, ", program_.input_sizes[i], "], got [",
-                        tensor.steps, ", ", tensor.batch, ", ", tensor.size, "]");
-      GRADSPIKE_REQUIRE(tensor.steps == inputs_[0].steps && tensor.batch == inputs_[0].batch, "emulator: input \"",
-                        name, "\" has ", tensor.steps, " steps and batch ", tensor.batch, ", input \"",
-                        program_.input_names[0], "\" has ", inputs_[0].steps, " and ", inputs_[0].batch);
-      const std::int64_t count = tensor.steps * tensor.batch * tensor.size;
-      GRADSPIKE_REQUIRE(count == 0 || tensor.data != nullptr, "emulator: input \"", name, "\" has no data");
-      for (std::int64_t k = 0; k < count; ++k) {
-        check_count(tensor, name, k);
-      }
-    }
-    result_.steps = inputs_.empty() ? 0 : inputs_[0].steps;
-    result_.batch = inputs_.empty() ? 0 : inputs_[0].batch;
-  }
-
-  static void check_count(const SpikeTensor& tensor, const std::string& name, std::int64_t k) {
-    const float value = tensor.type == SpikeTensor::Type::kUint8 ? static_cast<const std::uint8_t*>(tensor.data)[k]
-                                                                 : static_cast<const float*>(tensor.data)[k];
-    const bool counts = value >= 0.0F && value <= static_cast<float>(kMaxSpikeCount) &&
-                        static_cast<float>(static_cast<std::int32_t>(value)) == value;
-    GRADSPIKE_REQUIRE(counts, "emulator: input \"", name, "\" must hold whole numbers in 0..", kMaxSpikeCount, ", got ",
-                      value, " at step ", k / (tensor.batch * tensor.size), ", batch ", k / tensor.size % tensor.batch,
-                      ", neuron ", k % tensor.size);
-  }
-
   const CompiledPopulation* find(const std::string& name) const {
     for (const CompiledPopulation& population : program_.populations) {
       if (population.name == name) {
@@ -235,28 +200,26 @@ class EmulatorRun {
     return nullptr;
   }
 
-  [[noreturn]] void unknown_population(const std::string& name) const {
+  void require_known(const std::string& name) const {
     std::vector<std::string> names;
     for (const CompiledPopulation& population : program_.populations) {
       names.push_back(population.name);
     }
-    GRADSPIKE_FAIL("emulator: the network has no population \"", name, "\"", nearest_text(name, names));
+    require_population(names, name);
   }
 
   void check_names(const std::vector<std::string>& names) const {
     for (const std::string& name : names) {
-      if (name != "*" && find(name) == nullptr) {
-        unknown_population(name);
+      if (name != "*") {
+        require_known(name);
       }
     }
   }
 
   void check_states() const {
     for (const auto& [name, state] : options_.initial_states) {
+      require_known(name);
       const CompiledPopulation* population = find(name);
-      if (population == nullptr) {
-        unknown_population(name);
-      }
       const std::int64_t need = num_states(*population) * result_.batch * population->size;
       GRADSPIKE_REQUIRE(static_cast<std::int64_t>(state.size()) == need, "emulator: the initial state of population \"",
                         name, "\" must be [", num_states(*population), ", ", result_.batch, ", ", population->size,
@@ -272,8 +235,8 @@ class EmulatorRun {
       record.name = population.name;
       record.size = population.size;
       record.spikes.resize(population.fires ? elements : 0);
-      record.membrane.resize(recorded(options_.record_membrane, population.name) ? elements : 0);
-      record.current.resize(recorded(options_.record_current, population.name) ? elements : 0);
+      record.membrane.resize(is_recorded(options_.record_membrane, population.name) ? elements : 0);
+      record.current.resize(is_recorded(options_.record_current, population.name) ? elements : 0);
       record.final_state.resize(at(num_states(population) * result_.batch * population.size));
       result_.populations.push_back(std::move(record));
     }
@@ -296,6 +259,9 @@ class EmulatorRun {
 
 Observables Emulator::run(const Program& program, const std::vector<SpikeTensor>& inputs,
                           const RunOptions& options) const {
+  if (const auto* analog = dynamic_cast<const analog::AnalogProgram*>(&program)) {
+    return analog::run(*analog, inputs, options);
+  }
   const auto* compiled = dynamic_cast<const EmulatorProgram*>(&program);
   GRADSPIKE_REQUIRE(compiled != nullptr, "emulator: the program was compiled by another backend (", program.target(),
                     ")");

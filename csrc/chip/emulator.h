@@ -28,6 +28,7 @@ class Emulator final : public Backend {
   std::string name() const override { return "emulator"; }
   std::shared_ptr<const Program> compile(const Network& network, const Mapping& mapping, const Weights& weights,
                                          const CompileOptions& options) const override;
+  std::shared_ptr<const Program> update(const Program& program, const Weights& weights) const override;
   Observables run(const Program& program, const std::vector<SpikeTensor>& inputs,
                   const RunOptions& options) const override;
 };

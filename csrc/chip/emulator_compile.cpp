@@ -1,8 +1,8 @@
 // Follows each event through the chip once, so that running a step only adds up the synapses that respond.
 #include <algorithm>
-#include <array>
 #include <map>
 
+#include "csrc/chip/analog/program.h"
 #include "csrc/chip/connections.h"
 #include "csrc/chip/emulator.h"
 #include "csrc/chip/emulator_program.h"
@@ -15,40 +15,25 @@ std::size_t at(std::int64_t i) { return static_cast<std::size_t>(i); }
 
 class EmulatorCompiler {
  public:
-  EmulatorCompiler(const Network& network, const Mapping& mapping, const Weights& weights)
-      : network_(network), mapping_(mapping), weights_(weights), program_(std::make_shared<EmulatorProgram>()) {}
+  EmulatorCompiler(const Network& network, const Mapping& mapping)
+      : network_(network), mapping_(mapping), program_(std::make_shared<EmulatorProgram>()) {}
 
-  std::shared_ptr<const EmulatorProgram> compile() {
+  std::shared_ptr<EmulatorProgram> compile() {
     for (std::size_t p = 0; p < network_.populations.size(); ++p) {
       add_population(static_cast<std::int32_t>(p));
     }
-    load_synapses();
+    program_->wiring = wiring();
     std::int64_t first = 0;
-    for (std::size_t i = 0; i < network_.inputs.size(); ++i) {
-      program_->input_names.push_back(network_.inputs[i].name);
-      program_->input_sizes.push_back(network_.inputs[i].size);
+    for (const Input& input : network_.inputs) {
+      program_->input_names.push_back(input.name);
+      program_->input_sizes.push_back(input.size);
       program_->first_input.push_back(first);
-      first += network_.inputs[i].size;
-      for (const std::vector<EventLabel>& labels : mapping_.inputs[i].labels) {
-        add_input_route(labels);
-      }
-    }
-    for (const PopulationPlacement& population : mapping_.populations) {
-      for (const PlacedNeuron& neuron : population.neurons) {
-        add_neuron_route(neuron);
-      }
+      first += input.size;
     }
     return program_;
   }
 
  private:
-  /// A synapse as the chip holds it.
-  struct LoadedSynapse {
-    std::int32_t label = 0;
-    std::int32_t slot = 0;
-    std::int32_t weight = 0;  // 6 bit, without the sign of its row
-  };
-
   void add_population(std::int32_t p) {
     const Population& population = network_.populations[at(p)];
     CompiledPopulation compiled;
@@ -64,7 +49,7 @@ class EmulatorCompiler {
     compiled.size = population.size;
     compiled.first_neuron = program_->num_neurons;
     for (std::int64_t n = 0; n < population.size; ++n) {
-      compiled.coefficients.push_back(coefficients(population, n));
+      compiled.coefficients.push_back(coefficients_of(population, n));
     }
     add_terms(p, compiled);
     for (const PlacedNeuron& neuron : mapping_.populations[at(p)].neurons) {
@@ -76,22 +61,6 @@ class EmulatorCompiler {
     }
     program_->num_neurons += population.size;
     program_->populations.push_back(std::move(compiled));
-  }
-
-  static math::LifCoefficients<float> coefficients(const Population& population, std::int64_t neuron) {
-    const std::int64_t column = population.columns == 1 ? 0 : neuron;
-    const auto value = [&](std::int32_t row) { return population.coefficients[at(row * population.columns + column)]; };
-    math::LifCoefficients<float> c{};
-    c.input_gain = value(math::kInputGain);
-    c.leak_conductance = value(math::kLeakConductance);
-    c.current_decay = value(math::kCurrentDecay);
-    c.leak = value(math::kLeak);
-    if (population.kind == NeuronKind::kLif) {
-      c.reset = value(math::kReset);
-      c.threshold = value(math::kThreshold);
-      c.refractory_steps = value(math::kRefractorySteps);
-    }
-    return c;
   }
 
   /// One sum per projection and target neuron, in the order in which a neuron adds them.
@@ -123,7 +92,10 @@ class EmulatorCompiler {
     compiled.last_slot = program_->num_slots;
   }
 
-  void load_synapses() {
+  std::shared_ptr<const EmulatorWiring> wiring() const {
+    const auto wired = std::make_shared<EmulatorWiring>();
+    wired->network = network_;
+    wired->routes = follow_events(network_, mapping_);
     std::vector<std::vector<std::int64_t>> rows;
     for (const Projection& projection : network_.projections) {
       rows.push_back(network_.expanded_rows(projection));
@@ -138,114 +110,151 @@ class EmulatorCompiler {
       GRADSPIKE_REQUIRE(slot != slot_of_.end() && row >= 0, "mapping: the synapse at hemisphere ", synapse.hemisphere,
                         ", row ", synapse.row, ", column ", synapse.column,
                         " lies in no column of a neuron that projection \"", projection.name, "\" reaches");
-      const std::int32_t weight = weights_.at(projection.name).values[at(row * projection.in_features + synapse.pre)];
-      const std::int32_t magnitude = std::max(synapse.inhibitory ? -weight : weight, 0);
-      rows_[at(synapse.hemisphere)][at(synapse.row)].push_back(
-          {synapse.label, slot->second, part_of_weight(magnitude, synapse.part)});
+      wired->synapses.push_back({slot->second, synapse.projection, row * projection.in_features + synapse.pre,
+                                 synapse.part, synapse.inhibitory});
     }
-  }
-
-  /// Adds what an event does that enters the crossbar at `input`.
-  void follow(std::int32_t input, EventLabel label) {
-    for (const CrossbarRule& rule : mapping_.crossbar) {
-      if (rule.node.input != input || !rule.passes(label.neuron_label()) ||
-          rule.node.output >= kHemispheres * kBusesPerHemisphere) {
-        continue;
-      }
-      const std::int32_t hemisphere = rule.node.output / kBusesPerHemisphere;
-      const std::int32_t bus = rule.node.output % kBusesPerHemisphere;
-      for (std::int32_t position = 0; position < kDriversPerBus; ++position) {
-        const std::int32_t driver = driver_on_bus(bus, position);
-        const std::int32_t mask = mapping_.compare_masks[at(hemisphere)][at(driver)];
-        if ((label.row_select() & mask) == (position & mask)) {
-          drive(hemisphere, bottom_row_of_driver(driver), label);
-          drive(hemisphere, top_row_of_driver(driver), label);
-        }
-      }
-    }
-  }
-
-  void drive(std::int32_t hemisphere, std::int32_t row, EventLabel label) {
-    const RowMode mode = mapping_.row_modes[at(hemisphere)][at(row)];
-    if (mode == RowMode::kDisabled) {
-      return;
-    }
-    for (const LoadedSynapse& synapse : rows_[at(hemisphere)][at(row)]) {
-      if (synapse.label == label.synapse_label()) {
-        synapses_ += synapse.weight != 0 ? 1 : 0;
-        charge_[synapse.slot] += mode == RowMode::kExcitatory ? synapse.weight : -synapse.weight;
-      }
-    }
-  }
-
-  /// Ends the route of a source: its synapses that hold a weight, one entry per sum.
-  SourceRoute finish_route(std::size_t events) {
-    SourceRoute route;
-    route.first = static_cast<std::int64_t>(program_->responses.size());
-    for (const auto& [slot, weight] : charge_) {
-      if (weight != 0) {
-        program_->responses.push_back({slot, weight});
-      }
-    }
-    route.last = static_cast<std::int64_t>(program_->responses.size());
-    route.events = static_cast<std::int32_t>(events);
-    route.synapses = synapses_;
-    charge_.clear();
-    synapses_ = 0;
-    return route;
-  }
-
-  void add_input_route(const std::vector<EventLabel>& labels) {
-    for (const EventLabel label : labels) {
-      follow(crossbar_input_of_l2(label.spl1()), label);
-    }
-    program_->input_routes.push_back(finish_route(labels.size()));
-  }
-
-  void add_neuron_route(const PlacedNeuron& neuron) {
-    const std::int32_t output = neuron.circuits.front().event_output();
-    const std::size_t number = program_->neuron_routes.size();
-    const auto population =
-        std::find_if(program_->populations.begin(), program_->populations.end(),
-                     [number](const CompiledPopulation& p) { return number < at(p.first_neuron + p.size); });
-    if (population->fires) {
-      follow(crossbar_input_of_event_output(output), neuron_label(output, neuron.address));
-    }
-    for (const auto& [slot, weight] : charge_) {
-      GRADSPIKE_REQUIRE(slot >= population->last_slot || weight == 0 || program_->delayed[at(slot)],
-                        "mapping: spikes of population \"", population->name,
-                        "\" reach a population that does not come after it");
-    }
-    program_->neuron_routes.push_back(finish_route(0));
+    return wired;
   }
 
   const Network& network_;
   const Mapping& mapping_;
-  const Weights& weights_;
   std::shared_ptr<EmulatorProgram> program_;
   std::map<std::int32_t, std::pair<std::int32_t, std::int64_t>> neuron_of_circuit_;
   std::map<std::pair<std::int32_t, std::int64_t>, std::int32_t> slot_of_;  // (projection, neuron) -> sum
-  std::array<std::array<std::vector<LoadedSynapse>, kSynapseRows>, kHemispheres> rows_;
-  std::map<std::int32_t, std::int32_t> charge_;  // by sum, of the route being followed
-  std::int32_t synapses_ = 0;                    // likewise
+};
+
+/// Sums what the synapses of one source add, sum by sum.
+class ChargeSum {
+ public:
+  ChargeSum(const EmulatorWiring& wiring, const Weights& weights, std::int32_t num_slots)
+      : wiring_(wiring), charge_(at(num_slots)), first_(num_slots) {
+    for (const Projection& projection : wiring.network.projections) {
+      matrices_.push_back(&weights.at(projection.name));
+    }
+  }
+
+  void add(const EventRoute& route) {
+    for (const BusRoute& bus : route) {
+      for (std::int64_t r = bus.first; r < bus.last; ++r) {
+        const RespondingSynapse& response = wiring_.routes.responses[at(r)];
+        const WiredSynapse& synapse = wiring_.synapses[at(response.synapse)];
+        const std::int32_t magnitude = synapse.magnitude(*matrices_[at(synapse.projection)]);
+        charge_[at(synapse.slot)] += response.inhibitory ? -magnitude : magnitude;
+        synapses_ += magnitude != 0 ? 1 : 0;
+        first_ = std::min(first_, synapse.slot);
+        last_ = std::max(last_, synapse.slot + 1);
+      }
+    }
+  }
+
+  /// Ends a source: its responses go behind `responses`.
+  SourceRoute finish(std::size_t events, std::vector<Response>& responses) {
+    SourceRoute route;
+    route.first = static_cast<std::int64_t>(responses.size());
+    for (std::int32_t slot = first_; slot < last_; ++slot) {
+      if (charge_[at(slot)] != 0) {
+        responses.push_back({slot, charge_[at(slot)]});
+        charge_[at(slot)] = 0;
+      }
+    }
+    route.last = static_cast<std::int64_t>(responses.size());
+    route.events = static_cast<std::int32_t>(events);
+    route.synapses = synapses_;
+    first_ = static_cast<std::int32_t>(charge_.size());
+    last_ = 0;
+    synapses_ = 0;
+    return route;
+  }
+
+ private:
+  const EmulatorWiring& wiring_;
+  std::vector<const IntegerMatrix*> matrices_;
+  std::vector<std::int32_t> charge_;
+  std::int32_t first_ = 0;  // sums that the source reaches lie in [first, last)
+  std::int32_t last_ = 0;
+  std::int32_t synapses_ = 0;
 };
 
 }  // namespace
 
+math::LifCoefficients<float> coefficients_of(const Population& population, std::int64_t neuron) {
+  const std::int64_t column = population.columns == 1 ? 0 : neuron;
+  const auto value = [&](std::int32_t row) { return population.coefficients[at(row * population.columns + column)]; };
+  math::LifCoefficients<float> c{};
+  c.input_gain = value(math::kInputGain);
+  c.leak_conductance = value(math::kLeakConductance);
+  c.current_decay = value(math::kCurrentDecay);
+  c.leak = value(math::kLeak);
+  if (population.kind == NeuronKind::kLif) {
+    c.reset = value(math::kReset);
+    c.threshold = value(math::kThreshold);
+    c.refractory_steps = value(math::kRefractorySteps);
+  }
+  return c;
+}
+
+std::int32_t WiredSynapse::magnitude(const IntegerMatrix& matrix) const {
+  const std::int32_t weight = matrix.values[at(element)];
+  return part_of_weight(std::max(inhibitory ? -weight : weight, 0), part);
+}
+
+void EmulatorProgram::load(const Weights& weights) {
+  input_routes.clear();
+  neuron_routes.clear();
+  responses.clear();
+  ChargeSum sum(*wiring, weights, num_slots);
+  for (const std::vector<EventRoute>& events : wiring->routes.inputs) {
+    for (const EventRoute& event : events) {
+      sum.add(event);
+    }
+    input_routes.push_back(sum.finish(events.size(), responses));
+  }
+  for (const CompiledPopulation& population : populations) {
+    for (std::int64_t n = 0; n < population.size; ++n) {
+      sum.add(wiring->routes.neurons[at(population.first_neuron + n)]);
+      const SourceRoute route = sum.finish(0, responses);
+      for (std::int64_t r = route.first; r < route.last; ++r) {
+        const std::int32_t slot = responses[at(r)].slot;
+        GRADSPIKE_REQUIRE(slot >= population.last_slot || delayed[at(slot)], "mapping: spikes of population \"",
+                          population.name, "\" reach a population that does not come after it");
+      }
+      neuron_routes.push_back(route);
+    }
+  }
+  for (const auto& [name, matrix] : weights) {
+    hashes[name] = matrix.hash;
+  }
+}
+
 std::shared_ptr<const Program> Emulator::compile(const Network& network, const Mapping& mapping, const Weights& weights,
                                                  const CompileOptions& options) const {
-  GRADSPIKE_REQUIRE(options.preset == "ideal", "emulator: there is no preset \"", options.preset,
-                    "\"; there are: ideal");
+  validate(network, weights);
+  validate(mapping, network);
+  if (options.preset != "ideal") {
+    return analog::compile(network, mapping, weights, options);
+  }
   GRADSPIKE_REQUIRE(options.constants.empty(), "emulator: the ideal preset has no constants, got \"",
                     options.constants.begin()->first, "\"");
   GRADSPIKE_REQUIRE(options.calibration.empty(), "emulator: the ideal preset takes no calibration");
-  validate(network, weights);
-  validate(mapping, network);
   for (const Projection& projection : network.projections) {
     GRADSPIKE_REQUIRE(projection.delay_steps <= 1, "emulator: projection \"", projection.name,
                       "\" must have delay_steps 0 or 1, got ", projection.delay_steps);
   }
-  return EmulatorCompiler(network, mapping, weights).compile();
+  const std::shared_ptr<EmulatorProgram> program = EmulatorCompiler(network, mapping).compile();
+  program->load(weights);
+  return program;
+}
+
+std::shared_ptr<const Program> Emulator::update(const Program& program, const Weights& weights) const {
+  if (const auto* analog = dynamic_cast<const analog::AnalogProgram*>(&program)) {
+    return analog::update(*analog, weights);
+  }
+  const auto* ideal = dynamic_cast<const EmulatorProgram*>(&program);
+  GRADSPIKE_REQUIRE(ideal != nullptr, "emulator: the program was compiled by another backend (", program.target(), ")");
+  validate_changed(ideal->wiring->network, weights, ideal->hashes);
+  const auto updated = std::make_shared<EmulatorProgram>(*ideal);
+  updated->load(weights);
+  return updated;
 }
 
 }  // namespace gradspike::chip

@@ -2,13 +2,19 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
+#include <memory>
 #include <string>
 #include <vector>
 
 #include "csrc/chip/backend.h"
+#include "csrc/chip/event_routes.h"
 #include "csrc/math/lif.h"
 
 namespace gradspike::chip {
+
+/// The coefficients of one neuron.
+math::LifCoefficients<float> coefficients_of(const Population& population, std::int64_t neuron);
 
 /// A synapse that responds to an event: adds `weight` to sum `slot`.
 struct Response {
@@ -43,9 +49,30 @@ struct CompiledPopulation {
   std::int32_t last_slot = 0;
 };
 
+/// A synapse of the mapping: which part of which integer it holds, and the sum that it adds to.
+struct WiredSynapse {
+  std::int32_t slot = 0;
+  std::int32_t projection = 0;
+  std::int64_t element = 0;  // of the projection's matrix
+  std::int32_t part = 0;
+  bool inhibitory = false;  // holds a part of max(-w, 0)
+
+  /// What it holds, 6 bit, without the sign of its row.
+  std::int32_t magnitude(const IntegerMatrix& matrix) const;
+};
+
+/// What no weight changes.
+struct EmulatorWiring {
+  Network network;
+  EventRoutes routes;
+  std::vector<WiredSynapse> synapses;  // as in the mapping
+};
+
 class EmulatorProgram final : public Program {
  public:
   std::string target() const override { return "emulator ideal"; }
+  /// Routes and responses for these weights.
+  void load(const Weights& weights);
 
   std::vector<std::string> input_names;
   std::vector<std::int64_t> input_sizes;
@@ -58,6 +85,8 @@ class EmulatorProgram final : public Program {
   std::vector<bool> delayed;  // by sum: spikes of this step enter it in the next one
   bool recurrent = false;     // any sum is delayed
   std::int64_t num_neurons = 0;
+  std::shared_ptr<const EmulatorWiring> wiring;
+  std::map<std::string, std::uint64_t> hashes;  // of the weights
 };
 
 }  // namespace gradspike::chip

@@ -128,6 +128,9 @@ std::uint64_t content_hash(const Projection& projection, const std::vector<std::
 /// hash. The message names the projection or population.
 void validate(const Network& network);
 void validate(const Network& network, const Weights& weights);
+/// The same for weights of a valid network of which those with a hash in `known` were looked at before.
+void validate_changed(const Network& network, const Weights& weights,
+                      const std::map<std::string, std::uint64_t>& known);
 
 /// Canonical JSON (sorted keys, one line, float32 as the unsigned integer of its bits), format version 1.
 std::string to_json(const Network& network);

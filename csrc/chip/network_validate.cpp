@@ -214,11 +214,21 @@ void validate(const Network& network) {
 
 void validate(const Network& network, const Weights& weights) {
   validate(network);
+  validate_changed(network, weights, {});
+}
+
+void validate_changed(const Network& network, const Weights& weights,
+                      const std::map<std::string, std::uint64_t>& known) {
   for (const Projection& projection : network.projections) {
     const auto found = weights.find(projection.name);
     GRADSPIKE_REQUIRE(found != weights.end(), "network \"", network.name, "\": no integers for projection \"",
                       projection.name, "\"");
-    validate_matrix(projection, found->second);
+    const auto before = known.find(projection.name);
+    const bool same_size =
+        found->second.values.size() == static_cast<std::size_t>(projection.out_features * projection.in_features);
+    if (!same_size || before == known.end() || before->second != found->second.hash) {
+      validate_matrix(projection, found->second);
+    }
   }
   for (const auto& [name, matrix] : weights) {
     network.projection(name);

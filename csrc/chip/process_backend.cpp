@@ -72,7 +72,7 @@ Blob input_blob(const Input& input, const SpikeTensor& tensor) {
   for (std::int64_t b = 0; b < tensor.batch; ++b) {
     for (std::int64_t t = 0; t < tensor.steps; ++t) {
       for (std::int64_t n = 0; n < tensor.size; ++n) {
-        const std::int64_t count = count_at(tensor, (t * tensor.batch + b) * tensor.size + n);
+        const std::int64_t count = spike_count(tensor, (t * tensor.batch + b) * tensor.size + n);
         if (count != 0) {
           for (const std::int64_t value : {t, b, n, count}) {
             events.push_back(static_cast<std::int32_t>(value));
@@ -95,9 +95,46 @@ std::vector<std::string> names_of(const Network& network, const std::vector<bool
   return names;
 }
 
+/// For each population whether it is wanted; throws for a name that is none.
+std::vector<bool> selected(const std::string& backend, const Network& network, const std::vector<std::string>& wanted) {
+  const std::vector<std::string> names = names_of(network, std::vector<bool>(network.populations.size(), true));
+  for (const std::string& name : wanted) {
+    if (name != "*") {
+      require_population(names, name, backend);
+    }
+  }
+  std::vector<bool> result;
+  for (const std::string& name : names) {
+    result.push_back(is_recorded(wanted, name));
+  }
+  return result;
+}
+
+void check_network_inputs(const std::string& backend, const Network& network, const std::vector<SpikeTensor>& inputs) {
+  std::vector<std::string> names;
+  std::vector<std::int64_t> sizes;
+  for (const Input& input : network.inputs) {
+    names.push_back(input.name);
+    sizes.push_back(input.size);
+  }
+  check_inputs(names, sizes, inputs, backend);
+}
+
+void check_states(const std::string& backend, const Network& network, const RunOptions& options, std::int64_t batch) {
+  for (const auto& [name, state] : options.initial_states) {
+    selected(backend, network, {name});
+    const auto p = static_cast<std::size_t>(network.population(name));
+    const std::int64_t rows = num_states(network, p);
+    const std::int64_t size = network.populations[p].size;
+    GRADSPIKE_REQUIRE(static_cast<std::int64_t>(state.size()) == rows * batch * size, backend,
+                      ": the initial state of population \"", name, "\" must be [", rows, ", ", batch, ", ", size,
+                      "], got ", state.size(), " numbers");
+  }
+}
+
 RunRequest checked_request(const std::string& backend, const Network& network, const std::vector<SpikeTensor>& inputs,
                            const RunOptions& options) {
-  check_inputs(backend, network.inputs, inputs);
+  check_network_inputs(backend, network, inputs);
   RunRequest request;
   request.network = &network;
   request.steps = inputs.empty() ? 0 : inputs[0].steps;

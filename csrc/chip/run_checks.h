@@ -1,4 +1,4 @@
-// What every backend checks before it runs.
+// What every backend asks of the inputs and options of a run.
 #pragma once
 
 #include <cstdint>
@@ -6,26 +6,26 @@
 #include <vector>
 
 #include "csrc/chip/backend.h"
-#include "csrc/chip/network.h"
 
 namespace gradspike::chip {
 
-/// Throws unless there is one tensor per input, all of one number of steps and batch entries, with whole numbers in
-/// 0..kMaxSpikeCount. `backend` begins the message.
-void check_inputs(const std::string& backend, const std::vector<Input>& inputs,
-                  const std::vector<SpikeTensor>& tensors);
+/// Element `k` of a tensor that holds counts.
+inline std::int64_t spike_count(const SpikeTensor& tensor, std::int64_t k) {
+  return tensor.type == SpikeTensor::Type::kUint8
+             ? static_cast<const std::uint8_t*>(tensor.data)[k]
+             : static_cast<std::int64_t>(static_cast<const float*>(tensor.data)[k]);
+}
 
-/// The count at position k of a tensor that was checked.
-std::int64_t count_at(const SpikeTensor& tensor, std::int64_t k);
+/// Throws unless the inputs have the sizes of the network, equal steps and batch, and hold counts in 0..127. `backend`
+/// begins the message.
+void check_inputs(const std::vector<std::string>& names, const std::vector<std::int64_t>& sizes,
+                  const std::vector<SpikeTensor>& inputs, const std::string& backend = "emulator");
 
-/// Rows of the state of a population: those of math::LifStateRow or the first two of them and, for the source of a
-/// projection with a delay, the spikes of the last step.
-std::int64_t num_states(const Network& network, std::size_t population);
+/// Throws, with the nearest names, where no population is called `name`.
+void require_population(const std::vector<std::string>& populations, const std::string& name,
+                        const std::string& backend = "emulator");
 
-/// For each population whether it is among `wanted` ("*": all). Throws with the nearest names for one that is unknown.
-std::vector<bool> selected(const std::string& backend, const Network& network, const std::vector<std::string>& wanted);
-
-/// Throws unless each state is [state, batch, neuron] of a population.
-void check_states(const std::string& backend, const Network& network, const RunOptions& options, std::int64_t batch);
+/// Whether a list of populations, "*" for all, asks for this one.
+bool is_recorded(const std::vector<std::string>& wanted, const std::string& name);
 
 }  // namespace gradspike::chip

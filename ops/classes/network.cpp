@@ -3,6 +3,7 @@
 #include <ATen/ops/empty.h>
 #include <torch/library.h>
 
+#include <cstring>
 #include <nlohmann/json.hpp>
 #include <type_traits>
 
@@ -12,6 +13,43 @@
 
 namespace gradspike::ops {
 namespace {
+
+at::Tensor number(std::int64_t value) { return at::empty({}, at::kLong).fill_(value); }
+
+template <class T>
+at::Tensor tensor_of(const std::vector<T>& values, at::IntArrayRef sizes) {
+  at::Tensor tensor = at::empty(sizes, c10::CppTypeToScalarType<T>::value);
+  if (!values.empty()) {
+    std::memcpy(tensor.mutable_data_ptr<T>(), values.data(), values.size() * sizeof(T));
+  }
+  return tensor;
+}
+
+/// Samples of the converters, where there are any.
+void insert_samples(const chip::Observables& observables, c10::Dict<std::string, at::Tensor>& result) {
+  const auto samples = static_cast<std::int64_t>(observables.cadc_times.size());
+  for (const chip::PopulationRecord& record : observables.populations) {
+    if (!record.cadc.empty()) {
+      result.insert("cadc/" + record.name, tensor_of(record.cadc, {samples, observables.batch, record.size}));
+      result.insert("times/cadc", tensor_of(observables.cadc_times, {samples}));
+    }
+  }
+  const chip::MadcRecord& madc = observables.madc;
+  if (!madc.population.empty()) {
+    const auto count = static_cast<std::int64_t>(madc.times.size());
+    result.insert("madc/" + madc.population, tensor_of(madc.samples, {count, observables.batch}));
+    result.insert("times/madc", tensor_of(madc.times, {count}));
+  }
+}
+
+/// Everything about a run that is no tensor, as JSON.
+std::string about(const chip::Observables& observables) {
+  return nlohmann::json{{"target", observables.target},
+                        {"timing", observables.timing},
+                        {"constants", observables.constants},
+                        {"not_modelled", observables.not_modelled}}
+      .dump();
+}
 
 c10::Dict<std::string, at::Tensor> named_tensors(const chip::Network& network, const chip::Observables& observables) {
   c10::Dict<std::string, at::Tensor> result;
@@ -25,12 +63,15 @@ c10::Dict<std::string, at::Tensor> named_tensors(const chip::Network& network, c
       result.insert("membrane/" + record.name, trace_of(observables, record, record.membrane));
     }
   }
-  const auto number = [](std::int64_t value) { return at::empty({}, at::kLong).fill_(value); };
   result.insert("count/events_sent", number(observables.counters.events_sent));
   result.insert("count/spikes_on_chip", number(observables.counters.spikes_on_chip));
   result.insert("count/synapse_events", number(observables.counters.synapse_events));
   result.insert("lost/events_dropped", number(observables.counters.events_dropped));
   result.insert("lost/spikes_lost", number(observables.counters.spikes_lost));
+  for (const auto& [kind, count] : observables.losses) {
+    result.insert("lost/" + kind, number(count));
+  }
+  insert_samples(observables, result);
   return result;
 }
 
@@ -122,6 +163,18 @@ std::string to_json(const ReadOptions& options) {
                           {"class_names", options.card.class_names}}},
                         {"input_sizes", options.input_sizes}}
       .dump();
+}
+
+chip::RunOptions parse_run_options(const std::string& json) {
+  const nlohmann::json object = nlohmann::json::parse(json, nullptr, /*allow_exceptions=*/false);
+  GRADSPIKE_REQUIRE(object.is_object(), "options of a run must be a JSON object, got '", json.substr(0, 80), "'");
+  chip::RunOptions options;
+  options.record_membrane = field<std::vector<std::string>>(object, "membrane", {});
+  options.madc.population = field<std::string>(object, "madc_population", "");
+  options.madc.neuron = field<std::int64_t>(object, "madc_neuron", 0);
+  options.seed = static_cast<std::uint64_t>(field<std::int64_t>(object, "seed", 0));
+  options.inter_batch_wait = field<double>(object, "inter_batch_wait", 0.0);
+  return options;
 }
 
 c10::intrusive_ptr<NetworkHandle> NetworkHandle::read(const c10::IValue& module, const std::vector<at::Tensor>& example,
@@ -227,11 +280,15 @@ void NetworkHandle::set_mapping(const std::string& json) {
 }
 
 c10::intrusive_ptr<ProgramHandle> NetworkHandle::compile(const std::string& backend, const std::string& preset,
-                                                         std::int64_t seed) {
+                                                         std::int64_t seed,
+                                                         const c10::Dict<std::string, double>& constants) {
   const std::lock_guard<std::mutex> lock(mutex_);
   chip::CompileOptions options;
   options.preset = preset;
   options.seed = static_cast<std::uint64_t>(seed);
+  for (const auto& entry : constants) {
+    options.constants[entry.key()] = entry.value();
+  }
   return c10::make_intrusive<ProgramHandle>(c10::intrusive_ptr<NetworkHandle>::reclaim_copy(this), noting_failure([&] {
                                               return deployment().compile(backend, options, weights());
                                             }));
@@ -267,14 +324,12 @@ bool ProgramHandle::changed() const {
 }
 
 std::tuple<c10::IValue, c10::Dict<std::string, at::Tensor>, std::string> ProgramHandle::run(
-    const std::vector<at::Tensor>& inputs, const std::vector<std::string>& membrane) const {
-  chip::RunOptions options;
-  options.record_membrane = membrane;
+    const std::vector<at::Tensor>& inputs, const std::string& options) const {
   const chip::Network& network = network_->deployment().network();
-  const auto [outputs, observables] =
-      noting_failure([&] { return network_->run(*deployed_, inputs, std::move(options)); },
-                     [&](const chip::Observables& recorded) { return named_tensors(network, recorded); });
-  return {outputs, named_tensors(network, observables), observables.target};
+  const auto [outputs, observables] = noting_failure(
+      [&] { return network_->run(*deployed_, inputs, parse_run_options(options)); },
+      [&](const chip::Observables& recorded) { return std::pair(named_tensors(network, recorded), about(recorded)); });
+  return {outputs, named_tensors(network, observables), about(observables)};
 }
 
 std::tuple<c10::IValue, c10::Dict<std::string, at::Tensor>> NetworkHandle::run_model(

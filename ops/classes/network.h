@@ -47,7 +47,8 @@ class NetworkHandle : public torch::CustomClassHolder {
   void set_mapping(const std::string& json);
 
   /// A program of its own for every call: an earlier one stays what it is.
-  c10::intrusive_ptr<ProgramHandle> compile(const std::string& backend, const std::string& preset, std::int64_t seed);
+  c10::intrusive_ptr<ProgramHandle> compile(const std::string& backend, const std::string& preset, std::int64_t seed,
+                                            const c10::Dict<std::string, double>& constants);
   /// Outputs of the model, and by "spikes/<population>", "membrane/<population>" and "lost/<what>" what was seen on the
   /// operators of the model, every population recorded.
   std::tuple<c10::IValue, c10::Dict<std::string, at::Tensor>> run_model(const std::vector<at::Tensor>& inputs) const;
@@ -76,10 +77,10 @@ class ProgramHandle : public torch::CustomClassHolder {
   std::string target() const { return deployed_->target(); }
   /// Whether the present integers differ from those that the backend holds.
   bool changed() const;
-  /// Outputs of the model, what was seen as NetworkHandle::run_model gives it, and the target that ran.
-  /// membrane: names of populations whose membranes are recorded beside those of leaky integrators, "*" for all.
-  std::tuple<c10::IValue, c10::Dict<std::string, at::Tensor>, std::string> run(
-      const std::vector<at::Tensor>& inputs, const std::vector<std::string>& membrane) const;
+  /// Outputs of the model, what was seen as NetworkHandle::run_model gives it, and target, timing, constants and what
+  /// is not modelled as JSON. `options`: see parse_run_options.
+  std::tuple<c10::IValue, c10::Dict<std::string, at::Tensor>, std::string> run(const std::vector<at::Tensor>& inputs,
+                                                                               const std::string& options) const;
 
  private:
   c10::intrusive_ptr<NetworkHandle> network_;
@@ -109,6 +110,9 @@ class PopulationHandle : public torch::CustomClassHolder {
 /// The registry of the process; every instance shows the same one.
 class RegistryHandle : public torch::CustomClassHolder {};
 
+/// Options of a run from JSON: "membrane" (populations to record beside the leaky integrators, "*" for all),
+/// "madc_population", "madc_neuron", "seed", "inter_batch_wait" [s]. Throws naming the field.
+chip::RunOptions parse_run_options(const std::string& json);
 /// Options of `read` from JSON. Throws naming the field.
 ReadOptions parse_read_options(const std::string& json);
 std::string to_json(const ReadOptions& options);

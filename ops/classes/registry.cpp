@@ -3,6 +3,7 @@
 
 #include <utility>
 
+#include "csrc/chip/analog/constants.h"
 #include "csrc/chip/attach.h"
 #include "csrc/chip/child_process.h"
 #include "ops/classes/failure.h"
@@ -36,7 +37,7 @@ void attach_library(Self, const std::string& name, const std::string& library) {
 
 std::tuple<bool, c10::Dict<std::string, at::Tensor>, std::string, std::vector<std::int64_t>> take_failure(Self) {
   const Failure failure = std::exchange(last_failure(), Failure());
-  return {failure.failed, failure.seen, failure.target, failure.entries};
+  return {failure.failed, failure.seen, failure.about, failure.entries};
 }
 
 }  // namespace
@@ -57,6 +58,7 @@ TORCH_LIBRARY_FRAGMENT(gradspike, m) {
            [](Self, const std::string& network) {
              network.empty() ? chip::registry().clear() : chip::registry().clear(network);
            })
+      .def("emulator_presets", [](Self) { return chip::analog::presets_json(); })
       .def("require_backend", &require_backend)
       .def("backends", [](Self) { return chip::backend_names(); })
       .def("health", &health)

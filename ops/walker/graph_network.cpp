@@ -128,6 +128,9 @@ std::vector<Injection> GraphNetwork::injections(const chip::Observables& observe
     }
     if (values.reads_state) {
       const std::int64_t rows = values.spikes == nullptr ? math::kNumLiStates : math::kNumLifStates;
+      GRADSPIKE_REQUIRE(static_cast<std::int64_t>(record.final_state.size()) == rows * observed.batch * record.size,
+                        "population '", record.name, "': the model reads its final state, which target '",
+                        observed.target, "' does not give");
       at::Tensor state = at::empty({rows, observed.batch, record.size});
       std::memcpy(state.mutable_data_ptr<float>(), record.final_state.data(),
                   record.final_state.size() * sizeof(float));

@@ -25,17 +25,17 @@ class BackendError(RuntimeError):
 def call(method: Callable[..., Any], *args: Any, result: Optional[Callable[..., Any]] = None) -> Any:
     """Calls into the library; what a backend did wrong is raised as `BackendError`.
 
-    `result` makes a `Result` of what was seen and the target; needed where the call can leave a recording.
+    `result` makes a `Result` of tensors and what is said about them; needed where the call can leave a recording.
     """
     registry = torch.classes.gradspike.Registry()
     registry.take_failure()  # one that nobody has asked for
     try:
         return _reading.call(method, *args)
     except RuntimeError as error:
-        failed, seen, target, entries = registry.take_failure()
+        failed, seen, about, entries = registry.take_failure()
         if not failed:
             raise
-        partial = result(seen, target) if result is not None and entries else None
+        partial = result(seen, about) if result is not None and entries else None
         raise BackendError(str(error), partial, entries) from None
 
 

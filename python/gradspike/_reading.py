@@ -1,12 +1,13 @@
 """Makes the scripted form that the reader takes of any model or function."""
 
+import contextlib
 import copy
 import inspect
 import io
 import json
 import warnings
 import weakref
-from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple, Union
+from typing import Any, Callable, Dict, Iterator, List, Optional, Sequence, Tuple, Union
 
 import torch
 from torch import Tensor
@@ -17,6 +18,8 @@ from torch.utils._pytree import tree_leaves
 from gradspike.nn import LI, LIF, ExactEventPropLIF, SparseSynapse, Synapse
 
 Example = Union[Tensor, Sequence[Tensor], None]
+
+_LAYERS = (SparseSynapse, Synapse, LIF, LI, ExactEventPropLIF)
 
 # Name, wishes and card of models that were loaded from an archive, so that they are read under the same name again.
 _stored: "weakref.WeakKeyDictionary[torch.nn.Module, Dict[str, Any]]" = weakref.WeakKeyDictionary()
@@ -143,13 +146,30 @@ def _named_copy(model: torch.nn.Module, share_parameters: bool) -> torch.nn.Modu
     result = copy.deepcopy(model, memo).eval()
     if not share_parameters:
         result = result.cpu()
-    for path, module in result.named_modules():
-        key = path or type(module).__name__.lower()
-        if isinstance(module, (SparseSynapse, Synapse)) and not module.projection:
-            module.projection = key
-        elif isinstance(module, (LIF, LI, ExactEventPropLIF)) and not module.population:
-            module.population = key
+    for module, attribute, key in _unnamed_layers(result):
+        setattr(module, attribute, key)
     return result
+
+
+def _unnamed_layers(model: torch.nn.Module) -> Iterator[Tuple[torch.nn.Module, str, str]]:
+    """Layers without a key of their own, the attribute that holds it, and their path, which is their key."""
+    for path, module in model.named_modules():
+        for attribute in ("projection", "population"):
+            if isinstance(module, _LAYERS) and getattr(module, attribute, None) == "":
+                yield module, attribute, path or type(module).__name__.lower()
+
+
+@contextlib.contextmanager
+def keys_of_layers(model: torch.nn.Module) -> Iterator[None]:
+    """Unnamed layers carry the keys by which the model is read."""
+    unnamed = list(_unnamed_layers(model))
+    for module, attribute, key in unnamed:
+        setattr(module, attribute, key)
+    try:
+        yield
+    finally:
+        for module, attribute, _ in unnamed:
+            setattr(module, attribute, "")
 
 
 def _script_or_trace(model: torch.nn.Module, example: Example) -> torch.jit.ScriptModule:

@@ -262,6 +262,27 @@ class _Fold:
         return gradient.to(self.call.arguments[name])
 
 
+# ---- no sample at all ----------------------------------------------------------------------------------------------
+
+
+def _of_nothing(rule: Rule) -> Rule:
+    """Shapes come from one sample, of which nothing is kept."""
+
+    def empty_rule(call: Call) -> List[Mapped]:
+        arguments = dict(call.arguments)
+        for name, dim in call.dims.items():
+            shape = list(arguments[name].shape)
+            arguments[name] = arguments[name].new_ones([*shape[:dim], 1, *shape[dim + 1 :]])
+        results = rule(Call(call.operator, 1, arguments, call.dims))
+        return [(None if r is None else (r if dim is None else r.narrow(dim, 0, 0)), dim) for r, dim in results]
+
+    return empty_rule
+
+
+def _unmapped(call: Call) -> List[Mapped]:
+    return [(result, None) for result in call.below()]
+
+
 # ---- registration ------------------------------------------------------------------------------------------------
 
 _NEURONS = ("lif", "li", "aelif", "eventprop_lif", "exact_eventprop_lif", "synapse_lif", "recurrent_lif")
@@ -320,7 +341,7 @@ def _kernel(name: str, rule: Rule) -> Callable[..., Any]:
                     call.dims[argument.name] = dim
             call.arguments[argument.name] = given
         with torch._C._ExcludeDispatchKeyGuard(torch._C.DispatchKeySet(torch._C.DispatchKey.FuncTorchBatched)):
-            results = rule(call) if call.dims else [(result, None) for result in call.below()]
+            results = (rule if call.size > 0 else _of_nothing(rule))(call) if call.dims else _unmapped(call)
         wrapped = tuple(
             result if dim is None or result is None else functorch._add_batch_dim(result, dim, level)
             for result, dim in results

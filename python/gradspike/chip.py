@@ -15,8 +15,9 @@ Example:
 
 import json
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
-from typing import Any, Callable, Dict, List, Optional, Sequence, Union
+from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple, Union
 from typing import Mapping as MappingType
 
 import torch
@@ -28,6 +29,7 @@ from gradspike._backends import BackendError, attach, backends, health
 __all__ = [
     "BackendError",
     "Deployed",
+    "InTheLoop",
     "Mapping",
     "Network",
     "Report",
@@ -38,9 +40,11 @@ __all__ = [
     "clear",
     "deploy",
     "health",
+    "in_the_loop",
     "load_network",
     "map",
     "population",
+    "presets",
     "projection",
     "read",
     "registered",
@@ -118,11 +122,18 @@ class Result:
     Attributes:
         outputs: What the model returns, host code before and after the network included; None for a network file.
         spikes: Spikes of each firing population, `[time, batch, neuron]`, float32 counts.
-        membrane: Membranes that were recorded, `[time, batch, neuron]`: always those of leaky integrators.
-        lost: Events that were dropped and spikes that were not recorded, by kind.
+        membrane: Membranes that were recorded, `[time, batch, neuron]`: always those of leaky integrators. From a chip
+            they are CADC samples, interpolated onto the time steps, in model units.
+        lost: Events that were dropped, spikes that were not recorded and what was clipped, by kind.
         counts: Events sent to the chip, spikes on the chip and synapses that responded.
-        target: What ran, such as "emulator ideal".
+        target: What ran, such as "emulator ideal" or "emulator analog preset=calibrated seed=3".
         report: The report of the deployment.
+        cadc: The samples behind each membrane, int16 `[sample, batch, neuron]` [LSB], and "times" [s]; empty where the
+            target has no converter.
+        madc: Samples of the neuron that was asked for, int16 `[sample, batch]` [LSB], and "times" [s].
+        timing: Seconds, such as "chip": what the run takes on a chip.
+        constants: What the target ran with, by name.
+        not_modelled: What an emulator leaves out, one phrase each.
     """
 
     outputs: Any
@@ -132,6 +143,18 @@ class Result:
     counts: Dict[str, int]
     target: str
     report: Optional[Report] = field(default=None, repr=False)
+    cadc: Dict[str, Tensor] = field(default_factory=dict, repr=False)
+    madc: Dict[str, Tensor] = field(default_factory=dict, repr=False)
+    timing: Dict[str, float] = field(default_factory=dict)
+    constants: Dict[str, float] = field(default_factory=dict, repr=False)
+    not_modelled: List[str] = field(default_factory=list, repr=False)
+
+    def __str__(self) -> str:
+        text = self.target
+        if self.not_modelled:
+            text += "; not modelled: " + ", ".join(self.not_modelled)
+        lost = {kind: count for kind, count in self.lost.items() if count}
+        return text + (f"; lost: {lost}" if lost else "")
 
 
 class Network:
@@ -194,19 +217,25 @@ class Network:
         text = _reading.call(self._handle.map_text)
         return Mapping(text, json.loads(_reading.call(self._handle.map)))
 
-    def deploy(self, target: Optional[str] = None, preset: str = "ideal", seed: int = 0) -> "Deployed":
+    def deploy(
+        self,
+        target: Optional[str] = None,
+        preset: str = "ideal",
+        seed: int = 0,
+        constants: Optional[Dict[str, float]] = None,
+    ) -> "Deployed":
         """See `gradspike.chip.deploy`."""
         _reading.require_type(target or "", str, "deploy: target")
         _reading.require_type(preset, str, "deploy: preset")
         _reading.require_type(seed, int, "deploy: seed")
-        if not -(2**63) <= seed < 2**63:
-            raise ValueError(f"deploy: seed must have 64 bits, -2**63..2**63 - 1, got {seed}")
-        return Deployed(self, _backends.call(self._handle.compile, target or "", preset, seed))
+        _require_64_bits(seed, "deploy: seed")
+        changed = {str(name): float(value) for name, value in (constants or {}).items()}
+        return Deployed(self, _backends.call(self._handle.compile, target or "", preset, seed, changed))
 
     def run_model(self, *inputs: Tensor) -> Result:
         """Runs the operators of the model on the CPU and records every trace of every population."""
         outputs, seen = _reading.call(self._handle.run_model, _reading.tensor_list(inputs, "input"))
-        return _result(outputs, seen, "cpu", None)
+        return _result(outputs, seen, None, "cpu")
 
     def __repr__(self) -> str:
         description = self.description
@@ -224,20 +253,34 @@ class Deployed:
         self.network = network
         self._program = program
         self.target: str = program.target()
-        self.report = network._report(self.target)
+
+    @cached_property
+    def report(self) -> Report:
+        """The report of the deployment."""
+        return self.network._report(self.target)
 
     @property
     def changed(self) -> bool:
         """Whether the weights differ from those that the backend holds: deploy again to upload them."""
         return bool(_reading.call(self._program.changed))
 
-    def __call__(self, *inputs: Tensor, membrane: Union[str, Sequence[str]] = ()) -> Result:
+    def __call__(
+        self,
+        *inputs: Tensor,
+        membrane: Union[str, Sequence[str]] = (),
+        madc: Optional[Tuple[str, int]] = None,
+        seed: int = 0,
+        inter_batch_wait: float = 0.0,
+    ) -> Result:
         """Runs the inputs of the model.
 
         Args:
             *inputs: What the model takes; spikes `[time, batch, neuron]`, whole numbers in 0..127.
             membrane: Population, or populations, whose membranes are recorded beside those of leaky integrators; "*"
                 for all.
+            madc: Population and neuron whose membrane the fast converter records.
+            seed: Seed of this run: what differs from trial to trial. That of the chip is given to `deploy`.
+            inter_batch_wait: Shortest time from the start of one batch entry to that of the next [s].
 
         Raises:
             RuntimeError: a spike is no whole number in 0..127 (names step, batch entry, neuron and value), or the
@@ -245,22 +288,42 @@ class Deployed:
             BackendError: the backend failed; `partial` of it is the `Result` of the batch entries that are complete.
         """
         tensors = _reading.tensor_list(inputs, "input")
-        names = [membrane] if isinstance(membrane, str) else list(membrane)
-        outputs, seen, target = _backends.call(self._program.run, tensors, names, result=self._partial)
-        return _result(outputs, seen, target, self.report)
+        _reading.require_type(seed, int, "seed")
+        _require_64_bits(seed, "seed")
+        population, neuron = madc or ("", 0)
+        options = {
+            "membrane": [membrane] if isinstance(membrane, str) else list(membrane),
+            "madc_population": population,
+            "madc_neuron": neuron,
+            "seed": seed,
+            "inter_batch_wait": float(inter_batch_wait),
+        }
+        outputs, seen, about = _backends.call(self._program.run, tensors, json.dumps(options), result=self._partial)
+        return _result(outputs, seen, self, **json.loads(about))
 
-    def _partial(self, seen: MappingType[str, Tensor], target: str) -> Result:
-        return _result(None, seen, target, self.report)
+    def _partial(self, seen: MappingType[str, Tensor], about: str) -> Result:
+        return _result(None, seen, self, **json.loads(about))
 
     def __repr__(self) -> str:
         return f"Deployed({self.network!r}, target={self.target!r})"
 
 
-def _result(outputs: Any, seen: MappingType[str, Tensor], target: str, report: Optional[Report]) -> Result:
-    groups: Dict[str, Dict[str, Tensor]] = {"spikes": {}, "membrane": {}, "lost": {}, "count": {}}
+def _require_64_bits(value: int, what: str) -> None:
+    if not -(2**63) <= value < 2**63:
+        raise ValueError(f"{what} must have 64 bits, -2**63..2**63 - 1, got {value}")
+
+
+def _result(
+    outputs: Any, seen: MappingType[str, Tensor], deployed: Optional[Deployed], target: str, **about: Any
+) -> Result:
+    groups: Dict[str, Dict[str, Tensor]] = {name: {} for name in ("spikes", "membrane", "lost", "count")}
+    samples: Dict[str, Any] = {"cadc": {}, "madc": {}}
     for name, tensor in seen.items():
         group, _, key = name.partition("/")
-        groups[group][key] = tensor
+        if group == "times":
+            samples[key]["times"] = tensor
+        else:
+            (samples if group in samples else groups)[group][key] = tensor
     return Result(
         outputs=outputs,
         spikes=groups["spikes"],
@@ -268,7 +331,9 @@ def _result(outputs: Any, seen: MappingType[str, Tensor], target: str, report: O
         lost={name: int(tensor) for name, tensor in groups["lost"].items()},
         counts={name: int(tensor) for name, tensor in groups["count"].items()},
         target=target,
-        report=report,
+        report=None if deployed is None else deployed.report,
+        **samples,
+        **about,
     )
 
 
@@ -341,6 +406,7 @@ def deploy(
     preset: str = "ideal",
     seed: int = 0,
     *,
+    constants: Optional[Dict[str, float]] = None,
     example: Example = None,
     network: Optional[str] = None,
 ) -> Deployed:
@@ -351,8 +417,10 @@ def deploy(
         target: Name of the backend, "process:COMMAND" or "library:LIBRARY" (see `attach`); default: the environment
             variable GRADSPIKE_BACKEND, else "emulator". A backend that is not there is an error, never another one in
             its place.
-        preset: Preset of the backend; the emulator has "ideal".
-        seed: Seed of the backend.
+        preset: Preset of the backend; those of the emulator: "ideal", the arithmetic of training, and the analog ones
+            "noiseless", "calibrated" and "delgrad-2024", see `presets`.
+        seed: Seed of the chip: its fixed pattern.
+        constants: Constants of the preset that are changed, by name.
         example: As for `read`.
         network: Name of the network.
 
@@ -363,7 +431,18 @@ def deploy(
         RuntimeError: the network does not fit (every misfit is named), a weight is NaN, or the backend is unknown.
         BackendError: the backend, a program or a library, is not there or does not take the network.
     """
-    return read(model, example, network).deploy(target, preset, seed)
+    return read(model, example, network).deploy(target, preset, seed, constants)
+
+
+def presets() -> Dict[str, Dict[str, Dict[str, Any]]]:
+    """Presets of the emulator: each constant with "value", "unit", "meaning", "source", "minimum" and "maximum".
+
+    Example:
+        >>> presets()["delgrad-2024"]["threshold_offset"]["value"]
+        0.05
+    """
+    result: Dict[str, Dict[str, Dict[str, Any]]] = json.loads(torch.classes.gradspike.Registry().emulator_presets())
+    return result
 
 
 def load_network(path: Union[str, Path]) -> Network:
@@ -396,3 +475,6 @@ def registered() -> Dict[str, Any]:
 def clear(network: str = "") -> None:
     """Forgets a network, or all of them."""
     torch.classes.gradspike.Registry().clear(network)
+
+
+from gradspike._in_the_loop import InTheLoop, in_the_loop  # noqa: E402, it uses what stands above

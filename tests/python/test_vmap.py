@@ -80,6 +80,16 @@ def test_is_a_loop(case, dims):
         assert_same(case, output, torch.stack([outputs[position] for outputs in expected]))
 
 
+@pytest.mark.parametrize(("case", "dims"), of_all(CASES))
+def test_of_no_samples(case, dims):
+    together, _ = stacked(case.arguments(requires_grad=False), dims)
+    none = [t if dim is None else t.narrow(dim, 0, 0) for t, dim in zip(together, dims)]
+    results = outputs_of(torch.vmap(case.call, in_dims=dims)(*none))
+    some = outputs_of(torch.vmap(case.call, in_dims=dims)(*together))
+    assert [tuple(r.shape) for r in results] == [(0, *r.shape[1:]) for r in some]
+    assert [r.dtype for r in results] == [r.dtype for r in some]
+
+
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 def test_nested(case):
     """Arguments mapped by the inner, the outer and by both."""

@@ -91,11 +91,12 @@ class YinYangNetwork(torch.nn.Module):
 
     Args:
         rounding: "half_even" for the integers of the chip in the forward pass, "none" for float weights.
+        hidden: Number of hidden neurons.
     """
 
-    def __init__(self, rounding: str = "half_even") -> None:
+    def __init__(self, rounding: str = "half_even", hidden: int = SIZES[1]) -> None:
         super().__init__()
-        inputs, hidden, classes = SIZES
+        inputs, _, classes = SIZES
         self.hidden_synapse = nn.Synapse(inputs, hidden, name="hidden", scale=HIDDEN_SCALE, rounding=rounding)
         self.hidden = nn.LIF(hidden, name="hidden", tau_mem=TAU, tau_syn=TAU, membrane_capacitance=TAU, dt=DT)
         self.readout_synapse = nn.Synapse(hidden, classes, name="readout", scale=READOUT_SCALE, rounding=rounding)
@@ -149,7 +150,7 @@ def training_step(
     return float(loss.detach()), accuracy(scores.detach(), classes), float(rate)
 
 
-def train(rounding: str, data: Data, settings: Settings, title: str) -> Training:
+def train(rounding: str, data: Data, settings: Settings, title: str, hidden: int = SIZES[1]) -> Training:
     """Trains a new network and shows a progress bar.
 
     Args:
@@ -157,9 +158,10 @@ def train(rounding: str, data: Data, settings: Settings, title: str) -> Training
         data: Encoded samples.
         settings: Epochs, seed, batch size and learning rate.
         title: Text before the bar.
+        hidden: See `YinYangNetwork`.
     """
     torch.manual_seed(settings.seed)
-    training = Training(YinYangNetwork(rounding))
+    training = Training(YinYangNetwork(rounding, hidden))
     recorder = nn.Recorder(training.network)
     optimizer = torch.optim.Adam(training.network.parameters(), lr=settings.learning_rate)
     batches = len(data.train_classes) // settings.batch_size
