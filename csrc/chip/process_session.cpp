@@ -1,6 +1,7 @@
 #include "csrc/chip/process_session.h"
 
-#include <cmath>
+#include <memory>
+#include <sstream>
 
 namespace gradspike::chip {
 namespace {

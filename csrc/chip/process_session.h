@@ -61,7 +61,6 @@ class ProcessSession {
   void guarded(const std::string& kind, const RunAnswer* answer, const std::string& target,
                const std::function<void()>& action);
   [[noreturn]] void fail(const std::string& what, const RunAnswer* answer, const std::string& target);
-  std::string ended_how();
 
   ProcessOptions options_;
   ChildProcess child_;

@@ -36,7 +36,7 @@ class FailingServer(EmulatorServer):
     def remember(self):
         if self.mark is not None:
             self.mark.touch()
-        self.fails = False
+            self.fails = False
 
     def line(self, text):
         self.stream.write(text.encode() + b"\n")

@@ -9,6 +9,7 @@
 #include <cmath>
 #include <csignal>
 #include <fstream>
+#include <set>
 #include <thread>
 
 #include "csrc/chip/attach.h"
@@ -31,7 +32,18 @@ std::size_t open_descriptors() {
   return count;
 }
 
-bool has_children() { return ::waitpid(-1, nullptr, WNOHANG) != -1; }
+/// Processes that this one has started and not reaped.
+std::set<pid_t> children() {
+  std::set<pid_t> result;
+  for (const auto& entry : std::filesystem::directory_iterator("/proc/self/task")) {
+    std::ifstream list(entry.path() / "children");
+    pid_t child = -1;
+    while (list >> child) {
+      result.insert(child);
+    }
+  }
+  return result;
+}
 
 template <class Action>
 BackendError error_of(Action action) {
@@ -164,6 +176,7 @@ TEST_P(FailingRun, IsOneErrorThatKeepsWhatWasRecorded) {
   const Observables expected = example.run(Emulator(), test::record_all());
   const test::TemporaryFolder folder;
   const std::size_t descriptors = open_descriptors();
+  const std::set<pid_t> before = children();
   {
     const ProcessBackend backend("lab", test::failing_server(GetParam().mode, folder.path()), GetParam().timeout);
     const auto program = backend.compile(example.network, example.mapping, example.weights, {});
@@ -181,7 +194,7 @@ TEST_P(FailingRun, IsOneErrorThatKeepsWhatWasRecorded) {
     test::expect_entries(again, expected, test::first_entries(5));
   }
   EXPECT_EQ(open_descriptors(), descriptors);
-  EXPECT_FALSE(has_children());
+  EXPECT_EQ(children(), before);
 }
 
 const FailureCase kFailures[] = {
@@ -258,6 +271,7 @@ TEST(ProcessBackend, ProgramsThatCannotBeStarted) {
 }
 
 TEST(ProcessBackend, FailuresBeforeARun) {
+  const std::set<pid_t> before = children();
   Random random(18);
   const Example example(test::layered({4, 6, 3}), random);
   const FailureCase cases[] = {
@@ -278,7 +292,7 @@ TEST(ProcessBackend, FailuresBeforeARun) {
       EXPECT_EQ(error.partial(), nullptr);
     }
   }
-  EXPECT_FALSE(has_children());
+  EXPECT_EQ(children(), before);
 }
 
 TEST(ProcessBackend, CompilesAgainAfterItRefused) {
@@ -302,15 +316,14 @@ TEST(ProcessBackend, Health) {
 
 /// A program that ended by itself between two runs is started again without an error.
 TEST(ProcessBackend, IsStartedAgainWhenItEndedInBetween) {
+  const std::set<pid_t> before = children();
   Random random(20);
   const Example example(test::layered({4, 6, 3}), random);
   const ProcessBackend backend("lab", test::emulator_server(), kTimeout);
   const auto program = backend.compile(example.network, example.mapping, example.weights, {});
   const Observables expected = example.run(Emulator(), test::record_all());
-  for (const auto& entry : std::filesystem::directory_iterator("/proc/self/task")) {
-    std::ifstream children(entry.path() / "children");
-    pid_t child = -1;
-    while (children >> child) {
+  for (const pid_t child : children()) {
+    if (before.count(child) == 0) {
       ::kill(child, SIGKILL);
     }
   }
@@ -325,13 +338,14 @@ TEST(ProcessBackend, LeavesNoProcessAndNoDescriptor) {
   Random random(21);
   const Example example(test::layered({4, 6, 3}), random);
   const std::size_t descriptors = open_descriptors();
+  const std::set<pid_t> before = children();
   for (int round = 0; round < 3; ++round) {
     const ProcessBackend backend("lab", test::emulator_server(), kTimeout);
     example.run(backend, {});
-    EXPECT_TRUE(has_children());
+    EXPECT_EQ(children().size(), before.size() + 1);
   }
   EXPECT_EQ(open_descriptors(), descriptors);
-  EXPECT_FALSE(has_children());
+  EXPECT_EQ(children(), before);
 }
 
 /// The program has the standard descriptors alone, and no other of this process.
