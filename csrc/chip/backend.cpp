@@ -15,7 +15,8 @@ namespace {
 
 struct BackendTable {
   std::mutex mutex;
-  std::map<std::string, std::shared_ptr<const Backend>> backends;
+  std::map<std::string, std::shared_ptr<const Backend>> backends;  // by name
+  std::map<std::string, std::shared_ptr<const Backend>> by_text;   // "process:..." and "library:..."
 };
 
 /// Never destroyed, so that it outlives every other static object.
@@ -45,6 +46,21 @@ void register_backend(const std::string& name, std::shared_ptr<const Backend> ba
   t.backends[name].swap(backend);  // what was there is destroyed after the lock is released
 }
 
+void unregister_backend(const std::string& name) {
+  GRADSPIKE_REQUIRE(name != "emulator", "the backend \"emulator\" is built in and stays");
+  std::shared_ptr<const Backend> removed;  // destroyed after the lock is released
+  BackendTable& t = table();
+  const std::lock_guard<std::mutex> lock(t.mutex);
+  for (auto* known : {&t.backends, &t.by_text}) {
+    const auto found = known->find(name);
+    if (found != known->end()) {
+      removed = std::move(found->second);
+      known->erase(found);
+    }
+  }
+  GRADSPIKE_REQUIRE(removed != nullptr, "there is no backend \"", name, "\"");
+}
+
 std::vector<std::string> backend_names() {
   BackendTable& t = table();
   const std::lock_guard<std::mutex> lock(t.mutex);
@@ -62,15 +78,17 @@ std::shared_ptr<const Backend> find_backend(const std::string& name) {
   {
     BackendTable& t = table();
     const std::lock_guard<std::mutex> lock(t.mutex);
-    const auto found = t.backends.find(wanted);
-    if (found != t.backends.end()) {
-      return found->second;
+    for (const auto* known : {&t.backends, &t.by_text}) {
+      const auto found = known->find(wanted);
+      if (found != known->end()) {
+        return found->second;
+      }
     }
   }
   if (std::shared_ptr<const Backend> attached = backend_of_text(wanted)) {
     BackendTable& t = table();
     const std::lock_guard<std::mutex> lock(t.mutex);
-    return t.backends.emplace(wanted, std::move(attached)).first->second;
+    return t.by_text.emplace(wanted, std::move(attached)).first->second;
   }
   std::string list;
   for (const std::string& known : backend_names()) {

@@ -11,13 +11,13 @@ constexpr std::size_t kMaxProgress = 1000000;  // messages: a program that says 
 constexpr std::chrono::milliseconds kGoodbye{200};
 constexpr std::chrono::milliseconds kGraceOfTheEnded{1000};
 
-std::string quoted(const std::string& text) { return "\"" + text + "\""; }
+std::string in_quotes(const std::string& text) { return "\"" + text + "\""; }
 
 ChildProcess start(const ProcessOptions& options) {
   try {
     return ChildProcess(options.command);
   } catch (const Error& error) {
-    throw BackendError("backend " + quoted(options.name) + " cannot be started: " + error.what());
+    throw BackendError("backend " + in_quotes(options.name) + " cannot be started: " + error.what());
   }
 }
 
@@ -174,23 +174,23 @@ void ProcessSession::guarded(const std::string& kind, const RunAnswer* answer, c
     action();
     return;
   } catch (const Refusal& refusal) {
-    what = "refuses " + quoted(kind) + ": " + refusal.reason;
+    what = "refuses " + in_quotes(kind) + ": " + refusal.reason;
   } catch (const ChildFailure& failure) {
     broken_ = true;
     if (failure.kind() == ChildFailure::Kind::kTimeout) {
       std::ostringstream seconds;
       seconds << options_.timeout;
-      what = std::string(failure.what()) + " within " + seconds.str() + " s at " + quoted(kind);
-      what += progress_.empty() ? "" : ", its last progress was " + quoted(progress_);
+      what = std::string(failure.what()) + " within " + seconds.str() + " s at " + in_quotes(kind);
+      what += progress_.empty() ? "" : ", its last progress was " + in_quotes(progress_);
       child_.end(std::chrono::milliseconds(0));
     } else if (failure.kind() == ChildFailure::Kind::kEnded) {
-      what = child_.end(kGraceOfTheEnded) + " before it had answered " + quoted(kind);
+      what = child_.end(kGraceOfTheEnded) + " before it had answered " + in_quotes(kind);
     } else {
-      what = "answered " + quoted(kind) + " with a line of more than " + std::to_string(kMaxHeadBytes) + " bytes";
+      what = "answered " + in_quotes(kind) + " with a line of more than " + std::to_string(kMaxHeadBytes) + " bytes";
     }
   } catch (const Error& error) {
     broken_ = true;
-    what = "answered " + quoted(kind) + " with nonsense: " + one_line(error.what(), kMaxText);
+    what = "answered " + in_quotes(kind) + " with nonsense: " + one_line(error.what(), kMaxText);
   }
   if (broken_) {
     child_.end(std::chrono::milliseconds(0));
@@ -199,7 +199,7 @@ void ProcessSession::guarded(const std::string& kind, const RunAnswer* answer, c
 }
 
 void ProcessSession::fail(const std::string& what, const RunAnswer* answer, const std::string& target) {
-  std::string text = "backend " + quoted(options_.name) + " " + what;
+  std::string text = "backend " + in_quotes(options_.name) + " " + what;
   std::shared_ptr<const Observables> partial;
   std::vector<std::int64_t> entries;
   if (answer != nullptr) {
@@ -211,7 +211,7 @@ void ProcessSession::fail(const std::string& what, const RunAnswer* answer, cons
     }
   }
   const std::string words = broken_ ? child_.last_words() : "";
-  text += words.empty() ? "" : "; its last words were " + quoted(words);
+  text += words.empty() ? "" : "; its last words were " + in_quotes(words);
   throw BackendError(text, std::move(partial), std::move(entries));
 }
 

@@ -65,6 +65,7 @@ TORCH_LIBRARY_FRAGMENT(gradspike, m) {
       .def("split_words", [](Self, const std::string& line) { return chip::split_words(line); })
       .def("attach_process", &attach_process)
       .def("attach_library", &attach_library)
+      .def("detach", [](Self, const std::string& name) { chip::unregister_backend(name); })
       .def("take_failure", &take_failure);
 }
 

@@ -75,8 +75,18 @@ def attach(
     call(registry.attach_process, name, words, float(timeout))
 
 
+def detach(name: str) -> None:
+    """Forgets a backend, by name or by the text "process:..." or "library:..."; its program ends with the last network.
+
+    Raises:
+        RuntimeError: there is no such backend, or it is the emulator.
+    """
+    _reading.require_type(name, str, "detach: name")
+    _reading.call(torch.classes.gradspike.Registry().detach, name)
+
+
 def backends() -> List[str]:
-    """Names of the backends that there are: the emulator and what was attached."""
+    """Names of the backends that there are: the emulator and what was attached under a name."""
     return list(torch.classes.gradspike.Registry().backends())
 
 

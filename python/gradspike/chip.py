@@ -24,7 +24,7 @@ import torch
 from torch import Tensor
 
 from gradspike import _backends, _reading
-from gradspike._backends import BackendError, attach, backends, health
+from gradspike._backends import BackendError, attach, backends, detach, health
 
 __all__ = [
     "BackendError",
@@ -39,6 +39,7 @@ __all__ = [
     "check",
     "clear",
     "deploy",
+    "detach",
     "health",
     "in_the_loop",
     "load_network",

@@ -119,9 +119,10 @@ class FailingServer(EmulatorServer):
         for population in self.network.populations:
             if population.fires:
                 blobs.append({"name": "spikes/" + population.name, "type": "i32", "shape": [0, 3]})
-            if population.name in self.request["record_membrane"]:
-                shape = [self.request["steps"], 1, population.size]
-                blobs.append({"name": "membrane/" + population.name, "type": "f32", "shape": shape})
+            for kind in ("membrane", "current"):
+                if population.name in self.request["record_" + kind]:
+                    shape = [self.request["steps"], 1, population.size]
+                    blobs.append({"name": f"{kind}/{population.name}", "type": "f32", "shape": shape})
             shape = [population.state_rows, 1, population.size]
             blobs.append({"name": "state/" + population.name, "type": "f32", "shape": shape})
         if change is not None:

@@ -153,6 +153,17 @@ def test_missing_backends(monkeypatch):
         chip.deploy(model)
 
 
+def test_detach():
+    chip.attach("lab", SERVER)
+    deployed = chip.deploy(network_model(), target="lab")
+    chip.detach("lab")
+    assert "lab" not in chip.backends()
+    assert deployed(SPIKES).target == "lab emulator ideal"  # what is deployed runs on
+    for name in ("lab", "emulator"):
+        with pytest.raises(RuntimeError, match=name):
+            chip.detach(name)
+
+
 def test_bad_arguments():
     for call, words in (
         (lambda: chip.attach("lab"), "either command or library"),

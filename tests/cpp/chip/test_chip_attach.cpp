@@ -74,6 +74,8 @@ TEST(Attach, ByTextAndByEnvironment) {
   const std::string text = "process:" + join_words(test::emulator_server());
   const auto backend = find_backend(text);
   EXPECT_EQ(find_backend(text), backend);  // one program for one text
+  const std::vector<std::string> names = backend_names();
+  EXPECT_EQ(std::find(names.begin(), names.end(), text), names.end());
   EXPECT_EQ(backend->name(), text);
   const Environment environment("GRADSPIKE_BACKEND", text);
   Deployment deployment(example.network);
@@ -119,6 +121,10 @@ TEST(Attach, Names) {
   const std::string text = message_of([] { find_backend("lab-2"); });
   EXPECT_EQ(text.rfind("there is no backend \"lab-2\"; there are: ", 0), 0U) << text;
   EXPECT_NE(text.find(", lab-1"), std::string::npos) << text;
+  unregister_backend("lab-1");
+  EXPECT_THROW(find_backend("lab-1"), Error);
+  EXPECT_THROW(unregister_backend("lab-1"), Error);
+  EXPECT_THROW(unregister_backend("emulator"), Error);
 }
 
 // ---- shared libraries
@@ -131,6 +137,7 @@ TEST(Attach, ASharedLibraryIsABackend) {
   const Observables found = example.run(*find_backend("mine"), test::record_all());
   test::expect_entries(found, example.run(Emulator(), test::record_all()), test::first_entries(5));
   EXPECT_EQ(found.target, "mine emulator ideal");
+  unregister_backend("mine");
   const std::string text = "library:" + library("example");
   EXPECT_EQ(find_backend(text), find_backend(text));
 }
@@ -156,14 +163,14 @@ TEST(Messages, ChangedAnswersAreTakenOrRefused) {
   const std::string right =
       "{\"format\":\"gradspike.backend\",\"version\":1,\"message\":\"part\",\"first\":1,\"count\":2,"
       "\"counters\":{\"spikes_on_chip\":3},\"losses\":{\"link\":1},\"blobs\":["
-      "{\"name\":\"spikes/layer1\",\"type\":\"i32\",\"shape\":[1,3]},"
+      "{\"name\":\"spikes/layer1\",\"type\":\"i32\",\"shape\":[0,3]},"
       "{\"name\":\"membrane/layer2\",\"type\":\"f32\",\"shape\":[7,2,3]},"
       "{\"name\":\"cadc/layer2\",\"type\":\"i16\",\"shape\":[5,2,3]},"
       "{\"name\":\"cadc_times\",\"type\":\"f64\",\"shape\":[5]}]}";
   int taken = 0;
   for (int round = 0; round < 20000; ++round) {
     std::string line = right;
-    for (std::int64_t k = round == 0 ? 0 : test::pick(random, 1, 3); k > 0; --k) {
+    for (std::int64_t k = test::pick(random, 0, 2); k > 0; --k) {
       const auto at = static_cast<std::size_t>(test::pick(random, 0, static_cast<std::int64_t>(line.size()) - 1));
       const std::int64_t kind = test::pick(random, 0, 3);
       if (kind == 0) {
@@ -191,7 +198,7 @@ TEST(Messages, ChangedAnswersAreTakenOrRefused) {
       EXPECT_NE(std::string(error.what()), "");
     }
   }
-  EXPECT_GT(taken, 0);
+  EXPECT_GT(taken, 100);
 }
 
 TEST(Messages, SamplesComeWithTheirTimes) {
