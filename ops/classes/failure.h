@@ -32,7 +32,9 @@ auto noting_failure(Action action, Describe describe) {
     return action();
   } catch (const chip::BackendError& error) {
     Failure& failure = last_failure();
-    failure = {true, {}, "", error.entries()};
+    failure = Failure();
+    failure.failed = true;
+    failure.entries = error.entries();
     if (error.partial() != nullptr) {
       std::tie(failure.seen, failure.about) = describe(*error.partial());
     }

@@ -206,7 +206,7 @@ class Network:
         _reading.require_type(target, str, "check: target")
         if not target.strip():
             raise ValueError(f"check: target must name a backend, such as {_DEFAULT_TARGET!r}, got {target!r}")
-        _reading.call(torch.classes.gradspike.Registry().require_backend, target.strip())
+        _backends.call(torch.classes.gradspike.Registry().require_backend, target.strip())
         return self._report(target)
 
     def _report(self, target: str) -> Report:

@@ -53,7 +53,7 @@ def layers(**settings) -> nn.Sequential:
 
 def require_like_emulator(found, model, spikes=SPIKES):
     """The stand-in's chip is ideal, in float64: the same spikes, membranes up to the rounding of float32."""
-    expected = chip.deploy(model)(spikes, membrane="*")
+    expected = chip.deploy(model, example=spikes)(spikes, membrane="*")
     assert sum(int(s.sum()) for s in expected.spikes.values()) > 10
     for name, fired in expected.spikes.items():
         assert torch.equal(found.spikes[name], fired)

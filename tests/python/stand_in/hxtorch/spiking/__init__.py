@@ -190,8 +190,10 @@ class Neuron(torch.nn.Module):
     def compute(self, inputs, runtime):
         """[runtime + 1, batch, neuron]; the equations of the model, voltages in CADC LSB."""
         dt = self.experiment.dt
-        x = sum(handle.graded_spikes for handle in inputs) * CADC_PER_WEIGHT
-        x = torch.cat([x, torch.zeros(1, *x.shape[1:])])[: runtime + 1]
+        arrived = [handle.graded_spikes for handle in inputs]
+        x = torch.zeros(runtime + 1, *arrived[0].shape[1:], dtype=torch.float64)
+        for graded in arrived:  # those of inputs end one row earlier than those of neurons
+            x[: len(graded)] += graded[: runtime + 1] * CADC_PER_WEIGHT
         gain = dt / self.value("membrane_capacitance", model=True)
         decay, conductance = 1 - dt / self.value("tau_syn"), dt / self.value("tau_mem") / gain
         leak = self.value("leak")
