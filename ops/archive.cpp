@@ -131,7 +131,10 @@ class ArchiveModel final : public deploy::Model {
   const chip::Network& network() const override { return graph_->read().network; }
   const chip::Weights& weights() const override { return weights_; }
   const std::vector<std::string>& warnings() const override { return warnings_; }
-  chip::Report check() const override { return graph_->deployment().check("emulator ideal", graph_->losses()); }
+  chip::Report check() const override {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    return graph_->deployment().check("emulator ideal", graph_->losses());
+  }
 
   chip::Observables run(const std::vector<chip::SpikeTensor>& inputs, const deploy::Options& options) const override {
     require_sizes(inputs);
@@ -148,6 +151,7 @@ class ArchiveModel final : public deploy::Model {
     compile.seed = options.seed;
     chip::RunOptions run;
     run.record_membrane = {"*"};
+    run.initial_states = graph_->initial_states({});
     return graph_->deployment().compile(options.target, compile, weights_)->run(inputs, run);
   }
 
@@ -214,7 +218,14 @@ ReadOptions options_of(const chip::Network& stored) {
   options.name = stored.name;
   options.card = stored.model_card;
   for (const chip::Projection& p : stored.projections) {
-    options.projections[p.name] = {"", p.chip_coordinate, p.execution_instance, p.plasticity_rule, p.plasticity_period};
+    options.projections[p.name] = {"",
+                                   p.chip_coordinate,
+                                   p.execution_instance,
+                                   p.plasticity_rule,
+                                   p.plasticity_start,
+                                   p.plasticity_period,
+                                   p.plasticity_executions,
+                                   p.plasticity_recording};
   }
   for (const chip::Input& input : stored.inputs) {
     options.input_sizes.push_back(input.size);

@@ -1,6 +1,7 @@
 #include "csrc/chip/capacity.h"
 
 #include <algorithm>
+#include <functional>
 #include <limits>
 #include <map>
 #include <set>
@@ -200,10 +201,6 @@ void check_features(const Network& network, Capacity& capacity) {
              "all layers are mapped to one run of one chip; leave execution_instance empty, got \"" +
                  projection.execution_instance + "\"");
     }
-    if (!projection.plasticity_rule.empty()) {
-      refuse(capacity, projection, "plasticity rules", 1,
-             "plasticity rules are not mapped; remove \"" + projection.plasticity_rule + "\"");
-    }
     if (!projection.chip_coordinate.empty()) {
       check_wish(network, projection, wishes, capacity);
     }
@@ -243,37 +240,81 @@ void check_row_signs(const std::vector<std::vector<FanIn>>& fan_in, Capacity& ca
   }
 }
 
+/// The on-chip sources of one neuron after the other, with the rows that each of them takes there.
+class OnChipSources {
+ public:
+  explicit OnChipSources(const Network& network)
+      : network_(network), index_(network), rows_of_(at(index_.num_neurons())) {
+    for (const Projection& projection : network.projections) {
+      targets_.push_back(network.expanded_rows(projection));
+      sources_.emplace_back();
+      const auto columns = network.expanded_columns(projection);
+      for (std::size_t pre = 0; pre < columns.size(); ++pre) {
+        if (columns[pre].first.kind == NodeRef::Kind::kPopulation) {
+          sources_.back().emplace_back(pre, index_.neuron(columns[pre].first.index, columns[pre].second));
+        }
+      }
+    }
+  }
+
+  /// Number of sources by the rows that they take, most rows first.
+  std::map<std::int64_t, std::int64_t, std::greater<>> of(std::int32_t population, std::int64_t neuron) {
+    std::vector<std::int64_t> touched;
+    for (std::size_t q = 0; q < network_.projections.size(); ++q) {
+      const Projection& projection = network_.projections[q];
+      if (projection.target != population || targets_[q][at(neuron)] < 0) {
+        continue;
+      }
+      const std::int64_t parts = excitatory_parts(projection) + inhibitory_parts(projection);
+      const auto first = at(targets_[q][at(neuron)] * projection.in_features);
+      for (const auto& [pre, source] : sources_[q]) {
+        if (projection.mask.empty() || projection.mask[first + pre]) {
+          if (rows_of_[at(source)] == 0) {
+            touched.push_back(source);
+          }
+          rows_of_[at(source)] += parts;
+        }
+      }
+    }
+    std::map<std::int64_t, std::int64_t, std::greater<>> histogram;
+    for (const std::int64_t source : touched) {
+      ++histogram[rows_of_[at(source)]];
+      rows_of_[at(source)] = 0;
+    }
+    return histogram;
+  }
+
+ private:
+  static std::size_t at(std::int64_t i) { return static_cast<std::size_t>(i); }
+
+  const Network& network_;
+  NeuronIndex index_;
+  std::vector<std::vector<std::int64_t>> targets_;                          // by projection
+  std::vector<std::vector<std::pair<std::size_t, std::int64_t>>> sources_;  // by projection: column, neuron
+  std::vector<std::int64_t> rows_of_;                                       // by source, of the neuron at hand
+};
+
 /// A neuron's spikes reach one PADI bus class, 64 rows of each hemisphere. Sources that take r rows or more of one
 /// target fit floor(64 / r) times into a class of one circuit, and there are four. Where one circuit does not suffice,
 /// the target gets more; where a single source exceeds the rows of a bus, nothing helps.
 void check_bus_classes(const Network& network, Capacity& capacity) {
-  const NeuronIndex index(network);
-  std::map<std::pair<std::int64_t, std::int64_t>, std::int64_t> rows;  // (target, source) -> rows
-  std::map<std::int64_t, std::int32_t> population_of;
-  for (const SynapseRequest& request : expand_synapses(network, index)) {
-    if (request.source >= index.num_inputs()) {
-      ++rows[{request.target, request.source}];
-      population_of[request.target] = network.projections[static_cast<std::size_t>(request.projection)].target;
-    }
-  }
-  std::map<std::int64_t, std::map<std::int64_t, std::int64_t, std::greater<>>> histogram;  // target -> rows -> sources
-  for (const auto& [pair, count] : rows) {
-    ++histogram[pair.first][count];
-  }
-  std::set<std::int32_t> reported;
-  for (const auto& [target, counts] : histogram) {
-    std::int64_t sources = 0;
-    const std::int32_t population = population_of[target];
-    PopulationNeed& need = capacity.populations[static_cast<std::size_t>(population)];
-    for (const auto& [r, count] : counts) {
-      sources += count;
-      const std::int64_t per_circuit = kBusesPerHemisphere * (kRowsPerBus / r);
-      if (per_circuit > 0) {
-        need.circuits_per_neuron = std::max(need.circuits_per_neuron, circuits_for(sources, per_circuit));
-      } else if (reported.insert(population).second) {
-        capacity.misfits.push_back({need.name, "synapse rows of one on-chip source", r, kRowsPerBus,
-                                    "the spikes of a neuron reach the rows of one PADI bus alone; repeat it less often "
-                                    "or lower the bounds of its weights"});
+  OnChipSources on_chip(network);
+  for (std::size_t p = 0; p < network.populations.size(); ++p) {
+    PopulationNeed& need = capacity.populations[p];
+    bool is_reported = false;
+    for (std::int64_t n = 0; n < network.populations[p].size; ++n) {
+      std::int64_t sources = 0;
+      for (const auto& [r, count] : on_chip.of(static_cast<std::int32_t>(p), n)) {
+        sources += count;
+        const std::int64_t per_circuit = kBusesPerHemisphere * (kRowsPerBus / r);
+        if (per_circuit > 0) {
+          need.circuits_per_neuron = std::max(need.circuits_per_neuron, circuits_for(sources, per_circuit));
+        } else if (!is_reported) {
+          is_reported = true;
+          capacity.misfits.push_back({need.name, "synapse rows of one on-chip source", r, kRowsPerBus,
+                                      "the spikes of a neuron reach the rows of one PADI bus alone; repeat it less "
+                                      "often or lower the bounds of its weights"});
+        }
       }
     }
   }

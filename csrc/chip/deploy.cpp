@@ -20,7 +20,10 @@ class NetworkFile final : public Model {
   const chip::Weights& weights() const override { return weights_; }
   const std::vector<std::string>& warnings() const override { return warnings_; }
 
-  chip::Report check() const override { return deployment_.check("emulator ideal", {}); }
+  chip::Report check() const override {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    return deployment_.check("emulator ideal", {});
+  }
 
   chip::Observables run(const std::vector<chip::SpikeTensor>& inputs, const Options& options) const override {
     GRADSPIKE_REQUIRE(

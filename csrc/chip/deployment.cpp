@@ -28,6 +28,11 @@ std::vector<std::string> approximations_of(const Network& network) {
           "projection '" + p.name +
           "': trained with float weights (rounding=\"none\"), deployed with integers rounded half to even");
     }
+    if (!p.plasticity_rule.empty()) {
+      result.push_back("projection '" + p.name +
+                       "': its plasticity rule is carried to the backend; the emulator executes none, and a chip that "
+                       "executes it takes no CADC samples meanwhile");
+    }
   }
   return result;
 }
@@ -43,16 +48,24 @@ Report Deployment::check(const std::string& target, const std::map<std::string, 
   inputs.target = target;
   inputs.weights = weights;
   inputs.approximations = approximations_of(network_);
-  const MapResult mapped = try_map(network_);
-  inputs.misfits = &mapped.misfits;
-  inputs.mapping = mapping_ != nullptr ? mapping_.get() : (mapped.mapping.has_value() ? &*mapped.mapping : nullptr);
+  const MapResult& result = mapped();
+  inputs.misfits = &result.misfits;
+  inputs.mapping = mapping_ != nullptr ? mapping_.get() : (result.mapping.has_value() ? &*result.mapping : nullptr);
   return make_report(network_, inputs);
+}
+
+const MapResult& Deployment::mapped() const {
+  if (mapped_ == nullptr) {
+    mapped_ = std::make_shared<const MapResult>(try_map(network_));
+  }
+  return *mapped_;
 }
 
 std::shared_ptr<const Mapping> Deployment::mapping() {
   if (mapping_ == nullptr) {
     require_newest(network_.name, generation_);
-    mapping_ = std::make_shared<const Mapping>(map_network(network_));
+    const MapResult& result = mapped();
+    mapping_ = std::make_shared<const Mapping>(result.mapping.has_value() ? *result.mapping : map_network(network_));
     registry().set_mapping(network_.name, generation_, mapping_);
   }
   return mapping_;

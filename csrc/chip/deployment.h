@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "csrc/chip/backend.h"
+#include "csrc/chip/mapper.h"
 #include "csrc/chip/mapping.h"
 #include "csrc/chip/network.h"
 #include "csrc/chip/report.h"
@@ -69,6 +70,10 @@ class Deployment {
   std::shared_ptr<const Program> program_for(const std::shared_ptr<const Backend>& backend,
                                              const CompileOptions& options, const Weights& weights);
 
+  /// What the mapper says, asked once: it depends on nothing but the network.
+  const MapResult& mapped() const;
+
+  mutable std::shared_ptr<const MapResult> mapped_;
   std::shared_ptr<const Mapping> mapping_;
   Compiled compiled_;
 };

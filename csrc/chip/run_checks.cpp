@@ -47,6 +47,16 @@ void require_population(const std::vector<std::string>& populations, const std::
                     ": the network has no population \"", name, "\"", nearest_text(name, populations));
 }
 
+std::vector<std::string> plasticity_not_modelled(const Network& network) {
+  std::vector<std::string> phrases;
+  for (const Projection& projection : network.projections) {
+    if (!projection.plasticity_rule.empty()) {
+      phrases.push_back("the plasticity rule of projection '" + projection.name + "'");
+    }
+  }
+  return phrases;
+}
+
 bool is_recorded(const std::vector<std::string>& wanted, const std::string& name) {
   return std::any_of(wanted.begin(), wanted.end(),
                      [&name](const std::string& entry) { return entry == "*" || entry == name; });

@@ -25,6 +25,9 @@ void check_inputs(const std::vector<std::string>& names, const std::vector<std::
 void require_population(const std::vector<std::string>& populations, const std::string& name,
                         const std::string& backend = "emulator");
 
+/// A phrase for each plasticity rule of the network, which an emulator does not execute.
+std::vector<std::string> plasticity_not_modelled(const Network& network);
+
 /// Whether a list of populations, "*" for all, asks for this one.
 bool is_recorded(const std::vector<std::string>& wanted, const std::string& name);
 

@@ -201,7 +201,8 @@ class EmulatorServer(Handler):
                 inputs.setdefault(b, {}).setdefault((i, step), []).append((neuron, count))
         for b in range(request["batch"]):
             self.run_entry(network, request, blobs, inputs.get(b, {}), b)
-        return {"target": "emulator ideal"}, {}
+        rules = [q["name"] for q in network.projections if q["plasticity_rule"]]
+        return {"target": "emulator ideal", "not_modelled": [f"plasticity of projection {name}" for name in rules]}, {}
 
     def run_entry(self, network: Network, request: Dict[str, Any], blobs: Dict[str, Blob], events: Any, b: int) -> None:
         states = network.start(blobs, b, request["batch"])

@@ -9,7 +9,7 @@ reading = zero_lsb + lsb_per_unit * value. Give each Synapse of the model the `s
 weight: with the constants below about 55; measure it (hxtorch's get_weight_scaling) for your calibration.
 
 For hxtorch as published with hxtorch.core and hxtorch.spiking (2026). Not supported, and refused: recurrent
-projections, the MADC, recording of currents, initial states.
+projections, plasticity rules, the MADC, recording of currents, initial states.
 """
 
 import argparse
@@ -132,6 +132,8 @@ def synapse_matrices(network: Dict[str, Any], blobs: Dict[str, Blob]) -> List[Sy
     for projection in network["projections"]:
         if projection["delay_steps"] > 0:
             raise Refused(f"projection {projection['name']!r} is recurrent, which this server does not support")
+        if projection["plasticity_rule"]:
+            raise Refused(f"projection {projection['name']!r} has a plasticity rule, which this server does not upload")
         result += matrices_of(network, projection, integers_of(blobs["integers/" + projection["name"]]))
     return result
 

@@ -7,6 +7,7 @@
 #include <nlohmann/json.hpp>
 #include <type_traits>
 
+#include "csrc/chip/scales.h"
 #include "csrc/core/error.h"
 #include "ops/archive.h"
 #include "ops/classes/failure.h"
@@ -117,6 +118,17 @@ std::string bytes_of(const at::Tensor& record) {
   return {reinterpret_cast<const char*>(bytes.const_data_ptr<std::uint8_t>()), static_cast<std::size_t>(bytes.numel())};
 }
 
+chip::CompileOptions compile_options(const std::string& preset, std::int64_t seed,
+                                     const c10::Dict<std::string, double>& constants) {
+  chip::CompileOptions options;
+  options.preset = preset;
+  options.seed = static_cast<std::uint64_t>(seed);
+  for (const auto& entry : constants) {
+    options.constants[entry.key()] = entry.value();
+  }
+  return options;
+}
+
 }  // namespace
 
 ReadOptions parse_read_options(const std::string& json) {
@@ -130,11 +142,16 @@ ReadOptions parse_read_options(const std::string& json) {
   for (const auto& [name, given] : projections.items()) {
     const nlohmann::json wish =
         options_in(projections, name.c_str(), "projection '" + name + "'",
-                   {"receptor", "chip_coordinate", "execution_instance", "plasticity_rule", "plasticity_period"});
-    options.projections[name] = {
-        field<std::string>(wish, "receptor", ""), field<std::string>(wish, "chip_coordinate", ""),
-        field<std::string>(wish, "execution_instance", ""), field<std::string>(wish, "plasticity_rule", ""),
-        field<double>(wish, "plasticity_period", 0.0)};
+                   {"receptor", "chip_coordinate", "execution_instance", "plasticity_rule", "plasticity_start",
+                    "plasticity_period", "plasticity_executions", "plasticity_recording"});
+    options.projections[name] = {field<std::string>(wish, "receptor", ""),
+                                 field<std::string>(wish, "chip_coordinate", ""),
+                                 field<std::string>(wish, "execution_instance", ""),
+                                 field<std::string>(wish, "plasticity_rule", ""),
+                                 field<double>(wish, "plasticity_start", 0.0),
+                                 field<double>(wish, "plasticity_period", 0.0),
+                                 field<std::int64_t>(wish, "plasticity_executions", 0),
+                                 field<std::vector<std::string>>(wish, "plasticity_recording", {})};
   }
   const nlohmann::json card = options_in(object, "card", "card", {"steps", "encoder", "decoder", "class_names"});
   options.card.steps = field<std::int64_t>(card, "steps", 0);
@@ -152,7 +169,10 @@ std::string to_json(const ReadOptions& options) {
                          {"chip_coordinate", wish.chip_coordinate},
                          {"execution_instance", wish.execution_instance},
                          {"plasticity_rule", wish.plasticity_rule},
-                         {"plasticity_period", wish.plasticity_period}};
+                         {"plasticity_start", wish.plasticity_start},
+                         {"plasticity_period", wish.plasticity_period},
+                         {"plasticity_executions", wish.plasticity_executions},
+                         {"plasticity_recording", wish.plasticity_recording}};
   }
   return nlohmann::json{{"name", options.name},
                         {"projections", projections},
@@ -256,7 +276,12 @@ c10::Dict<std::string, at::Tensor> NetworkHandle::records() const {
   return result;
 }
 
-std::string NetworkHandle::network_file() const { return chip::to_network_file(deployment().network(), weights()); }
+std::string NetworkHandle::network_file() const {
+  const auto states = graph_ == nullptr ? std::map<std::string, chip::StateTensor>() : graph_->initial_states({});
+  GRADSPIKE_REQUIRE(states.empty(), "a network file holds no states, but population '",
+                    states.empty() ? "" : states.begin()->first, "' starts from one that the model holds");
+  return chip::to_network_file(deployment().network(), weights());
+}
 std::string NetworkHandle::report(const std::string& target) const {
   const std::lock_guard<std::mutex> lock(mutex_);
   return deployment().check(target, losses()).to_json();
@@ -283,15 +308,30 @@ c10::intrusive_ptr<ProgramHandle> NetworkHandle::compile(const std::string& back
                                                          std::int64_t seed,
                                                          const c10::Dict<std::string, double>& constants) {
   const std::lock_guard<std::mutex> lock(mutex_);
-  chip::CompileOptions options;
-  options.preset = preset;
-  options.seed = static_cast<std::uint64_t>(seed);
-  for (const auto& entry : constants) {
-    options.constants[entry.key()] = entry.value();
-  }
   return c10::make_intrusive<ProgramHandle>(c10::intrusive_ptr<NetworkHandle>::reclaim_copy(this), noting_failure([&] {
-                                              return deployment().compile(backend, options, weights());
+                                              return deployment().compile(
+                                                  backend, compile_options(preset, seed, constants), weights());
                                             }));
+}
+
+std::string NetworkHandle::measure_scales(const std::string& backend, const std::string& preset, std::int64_t seed,
+                                          const c10::Dict<std::string, double>& constants) const {
+  nlohmann::json list = nlohmann::json::array();
+  for (const chip::ScaleMeasurement& m : chip::measure_scales(deployment().network(), *chip::find_backend(backend),
+                                                              compile_options(preset, seed, constants))) {
+    list.push_back({{"projection", m.projection},
+                    {"target", m.target},
+                    {"scale", m.scale},
+                    {"gain", m.gain},
+                    {"gain_spread", m.gain_spread},
+                    {"offset", m.offset},
+                    {"offset_spread", m.offset_spread},
+                    {"noise", m.noise},
+                    {"neurons", m.neurons},
+                    {"clipped_readings", m.clipped},
+                    {"suggested_scale", m.suggested_scale}});
+  }
+  return list.dump();
 }
 
 std::tuple<c10::IValue, chip::Observables> NetworkHandle::run(const chip::DeployedNetwork& deployed,
@@ -362,6 +402,7 @@ TORCH_LIBRARY_FRAGMENT(gradspike, m) {
       .def("map_text", &NetworkHandle::map_text)
       .def("set_mapping", &NetworkHandle::set_mapping)
       .def("compile", &NetworkHandle::compile)
+      .def("measure_scales", &NetworkHandle::measure_scales)
       .def("run_model", &NetworkHandle::run_model);
   m.class_<ProjectionHandle>("Projection")
       .def(torch::init<std::string>())

@@ -49,6 +49,9 @@ class NetworkHandle : public torch::CustomClassHolder {
   /// A program of its own for every call: an earlier one stays what it is.
   c10::intrusive_ptr<ProgramHandle> compile(const std::string& backend, const std::string& preset, std::int64_t seed,
                                             const c10::Dict<std::string, double>& constants);
+  /// JSON list, one entry per projection: what a probe of it on a backend gave (chip::ScaleMeasurement).
+  std::string measure_scales(const std::string& backend, const std::string& preset, std::int64_t seed,
+                             const c10::Dict<std::string, double>& constants) const;
   /// Outputs of the model, and by "spikes/<population>", "membrane/<population>" and "lost/<what>" what was seen on the
   /// operators of the model, every population recorded.
   std::tuple<c10::IValue, c10::Dict<std::string, at::Tensor>> run_model(const std::vector<at::Tensor>& inputs) const;

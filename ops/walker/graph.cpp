@@ -110,12 +110,10 @@ void keep_what_outputs_need(Graph& graph) {
 /// Replaces the `outputs` of neuron operators. The traces that are not asked for cost nothing, so a model asks for few.
 void ask_for_all_traces(Graph& graph) {
   for (Node* node : graph.nodes()) {
-    const bool fires = is_lif(node) || is_synapse_lif(node);
-    if (is_keyed(node) && !is_graded_spikes(node)) {
+    if (is_population(node)) {
       const torch::jit::WithInsertPoint at(node);
       const auto argument = node->schema().argumentIndexWithName("outputs");
-      node->replaceInput(static_cast<std::size_t>(argument.value()),
-                         graph.insertConstant(fires ? "spikes+membrane+current" : "membrane+current"));
+      node->replaceInput(static_cast<std::size_t>(argument.value()), graph.insertConstant(all_traces(node)));
     }
   }
 }
@@ -127,9 +125,7 @@ std::vector<std::string> keyed_places(const Graph& graph) {
     if (!is_keyed(node)) {
       continue;
     }
-    const bool projects = is_graded_spikes(node) || is_synapse_lif(node);
-    const auto argument = node->schema().argumentIndexWithName(projects ? "projection" : "population");
-    const auto key = torch::jit::toIValue(node->input(static_cast<std::size_t>(argument.value())));
+    const auto key = torch::jit::toIValue(argument_of(node, key_argument(node)));
     places.push_back(ModelGraph::place(node) +
                      (key.has_value() && key->isString() ? " ('" + key->toStringRef() + "')" : ""));
   }

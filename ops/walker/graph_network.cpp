@@ -1,14 +1,18 @@
 #include "ops/walker/graph_network.h"
 
+#include <ATen/ops/all.h>
 #include <ATen/ops/empty.h>
+#include <ATen/ops/eq.h>
 #include <ATen/ops/from_blob.h>
+#include <ATen/ops/logical_or.h>
+#include <ATen/ops/zeros.h>
 
 #include <algorithm>
 #include <cstring>
 
 #include "csrc/core/error.h"
 #include "csrc/math/lif.h"
-#include "ops/weights.h"
+#include "ops/execution.h"
 
 namespace gradspike::ops {
 namespace {
@@ -30,6 +34,21 @@ chip::PopulationRecord record_of(const chip::Population& population, const at::T
   record.membrane = floats(membrane);
   record.current = floats(current);
   return record;
+}
+
+/// A state that a model gives, as backends take it. A backend sends the spikes of the last step as single events.
+chip::StateTensor state_of(const chip::Population& population, std::int64_t rows, const at::Tensor& given) {
+  const at::Tensor state = given.detach().to(at::kCPU, at::kFloat).contiguous();
+  GRADSPIKE_REQUIRE(state.dim() == 3 && state.size(0) == rows && state.size(2) == population.size, "population '",
+                    population.name, "': initial_state must have shape [", rows, ", batch, ", population.size,
+                    "], got ", c10::str(state.sizes()));
+  if (rows > math::kStateSpikes) {
+    const at::Tensor spikes = state.select(0, math::kStateSpikes);
+    GRADSPIKE_REQUIRE(at::all(at::logical_or(at::eq(spikes, 0), at::eq(spikes, 1))).item<bool>(), "population '",
+                      population.name, "': row ", static_cast<std::int64_t>(math::kStateSpikes),
+                      " of initial_state must hold the spikes of the last step, 0 or 1");
+  }
+  return {state.const_data_ptr<float>(), state.const_data_ptr<float>() + state.numel()};
 }
 
 /// The outputs of a graph as the model returns them: one value.
@@ -56,13 +75,9 @@ GraphNetwork::GraphNetwork(const torch::jit::Module& module, const ReadOptions& 
 std::map<std::string, chip::WeightLosses> GraphNetwork::losses() const {
   std::map<std::string, chip::WeightLosses> result;
   const std::map<std::string, at::Tensor> weights = float_weights();
-  for (const chip::Projection& p : read_.network.projections) {
-    const char* rounding = p.rounding == math::Rounding::kHalfAway ? "half_away" : "half_even";
-    const auto [counts, measures, hash] = weight_statistics_impl<CpuExec>(
-        weights.at(p.name), static_cast<double>(p.scale), p.min_weight, p.max_weight, rounding);
-    const std::int64_t* c = counts.const_data_ptr<std::int64_t>();
-    result[p.name] = {c[kernels::kCountTotal], c[kernels::kCountClippedLow] + c[kernels::kCountClippedHigh],
-                      c[kernels::kCountToZero], measures.const_data_ptr<double>()[kernels::kMeasureRoundingError]};
+  for (std::size_t k = 0; k < read_.weights.size(); ++k) {
+    const chip::Projection& p = read_.network.projections[k];
+    result[p.name] = losses_of(p, read_.weights[k], weights.at(p.name));
   }
   return result;
 }
@@ -111,6 +126,22 @@ chip::Observables GraphNetwork::run_operators(const std::vector<at::Tensor>& spi
   return observed(graph_.evaluate(trace_values(), {}, given, /*all_traces=*/true), 0);
 }
 
+std::map<std::string, chip::StateTensor> GraphNetwork::initial_states(const std::vector<c10::IValue>& inputs) const {
+  std::map<std::string, chip::StateTensor> states;
+  for (std::size_t k = 0; k < read_.populations.size(); ++k) {
+    const torch::jit::Value* value = read_.populations[k].initial_state;
+    if (value == nullptr || (inputs.empty() && graph_.depends_on_input(value))) {
+      continue;
+    }
+    const c10::IValue given = graph_.evaluate({value}, inputs).at(0);
+    if (!given.isNone()) {
+      const chip::Population& population = read_.network.populations[k];
+      states[population.name] = state_of(population, read_.populations[k].num_states, given.toTensor());
+    }
+  }
+  return states;
+}
+
 /// What was measured, in the place of the operators' results.
 std::vector<Injection> GraphNetwork::injections(const chip::Observables& observed) const {
   std::vector<Injection> result;
@@ -127,11 +158,11 @@ std::vector<Injection> GraphNetwork::injections(const chip::Observables& observe
       result.push_back({values.current, trace_of(observed, record, record.current)});
     }
     if (values.reads_state) {
-      const std::int64_t rows = values.spikes == nullptr ? math::kNumLiStates : math::kNumLifStates;
-      GRADSPIKE_REQUIRE(static_cast<std::int64_t>(record.final_state.size()) == rows * observed.batch * record.size,
-                        "population '", record.name, "': the model reads its final state, which target '",
-                        observed.target, "' does not give");
-      at::Tensor state = at::empty({rows, observed.batch, record.size});
+      GRADSPIKE_REQUIRE(
+          static_cast<std::int64_t>(record.final_state.size()) == values.num_states * observed.batch * record.size,
+          "population '", record.name, "': the model reads its final state, which target '", observed.target,
+          "' does not give");
+      at::Tensor state = at::zeros({values.num_states + values.num_unused_states, observed.batch, record.size});
       std::memcpy(state.mutable_data_ptr<float>(), record.final_state.data(),
                   record.final_state.size() * sizeof(float));
       result.push_back({values.final_state, state});
@@ -154,6 +185,7 @@ GraphRun GraphNetwork::run_backend(const chip::DeployedNetwork& deployed, const 
   }
   const Scope<CpuExec> scope{at::Tensor()};
   options.exec = &scope.exec();
+  options.initial_states = initial_states(graph_.complete_inputs(inputs));
   for (std::size_t k = 0; k < read_.populations.size(); ++k) {
     const std::string& name = read_.network.populations[k].name;
     if (read_.populations[k].reads_membrane) {

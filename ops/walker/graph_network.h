@@ -30,6 +30,10 @@ class GraphNetwork {
   /// Clipped, rounded to zero and rounding error of the present weights.
   std::map<std::string, chip::WeightLosses> losses() const;
 
+  /// States that code of the model gives to populations, by name; without inputs those that depend on none. The others
+  /// start at rest.
+  std::map<std::string, chip::StateTensor> initial_states(const std::vector<c10::IValue>& inputs) const;
+
   /// The training operators, every trace of every population recorded.
   GraphRun run_model(const std::vector<c10::IValue>& inputs) const;
   /// A deployed program of this network: host code before the first projection, the backend, and host code after the

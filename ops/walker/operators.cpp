@@ -1,20 +1,17 @@
 #include "ops/walker/operators.h"
 
-#include <ATen/ops/all.h>
 #include <ATen/ops/empty.h>
-#include <ATen/ops/eq.h>
-#include <ATen/ops/equal.h>
-#include <ATen/ops/logical_or.h>
+
+#include <torch/csrc/jit/ir/constants.h>
 
 #include <cmath>
-#include <set>
 #include <string_view>
+#include <unordered_set>
 
 #include "csrc/core/error.h"
-#include "ops/graded_spikes.h"
+#include "csrc/math/adex.h"
 #include "ops/li.h"
 #include "ops/lif.h"
-#include "ops/walker/reader.h"
 
 namespace gradspike::ops {
 namespace {
@@ -22,85 +19,23 @@ namespace {
 using torch::jit::Node;
 using torch::jit::Value;
 
-bool is(const Node* node, std::string_view name) { return node->kind().toQualString() == name; }
-
-/// Argument by its name in the schema.
-const Value* argument(const Node* node, const char* name) {
-  const auto at = node->schema().argumentIndexWithName(name);
-  GRADSPIKE_CHECK(at.has_value(), "no argument ", name);
-  return node->input(static_cast<std::size_t>(*at));
-}
-
-c10::IValue constant(const ModelGraph& graph, const Node* node, const char* name) {
-  const Value* value = argument(node, name);
-  GRADSPIKE_REQUIRE(!graph.depends_on_input(value), ModelGraph::place(node), ": ", name,
-                    " must not depend on the input of the model");
-  return graph.evaluate_constant(value);
-}
-
-/// Whether training changes a value: one of the model's tensors that it is computed from requires a gradient. The
-/// evaluated value itself does not tell, it is computed without gradients.
-bool is_trained(const ModelGraph& graph, const Value* value) {
-  std::vector<const Value*> open = {value};
-  std::set<const Value*> seen;
-  while (!open.empty()) {
-    const Value* next = open.back();
-    open.pop_back();
-    if (!seen.insert(next).second) {
-      continue;
-    }
-    const auto kind = next->node()->kind();
-    const bool is_module = next->type()->kind() == c10::TypeKind::ClassType;
-    if ((kind == c10::prim::GetAttr || kind == c10::prim::Constant) && !is_module) {
-      bool trained = false;
-      graph.evaluate_constant(next).visit([&](const c10::IValue& part) {  // also tensors in lists
-        trained = trained || (part.isTensor() && part.toTensor().defined() && part.toTensor().requires_grad());
-        return trained;
-      });
-      if (trained) {
-        return true;
-      }
-    }
-    ModelGraph::add_operands(next->node(), open);
+/// aelif with leak and spikes as its only terms: then its steps are those of lif (csrc/math/adex.h).
+bool is_aelif_of_lif(const Node* node) {
+  if (!is_operator(node, "gradspike::aelif")) {
+    return false;
   }
-  return false;
-}
-
-/// The connections that exist, where the weight is a product with a boolean or 0/1 mask that is not trained.
-std::vector<bool> connection_mask(const ModelGraph& graph, const Value* weight, at::IntArrayRef sizes) {
-  const Node* node = weight->node();
-  if (!is(node, "aten::mul") || !node->input(1)->type()->isSubtypeOf(*c10::TensorType::get())) {
-    return {};
-  }
-  for (const Value* factor : node->inputs()) {
-    at::Tensor tensor = graph.evaluate_constant(factor).toTensor();
-    const bool matrix = tensor.dim() == 2 || tensor.scalar_type() == at::kBool;
-    if (!matrix || is_trained(graph, factor) ||
-        !(tensor.scalar_type() == at::kBool ||
-          at::all(at::logical_or(at::eq(tensor, 0), at::eq(tensor, 1))).item<bool>())) {
-      continue;
+  constexpr std::pair<const char*, bool> kTerms[] = {{"leaky", true},
+                                                     {"fire", true},
+                                                     {"exponential", false},
+                                                     {"subthreshold_adaptation", false},
+                                                     {"spike_triggered_adaptation", false}};
+  for (const auto& [name, wanted] : kTerms) {
+    const auto value = torch::jit::toIValue(argument_of(node, name));
+    if (!value.has_value() || !value->isBool() || value->toBool() != wanted) {
+      return false;
     }
-    const at::Tensor bits = tensor.to(at::kCPU, at::kBool).expand(sizes).contiguous();
-    const bool* data = bits.const_data_ptr<bool>();
-    return std::vector<bool>(data, data + bits.numel());
   }
-  return {};
-}
-
-at::Tensor evaluated_weight(const ModelGraph& graph, const Value* value, const std::string& name) {
-  GRADSPIKE_REQUIRE(!graph.depends_on_input(value), "projection '", name,
-                    "': the weight depends on the input of the model, so it cannot be written to a chip");
-  const at::Tensor weight = graph.evaluate_constant(value).toTensor();
-  GRADSPIKE_REQUIRE(weight.scalar_type() != at::kDouble, "projection '", name,
-                    "': the weight is float64; networks on the chip and its emulator compute in float32");
-  GRADSPIKE_REQUIRE(weight.dim() == 2, "projection '", name, "': the weight must be [out_features, in_features], got ",
-                    weight.dim(), " dimensions");
-  return weight;
-}
-
-math::WeightTransform integer_transform(const chip::Projection& p) {
-  return {p.scale, static_cast<double>(p.min_weight), static_cast<double>(p.max_weight),
-          p.rounding == math::Rounding::kNone ? math::Rounding::kHalfEven : p.rounding};
+  return true;
 }
 
 /// Neuron parameters of one population.
@@ -112,7 +47,7 @@ struct Parameters {
   /// In float32, numbers kept as numbers. The operators check numbers and read no tensor of a device; here every value
   /// is on the CPU.
   at::Tensor get(const char* name, Range range) const {
-    at::Tensor tensor = constant(graph, node, name).toTensor();
+    at::Tensor tensor = constant_of(graph, node, name).toTensor();
     if (is_number(tensor)) {
       return tensor;
     }
@@ -132,137 +67,138 @@ struct Parameters {
 };
 
 void refuse_argument(const ModelGraph& graph, const Node* node, const char* name, const char* reason) {
-  const Value* value = argument(node, name);
+  if (!node->schema().argumentIndexWithName(name).has_value()) {
+    return;
+  }
+  const Value* value = argument_of(node, name);
   GRADSPIKE_REQUIRE(!graph.depends_on_input(value) && graph.evaluate_constant(value).isNone(), ModelGraph::place(node),
                     ": ", name, " is given; ", reason);
 }
 
+/// Whether a value is computed from a projection or population.
+bool reads_keyed(const Value* value) {
+  std::vector<const Value*> open = {value};
+  std::unordered_set<const Value*> seen;
+  while (!open.empty()) {
+    const Value* next = open.back();
+    open.pop_back();
+    if (seen.insert(next).second) {
+      if (is_keyed(next->node())) {
+        return true;
+      }
+      ModelGraph::add_operands(next->node(), open);
+    }
+  }
+  return false;
+}
+
 }  // namespace
 
-bool is_graded_spikes(const Node* node) {
-  return is(node, "gradspike::graded_spikes") || is(node, "gradspike::eventprop_graded_spikes");
+bool is_operator(const Node* node, const char* name) { return std::string_view(node->kind().toQualString()) == name; }
+
+bool is_sparse(const Node* node) { return is_operator(node, "gradspike::sparse_graded_spikes"); }
+
+bool is_prepacked(const Node* node) { return is_operator(node, "gradspike::prepacked_graded_spikes"); }
+
+bool is_projection(const Node* node) {
+  return is_operator(node, "gradspike::graded_spikes") || is_operator(node, "gradspike::eventprop_graded_spikes") ||
+         is_sparse(node) || is_prepacked(node);
 }
+
+bool is_recurrent(const Node* node) { return is_operator(node, "gradspike::recurrent_lif"); }
+
+bool is_fused(const Node* node) { return is_recurrent(node) || is_operator(node, "gradspike::synapse_lif"); }
 
 /// exact_eventprop_lif is lif in every forward pass; its second input, the adjoint channel, is for training alone.
-bool is_lif(const Node* node) { return is(node, "gradspike::lif") || is(node, "gradspike::exact_eventprop_lif"); }
-
-bool is_synapse_lif(const Node* node) { return is(node, "gradspike::synapse_lif"); }
-
-bool is_keyed(const Node* node) {
-  return is_graded_spikes(node) || is_synapse_lif(node) || is_lif(node) || is(node, "gradspike::li");
+bool fires(const Node* node) {
+  return is_fused(node) || is_operator(node, "gradspike::lif") || is_operator(node, "gradspike::exact_eventprop_lif") ||
+         is_aelif_of_lif(node);
 }
+
+bool is_population(const Node* node) { return fires(node) || is_operator(node, "gradspike::li"); }
 
 void refuse_unreadable(const Node* node) {
-  constexpr std::pair<const char*, const char*> kUnreadable[] = {
-      {"gradspike::aelif", " cannot be read: networks on the chip have lif and li populations only"},
-      {"gradspike::eventprop_lif",
-       ": a network on the chip has the neurons of lif, and the integrator of eventprop_lif is another one: train with "
-       "exact_eventprop_lif, whose spikes are those of lif"},
-      {"gradspike::recurrent_lif", ": a recurrent population cannot be put on a chip yet"},
-      {"gradspike::sparse_graded_spikes",
-       " is not read as a projection: use graded_spikes, in a module a Synapse with a mask"},
-      {"gradspike::prepacked_graded_spikes",
-       " is not read as a projection: use graded_spikes, in a module the Synapse that was prepacked"},
-  };
-  for (const auto& [kind, sentence] : kUnreadable) {
-    GRADSPIKE_REQUIRE(!is(node, kind), ModelGraph::place(node), sentence);
-  }
+  GRADSPIKE_REQUIRE(!is_operator(node, "gradspike::aelif") || is_aelif_of_lif(node), ModelGraph::place(node),
+                    " cannot be read: networks on the chip have lif and li populations only, which an aelif is where "
+                    "leaky and fire are its only terms");
+  GRADSPIKE_REQUIRE(!is_operator(node, "gradspike::eventprop_lif"), ModelGraph::place(node),
+                    ": networks on the chip have the neurons of lif, and the current of eventprop_lif is one step "
+                    "behind theirs: train with exact_eventprop_lif, whose traces are those of lif");
 }
 
-std::string key_of(const ModelGraph& graph, const Node* node) {
-  return key_of(graph, node, is_graded_spikes(node) || is_synapse_lif(node) ? "projection" : "population");
+const char* key_argument(const Node* node) {
+  return is_projection(node) || is_fused(node) ? "projection" : "population";
 }
 
-std::string key_of(const ModelGraph& graph, const Node* node, const char* what) {
-  const std::string name = constant(graph, node, what).toStringRef();
-  GRADSPIKE_REQUIRE(name.find('/') == std::string::npos, ModelGraph::place(node), ": ", what, " '", name,
+std::string key_of(const ModelGraph& graph, const Node* node, const char* argument) {
+  const std::string name = constant_of(graph, node, argument).toStringRef();
+  GRADSPIKE_REQUIRE(name.find('/') == std::string::npos, ModelGraph::place(node), ": ", argument, " '", name,
                     "' must have a name without '/', which separates the network from it");
   return name;
 }
 
-/// Tensors of the model that a value is computed from.
-void collect_tensors(const ModelGraph& graph, const Value* value, std::set<const void*>& tensors) {
-  const auto kind = value->node()->kind();
-  if ((kind == c10::prim::GetAttr || kind == c10::prim::Constant) &&
-      value->type()->isSubtypeOf(*c10::TensorType::get())) {
-    tensors.insert(graph.evaluate_constant(value).toTensor().unsafeGetTensorImpl());
-    return;
-  }
-  std::vector<const Value*> operands;
-  ModelGraph::add_operands(value->node(), operands);
-  for (const Value* operand : operands) {
-    collect_tensors(graph, operand, tensors);
-  }
+const Value* argument_of(const Node* node, const std::string& name) {
+  const auto at = node->schema().argumentIndexWithName(name);
+  GRADSPIKE_CHECK(at.has_value(), "no argument ", name);
+  return node->input(static_cast<std::size_t>(*at));
 }
 
-bool same_weight(const ModelGraph& graph, const Value* a, const Value* b) {
-  if (a == b) {
-    return true;
-  }
-  std::set<const void*> of_a;
-  std::set<const void*> of_b;
-  collect_tensors(graph, a, of_a);
-  collect_tensors(graph, b, of_b);
-  const std::vector<c10::IValue> values = graph.evaluate({a, b});
-  return of_a == of_b && at::equal(values[0].toTensor(), values[1].toTensor());
+c10::IValue constant_of(const ModelGraph& graph, const Node* node, const std::string& name) {
+  const Value* value = argument_of(node, name);
+  GRADSPIKE_REQUIRE(!graph.depends_on_input(value), ModelGraph::place(node), ": ", name,
+                    " must not depend on the input of the model");
+  return graph.evaluate_constant(value);
 }
 
-bool same_transform(const chip::Projection& a, const chip::Projection& b) {
-  return a.scale == b.scale && a.min_weight == b.min_weight && a.max_weight == b.max_weight &&
-         a.rounding == b.rounding && a.units == b.units;
+const char* all_traces(const Node* node) {
+  if (is_operator(node, "gradspike::aelif")) {
+    return "spikes+membrane+current+adaptation";
+  }
+  return fires(node) ? "spikes+membrane+current" : "membrane+current";
 }
 
-chip::Projection projection_description(const ModelGraph& graph, const Node* node) {
-  chip::Projection p;
-  p.name = key_of(graph, node, "projection");
-  if (is_synapse_lif(node)) {
-    GRADSPIKE_REQUIRE(!constant(graph, node, "packed_input").toBool(), ModelGraph::place(node),
-                      ": packed_input must not be set in a network that is read: a network takes spikes per neuron");
-    const std::string format = constant(graph, node, "spike_format").toStringRef();
-    GRADSPIKE_REQUIRE(format == "float", ModelGraph::place(node),
-                      ": spike_format must be 'float' in a network that is read, got '", format, "'");
+std::int64_t num_states(const Node* node) {
+  if (is_recurrent(node)) {
+    return math::kNumRecurrentLifStates;
   }
-  const at::Tensor weight = evaluated_weight(graph, argument(node, "weight"), p.name);
-  const double min_weight = constant(graph, node, "min_weight").toDouble();
-  const double max_weight = constant(graph, node, "max_weight").toDouble();
-  const std::string rounding = constant(graph, node, "rounding").toStringRef();
-  const std::string units = constant(graph, node, "units").toStringRef();
-  const GradedSpikesPlan plan =
-      plan_graded_spikes(at::empty({1, weight.size(1)}, weight.options()), weight,
-                         constant(graph, node, "scale").toDouble(), min_weight, max_weight, rounding, "clipped", units);
-  p.out_features = weight.size(0);
-  p.in_features = weight.size(1);
-  p.scale = plan.transform.scale;
-  p.factor = plan.factor();
-  p.units = plan.model_units ? chip::Units::kModel : chip::Units::kLsb;
-  p.rounding = plan.transform.rounding;
-  p.min_weight = static_cast<std::int32_t>(min_weight);
-  p.max_weight = static_cast<std::int32_t>(max_weight);
-  p.receptor = p.min_weight == 0 ? chip::Receptor::kExcitatory
-                                 : (p.max_weight == 0 ? chip::Receptor::kInhibitory : chip::Receptor::kSigned);
-  p.mask = connection_mask(graph, argument(node, "weight"), weight.sizes());
-  return p;
+  return fires(node) ? math::kNumLifStates : math::kNumLiStates;
+}
+
+std::int64_t num_unused_states(const Node* node) {
+  return is_operator(node, "gradspike::aelif") ? math::kNumAdexStates - math::kNumLifStates : 0;
+}
+
+const Value* initial_state_of(const ModelGraph& graph, const Node* node) {
+  const Value* state = argument_of(node, "initial_state");
+  const bool varies = graph.depends_on_input(state);
+  if (!varies && graph.evaluate_constant(state).isNone()) {
+    return nullptr;
+  }
+  GRADSPIKE_REQUIRE(!reads_keyed(state) && graph.writer(state, node) == nullptr, ModelGraph::place(node),
+                    ": initial_state must be made by code before the network, not by its projections and populations, "
+                    "and not be changed in place");
+  GRADSPIKE_REQUIRE(!is_operator(node, "gradspike::aelif"), ModelGraph::place(node),
+                    ": initial_state must not be given in a network that is read: use lif");
+  return state;
 }
 
 chip::Population population_description(const ModelGraph& graph, const Node* node, std::int64_t size,
                                         const std::string& name, double& dt) {
-  constexpr const char* kMeasured = "a network that is put on a chip takes its observables from there";
-  const bool fires = is_lif(node) || is_synapse_lif(node);
-  refuse_argument(graph, node, "initial_state", "a deployed network starts at rest");
-  refuse_argument(graph, node, "measured_membrane", kMeasured);
+  for (const char* measured : {"measured_spikes", "measured_membrane", "measured_adaptation"}) {
+    refuse_argument(graph, node, measured, "a network that is put on a chip takes its observables from there");
+  }
   chip::Population population;
   population.name = name;
-  population.kind = fires ? chip::NeuronKind::kLif : chip::NeuronKind::kLi;
+  population.kind = fires(node) ? chip::NeuronKind::kLif : chip::NeuronKind::kLi;
   population.size = size;
-  dt = constant(graph, node, "dt").toDouble();
+  dt = constant_of(graph, node, "dt").toDouble();
   const Parameters parameters{graph, node, name};
   const at::Tensor leak = parameters.get("leak", Range::kFinite);
   const at::Tensor tau_mem = parameters.get("tau_mem", Range::kPositive);
   const at::Tensor tau_syn = parameters.get("tau_syn", Range::kPositive);
   const at::Tensor capacitance = parameters.get("membrane_capacitance", Range::kPositive);
   at::Tensor coefficients;
-  if (fires) {
-    refuse_argument(graph, node, "measured_spikes", kMeasured);
+  if (fires(node)) {
     coefficients = std::get<5>(lif_forward_impl<CpuExec>(
         at::empty({0, 1, size}), leak, parameters.get("reset", Range::kFinite),
         parameters.get("threshold", Range::kFinite), tau_mem, tau_syn, capacitance,
@@ -275,37 +211,6 @@ chip::Population population_description(const ModelGraph& graph, const Node* nod
   const float* data = coefficients.const_data_ptr<float>();
   population.coefficients.assign(data, data + coefficients.numel());
   return population;
-}
-
-std::map<std::string, at::Tensor> float_weights(const ModelGraph& graph, const ReadNetwork& read) {
-  std::map<std::string, at::Tensor> result;
-  const std::vector<c10::IValue> values = graph.evaluate(read.weights);
-  for (std::size_t k = 0; k < read.weights.size(); ++k) {
-    GRADSPIKE_REQUIRE(!values[k].toTensor().is_meta(), "projection '", read.network.projections[k].name,
-                      "': the weight is on the meta device and has no values");
-    result[read.network.projections[k].name] = values[k].toTensor().detach().to(at::kCPU).contiguous();
-  }
-  return result;
-}
-
-chip::Weights integer_weights(const ModelGraph& graph, const ReadNetwork& read) {
-  chip::Weights result;
-  const std::map<std::string, at::Tensor> weights = float_weights(graph, read);
-  for (const chip::Projection& p : read.network.projections) {
-    const at::Tensor w = widened(weights.at(p.name));
-    const WeightPlan plan{integer_transform(p), at::kShort};
-    const at::Tensor q = quantised(Scope<CpuExec>(w), w, plan);
-    chip::IntegerMatrix matrix{p.out_features, p.in_features, {}, 0};
-    const std::int16_t* data = q.const_data_ptr<std::int16_t>();
-    matrix.values.assign(data, data + q.numel());
-    for (std::int64_t k = 0; k < q.numel(); ++k) {
-      GRADSPIKE_REQUIRE(data[k] != math::nan_weight<std::int16_t>(), "projection '", p.name, "': weight[",
-                        k / p.in_features, ", ", k % p.in_features, "] is NaN, which no synapse can hold");
-    }
-    matrix.hash = chip::content_hash(p, matrix.values);
-    result[p.name] = std::move(matrix);
-  }
-  return result;
 }
 
 }  // namespace gradspike::ops

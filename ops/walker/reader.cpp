@@ -2,13 +2,14 @@
 
 #include <algorithm>
 #include <set>
-#include <string_view>
 #include <unordered_set>
 
 #include "csrc/chip/names.h"
 #include "csrc/core/error.h"
 #include "ops/walker/connect.h"
 #include "ops/walker/operators.h"
+#include "ops/walker/order.h"
+#include "ops/walker/projections.h"
 
 namespace gradspike::ops {
 namespace {
@@ -25,13 +26,6 @@ struct Origin {
   std::int32_t index;
 };
 
-/// A projection before its target is known.
-struct OpenProjection {
-  chip::Projection description;
-  const Value* weight = nullptr;
-  bool has_target = false;
-};
-
 class Reader {
  public:
   Reader(const ModelGraph& graph, const ReadOptions& options)
@@ -44,10 +38,10 @@ class Reader {
     read_.network.model_card = options_.card;
     for (const Node* node : keyed_nodes()) {
       try {
-        if (is_synapse_lif(node)) {
-          add_population(node, key_of(graph_, node, "population"), add_projection(node));
-        } else if (is_graded_spikes(node)) {
-          resolver_.define(node->output(0), add_projection(node));
+        if (is_projection(node)) {
+          resolver_.define(node->output(0), add_input_projection(node));
+        } else if (is_fused(node)) {
+          add_fused(node);
         } else {
           add_population(node);
         }
@@ -107,7 +101,8 @@ class Reader {
         if (needed.count(node) != 0) {
           result.push_back(node);
         } else {
-          read_.warnings.push_back(ModelGraph::place(node) + " ('" + key_of(graph_, node) + "')" + kUnused);
+          read_.warnings.push_back(ModelGraph::place(node) + " ('" + key_of(graph_, node, key_argument(node)) + "')" +
+                                   kUnused);
         }
       }
       refuse_inner(node);
@@ -146,33 +141,50 @@ class Reader {
 
   // ---- projections -------------------------------------------------------------------------------------------------
 
-  /// The signal of the projection's sums.
-  Signal add_projection(const Node* node) {
-    OpenProjection open;
-    open.description = projection_description(graph_, node);
-    open.weight = node->input(1);
-    chip::Projection& p = open.description;
-    GRADSPIKE_REQUIRE(!p.name.empty(), ModelGraph::place(node),
-                      " has no name: give it projection=\"...\", the name of the projection on the chip");
+  /// The signal of the sums of the projection that reads the first argument of an operator.
+  Signal add_input_projection(const Node* node) {
+    const ProjectionWeight weight = projection_weight(graph_, node, Role::kInput);
+    const std::string name = required_name(node, Role::kInput);
+    std::int64_t expected = expected_in_features(graph_, weight);
+    if (is_sparse(node) && !(options_.example.empty() && options_.input_sizes.empty())) {
+      expected = -1;  // what was given tells more than the module
+    }
     resolver_.read_by(node);
-    const Signal spikes = resolver_.resolve(node->input(0), p.in_features);
-    GRADSPIKE_REQUIRE(spikes.size() == p.in_features, "projection '", p.name, "' has ", p.in_features,
+    const Signal spikes = resolver_.resolve(node->input(0), expected);
+    GRADSPIKE_REQUIRE(is_sparse(node) || spikes.size() == expected, "projection '", name, "' has ", expected,
                       " inputs, but is given ", spikes.size(), " neurons");
-    p.columns = column_runs(p.name, spikes);
+    return add_projection(weight, spikes.size(), column_runs(name, spikes));
+  }
+
+  std::string required_name(const Node* node, Role role) const {
+    std::string name = projection_name(graph_, node, role);
+    GRADSPIKE_REQUIRE(!name.empty(), ModelGraph::place(node), " has no name: give it ",
+                      role == Role::kInput ? "projection" : "recurrent_projection",
+                      "=\"...\", the name of the projection on the chip");
+    return name;
+  }
+
+  Signal add_projection(const ProjectionWeight& weight, std::int64_t in_features,
+                        std::vector<chip::ColumnRun> columns) {
+    OpenProjection open;
+    open.weight = weight;
+    open.description = projection_description(graph_, weight, in_features);
+    open.description.columns = std::move(columns);
     for (std::size_t k = 0; k < projections_.size(); ++k) {
-      if (projections_[k].description.name == p.name) {
-        return merge(k, open, node);
+      if (projections_[k].description.name == open.description.name) {
+        return merge(k, open);
       }
     }
-    apply_wish(p);
+    apply_wish(open.description);
     projections_.push_back(std::move(open));
     const std::size_t index = projections_.size() - 1;
     return Signal::of(add_origin(Origin::Kind::kProjection, index), projections_[index].description.out_features);
   }
 
   /// A second call with the same name: the same projection where parameter and input are the same.
-  Signal merge(std::size_t existing, const OpenProjection& open, const Node* node) {
+  Signal merge(std::size_t existing, const OpenProjection& open) {
     const OpenProjection& first = projections_[existing];
+    const Node* node = open.weight.node;
     GRADSPIKE_REQUIRE(same_weight(graph_, first.weight, open.weight), ModelGraph::place(node), ": the name '",
                       open.description.name,
                       "' is given to two projections with different weights: names must be unique in a network");
@@ -204,10 +216,10 @@ class Reader {
     p.chip_coordinate = wish->second.chip_coordinate;
     p.execution_instance = wish->second.execution_instance;
     p.plasticity_rule = wish->second.plasticity_rule;
+    p.plasticity_start = wish->second.plasticity_start;
     p.plasticity_period = wish->second.plasticity_period;
-    GRADSPIKE_REQUIRE(p.plasticity_rule.empty() || p.receptor != chip::Receptor::kSigned, "projection '", p.name,
-                      "': a plasticity rule needs an unsigned projection, got bounds ", p.min_weight, "..",
-                      p.max_weight);
+    p.plasticity_executions = wish->second.plasticity_executions;
+    p.plasticity_recording = wish->second.plasticity_recording;
   }
 
   std::vector<chip::ColumnRun> column_runs(const std::string& name, const Signal& spikes) const {
@@ -232,12 +244,25 @@ class Reader {
   // ---- populations -------------------------------------------------------------------------------------------------
 
   void add_population(const Node* node) {
-    std::string name = key_of(graph_, node);
+    std::string name = key_of(graph_, node, "population");
     GRADSPIKE_REQUIRE(resolver_.depends_on_keyed(node->input(0)), ModelGraph::place(node), ": population '", name,
                       "' is driven by an input without a projection between them: neurons on the chip are driven by "
                       "synapses");
     resolver_.read_by(node);
     add_population(node, std::move(name), resolver_.resolve(node->input(0), -1));
+  }
+
+  /// Projections and their population. The recurrent one reads the population that is added next.
+  void add_fused(const Node* node) {
+    Signal input = add_input_projection(node);
+    if (is_recurrent(node)) {
+      required_name(node, Role::kRecurrent);
+      const chip::NodeRef self{chip::NodeRef::Kind::kPopulation,
+                               static_cast<std::int32_t>(read_.network.populations.size())};
+      input = Signal::sum(input, add_projection(projection_weight(graph_, node, Role::kRecurrent), input.size(),
+                                                {{self, 0, 1, input.size()}}));
+    }
+    add_population(node, key_of(graph_, node, "population"), input);
   }
 
   void add_population(const Node* node, std::string name, const Signal& input) {
@@ -257,18 +282,21 @@ class Reader {
     GRADSPIKE_REQUIRE(index == 0 || dt == read_.network.dt, ModelGraph::place(node), ": population '", name,
                       "' has dt ", dt, " s, the populations before it ", read_.network.dt, " s: a network has one");
     read_.network.dt = dt;
-    const bool fires = population.kind == chip::NeuronKind::kLif;
     read_.network.populations.push_back(std::move(population));
     PopulationValues values;
-    const std::size_t first = fires ? 1 : 0;
-    values.spikes = fires ? node->output(0) : nullptr;
+    const bool spikes = fires(node);
+    const std::size_t first = spikes ? 1 : 0;
+    values.spikes = spikes ? node->output(0) : nullptr;
     values.membrane = node->output(first);
     values.current = node->output(first + 1);
-    values.final_state = node->output(first + 2);
-    values.reads_membrane = !fires || values.membrane->hasUses();
+    values.final_state = node->outputs().back();
+    values.num_states = num_states(node);
+    values.num_unused_states = num_unused_states(node);
+    values.initial_state = initial_state_of(graph_, node);
+    values.reads_membrane = !spikes || values.membrane->hasUses();
     values.reads_current = values.current->hasUses();
     values.reads_state = values.final_state->hasUses();
-    if (fires) {
+    if (spikes) {
       resolver_.define(values.spikes, Signal::of(add_origin(Origin::Kind::kSpikes, index), input.size()));
     }
     resolver_.define(values.membrane, Signal::of(add_origin(Origin::Kind::kMembrane, index), input.size()));
@@ -306,37 +334,7 @@ class Reader {
     }
   }
 
-  // ---- canonical order ---------------------------------------------------------------------------------------------
-
-  /// Topological order of populations, ties by name.
-  std::vector<std::int32_t> population_order() const {
-    const std::size_t count = read_.network.populations.size();
-    std::vector<std::set<std::int32_t>> before(count);
-    for (const OpenProjection& p : projections_) {
-      for (const chip::ColumnRun& run : p.description.columns) {
-        if (run.source.kind == chip::NodeRef::Kind::kPopulation) {
-          before[static_cast<std::size_t>(p.description.target)].insert(run.source.index);
-        }
-      }
-    }
-    std::vector<std::int32_t> order;
-    std::set<std::int32_t> done;
-    while (order.size() < count) {
-      std::int32_t next = -1;
-      for (std::size_t p = 0; p < count; ++p) {
-        const bool ready = done.count(static_cast<std::int32_t>(p)) == 0 &&
-                           std::includes(done.begin(), done.end(), before[p].begin(), before[p].end());
-        if (ready && (next < 0 || read_.network.populations[p].name <
-                                      read_.network.populations[static_cast<std::size_t>(next)].name)) {
-          next = static_cast<std::int32_t>(p);
-        }
-      }
-      GRADSPIKE_CHECK(next >= 0, "cycle between populations");
-      done.insert(next);
-      order.push_back(next);
-    }
-    return order;
-  }
+  // ---- the whole ---------------------------------------------------------------------------------------------------
 
   std::vector<std::string> projection_names() const {
     std::vector<std::string> names;
@@ -347,45 +345,12 @@ class Reader {
   }
 
   void finish() {
+    const std::vector<std::string> names = projection_names();
     for (const auto& [name, wish] : options_.projections) {
-      const bool found = std::any_of(projections_.begin(), projections_.end(),
-                                     [&, n = name](const OpenProjection& p) { return p.description.name == n; });
-      GRADSPIKE_REQUIRE(found, "projections: the network has no projection '", name, "'",
-                        chip::nearest_text(name, projection_names()));
+      GRADSPIKE_REQUIRE(std::find(names.begin(), names.end(), name) != names.end(),
+                        "projections: the network has no projection '", name, "'", chip::nearest_text(name, names));
     }
-    const std::vector<std::int32_t> order = population_order();
-    std::vector<std::int32_t> place(order.size());
-    std::vector<chip::Population> populations;
-    std::vector<PopulationValues> values;
-    for (std::size_t k = 0; k < order.size(); ++k) {
-      place[static_cast<std::size_t>(order[k])] = static_cast<std::int32_t>(k);
-      populations.push_back(read_.network.populations[static_cast<std::size_t>(order[k])]);
-      values.push_back(read_.populations[static_cast<std::size_t>(order[k])]);
-    }
-    read_.network.populations = std::move(populations);
-    read_.populations = std::move(values);
-    for (OpenProjection& p : projections_) {
-      if (!p.has_target) {
-        read_.warnings.push_back("projection '" + p.description.name +
-                                 "' reaches no population and is left out: only host code reads it");
-        continue;
-      }
-      p.description.target = place[static_cast<std::size_t>(p.description.target)];
-      for (chip::ColumnRun& run : p.description.columns) {
-        if (run.source.kind == chip::NodeRef::Kind::kPopulation) {
-          run.source.index = place[static_cast<std::size_t>(run.source.index)];
-        }
-      }
-    }
-    std::sort(projections_.begin(), projections_.end(), [](const OpenProjection& a, const OpenProjection& b) {
-      return std::pair(a.description.target, a.description.name) < std::pair(b.description.target, b.description.name);
-    });
-    for (OpenProjection& p : projections_) {
-      if (p.has_target) {
-        read_.network.projections.push_back(std::move(p.description));
-        read_.weights.push_back(p.weight);
-      }
-    }
+    put_in_order(read_, std::move(projections_));
     chip::validate(read_.network);
   }
 
@@ -398,6 +363,24 @@ class Reader {
 };
 
 }  // namespace
+
+std::map<std::string, at::Tensor> float_weights(const ModelGraph& graph, const ReadNetwork& read) {
+  std::map<std::string, at::Tensor> result;
+  const std::vector<at::Tensor> matrices = weight_matrices(graph, read.network.projections, read.weights);
+  for (std::size_t k = 0; k < matrices.size(); ++k) {
+    result[read.network.projections[k].name] = matrices[k];
+  }
+  return result;
+}
+
+chip::Weights integer_weights(const ModelGraph& graph, const ReadNetwork& read) {
+  chip::Weights result;
+  const std::map<std::string, at::Tensor> weights = float_weights(graph, read);
+  for (const chip::Projection& p : read.network.projections) {
+    result[p.name] = integers_of(p, weights.at(p.name));
+  }
+  return result;
+}
 
 ReadNetwork read_network(const ModelGraph& graph, const ReadOptions& options) { return Reader(graph, options).read(); }
 

@@ -9,7 +9,7 @@
 #include <vector>
 
 #include "csrc/chip/network.h"
-#include "ops/walker/graph.h"
+#include "ops/walker/weights.h"
 
 namespace gradspike::ops {
 
@@ -19,7 +19,10 @@ struct ProjectionWish {
   std::string chip_coordinate;
   std::string execution_instance;
   std::string plasticity_rule;
+  double plasticity_start = 0.0;
   double plasticity_period = 0.0;
+  std::int64_t plasticity_executions = 0;
+  std::vector<std::string> plasticity_recording;
 };
 
 struct ReadOptions {
@@ -36,7 +39,10 @@ struct PopulationValues {
   const torch::jit::Value* membrane = nullptr;
   const torch::jit::Value* current = nullptr;
   const torch::jit::Value* final_state = nullptr;
-  bool reads_membrane = false;  // by the model, after the operator
+  std::int64_t num_states = 0;                       // its rows
+  std::int64_t num_unused_states = 0;                // rows behind them that stay 0
+  const torch::jit::Value* initial_state = nullptr;  // null: starts at rest
+  bool reads_membrane = false;                       // by the model, after the operator
   bool reads_current = false;
   bool reads_state = false;
 };
@@ -44,7 +50,7 @@ struct PopulationValues {
 struct ReadNetwork {
   chip::Network network;
   std::vector<const torch::jit::Value*> sources;  // by input of the network
-  std::vector<const torch::jit::Value*> weights;  // by projection
+  std::vector<ProjectionWeight> weights;          // by projection
   std::vector<PopulationValues> populations;      // by population
   std::vector<std::string> warnings;              // one sentence each
 };

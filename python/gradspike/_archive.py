@@ -1,5 +1,6 @@
 """Archives: TorchScript files that carry the description, the integers and the mapping of their network."""
 
+import base64
 import io
 import json
 import os
@@ -12,6 +13,7 @@ from typing import Any, Dict, List, Optional, Tuple, Union
 import torch
 
 from gradspike import _reading, chip
+from gradspike.chip._verbs import Example, Model
 
 __all__ = ["inspect", "load", "open_network", "save"]
 
@@ -25,12 +27,12 @@ PathLike = Union[str, "os.PathLike[str]"]
 
 
 def save(
-    model: chip.Model,
+    model: Model,
     path: Optional[PathLike] = None,
     *,
     network: Optional[PathLike] = None,
     name: Optional[str] = None,
-    example: chip.Example = None,
+    example: Example = None,
     projections: Optional[Dict[str, Dict[str, Any]]] = None,
     card: Optional[Dict[str, Any]] = None,
 ) -> chip.Network:
@@ -77,7 +79,7 @@ def save(
     }
     stem = Path(path if path is not None else network).stem  # type: ignore[arg-type]
     options["name"] = name or stored.get("name") or stem
-    result = chip.Network(_reading.read_handle(scripted, example, options))
+    result = chip.Network(_reading.read_handle(scripted, example, _reading.with_plasticity(model, options)))
     _write(scripted, result, path, network)
     return result
 
@@ -129,7 +131,7 @@ def _replace(path: PathLike, content: bytes) -> None:
 
 
 def load(
-    path: PathLike, *, name: Optional[str] = None, example: chip.Example = None, map_location: Any = "cpu"
+    path: PathLike, *, name: Optional[str] = None, example: Example = None, map_location: Any = "cpu"
 ) -> torch.jit.ScriptModule:
     """Opens an archive, registers its network and returns the model, which runs and can be trained on.
 
@@ -152,13 +154,19 @@ def load(
 
 def open_network(path: PathLike) -> chip.Network:
     """Opens an archive or a network file as a `gradspike.chip.Network`."""
+    return open_model(path)[1]
+
+
+def open_model(path: PathLike) -> Tuple[Model, chip.Network]:
+    """Opens an archive or a network file: the model, which of a network file is the network itself, and the network."""
     if not Path(path).is_file():
         raise FileNotFoundError(f"there is no file '{path}'")
     with open(path, "rb") as file:
         is_archive = file.read(2) == b"PK"  # as the C++ library tells them apart
     if is_archive:
-        return _open(Path(path), None, None, "cpu")[1]
-    return chip.load_network(Path(path))
+        return _open(Path(path), None, None, "cpu")
+    network = chip.load_network(Path(path))
+    return network, network
 
 
 def inspect(path: PathLike, *, json: bool = False) -> str:
@@ -178,7 +186,9 @@ def inspect(path: PathLike, *, json: bool = False) -> str:
     for p in description["projections"]:
         q = integers[p["name"]]
         where = f"{p['in_features']} -> {populations[p['target']]['name']} ({p['out_features']})"
-        zeros = f"{int((q == 0).sum())} of {q.numel()} weights are 0"
+        where += f" {p['delay_steps']} step later" if p["delay_steps"] else ""
+        existing = sum(bin(byte).count("1") for byte in base64.b64decode(p["mask"])) if p["mask"] else q.numel()
+        zeros = f"{existing - int((q != 0).sum())} of {existing} weights are 0"
         lines.append(
             f"  projection  {p['name']}: {where}, {p['receptor']} {p['min_weight']}..{p['max_weight']}, {zeros}"
         )
@@ -188,7 +198,7 @@ def inspect(path: PathLike, *, json: bool = False) -> str:
 
 
 def _open(
-    file: Path, name: Optional[str], example: chip.Example, map_location: Any
+    file: Path, name: Optional[str], example: Example, map_location: Any
 ) -> Tuple[torch.jit.ScriptModule, chip.Network]:
     if not file.is_file():
         raise FileNotFoundError(f"load: there is no file '{file}'")
@@ -221,7 +231,7 @@ def _entry_names(file: Path) -> List[str]:
     return [member.split("/extra/", 1)[1] for member in members if "/extra/gradspike/" in member]
 
 
-def _read_plain(model: torch.jit.ScriptModule, file: Path, name: Optional[str], example: chip.Example) -> chip.Network:
+def _read_plain(model: torch.jit.ScriptModule, file: Path, name: Optional[str], example: Example) -> chip.Network:
     try:
         network = chip.read(model, example, name or file.stem)
     except RuntimeError as error:

@@ -15,11 +15,21 @@ from torch.nn.utils.parametrize import is_parametrized
 from torch.overrides import TorchFunctionMode
 from torch.utils._pytree import tree_leaves
 
-from gradspike.nn import LI, LIF, ExactEventPropLIF, SparseSynapse, Synapse
+from gradspike import nn
+from gradspike._plasticity import PlasticityRule
 
 Example = Union[Tensor, Sequence[Tensor], None]
 
-_LAYERS = (SparseSynapse, Synapse, LIF, LI, ExactEventPropLIF)
+_LAYERS = (
+    nn.AELIF,
+    nn.EventPropLIF,
+    nn.ExactEventPropLIF,
+    nn.LI,
+    nn.LIF,
+    nn.PrepackedSynapse,
+    nn.SparseSynapse,
+    nn.Synapse,
+)
 
 # Name, wishes and card of models that were loaded from an archive, so that they are read under the same name again.
 _stored: "weakref.WeakKeyDictionary[torch.nn.Module, Dict[str, Any]]" = weakref.WeakKeyDictionary()
@@ -152,11 +162,40 @@ def _named_copy(model: torch.nn.Module, share_parameters: bool) -> torch.nn.Modu
 
 
 def _unnamed_layers(model: torch.nn.Module) -> Iterator[Tuple[torch.nn.Module, str, str]]:
-    """Layers without a key of their own, the attribute that holds it, and their path, which is their key."""
+    """Layers without a key of their own, the attribute that holds it, and the key, which is their path."""
     for path, module in model.named_modules():
-        for attribute in ("projection", "population"):
-            if isinstance(module, _LAYERS) and getattr(module, attribute, None) == "":
-                yield module, attribute, path or type(module).__name__.lower()
+        key = path or type(module).__name__.lower()
+        keys: Dict[str, str] = {}
+        if isinstance(module, _LAYERS):
+            keys = {"projection": key, "population": key}
+        if isinstance(module, nn.RecurrentLIF):
+            keys = module.keys_of(module.population or key)
+        for attribute, name in keys.items():
+            if getattr(module, attribute, None) == "":
+                yield module, attribute, name
+
+
+def with_plasticity(model: Any, options: Dict[str, Any]) -> Dict[str, Any]:
+    """Options of reading with the plasticity rules of the modules; what the options say themselves goes first."""
+    wishes = options.get("projections") or {}
+    if not isinstance(wishes, dict) or not all(isinstance(wish, dict) for wish in wishes.values()):
+        return options  # refused where it is read, by its name
+    wishes = {name: dict(wish) for name, wish in wishes.items()}
+    for key, rule in _rules_of_modules(model):
+        wishes.setdefault(key, {}).setdefault("plasticity_rule", rule)
+    for wish in wishes.values():
+        rule = wish.get("plasticity_rule")
+        if isinstance(rule, PlasticityRule):
+            wish.update(rule.as_wish())
+    return {**options, "projections": wishes} if wishes else options
+
+
+def _rules_of_modules(model: Any) -> Iterator[Tuple[str, PlasticityRule]]:
+    if isinstance(model, torch.nn.Module) and not isinstance(model, torch.jit.ScriptModule):
+        for path, module in unwrapped(model).named_modules():
+            rule = getattr(module, "plasticity_rule", None)
+            if isinstance(rule, PlasticityRule):
+                yield getattr(module, "projection", "") or path or type(module).__name__.lower(), rule
 
 
 @contextlib.contextmanager

@@ -14,7 +14,7 @@ import torch
 HEADER = """import torch
 from torch import Tensor, nn
 from typing import Tuple
-from gradspike.nn import LI, LIF, Synapse
+from gradspike.nn import LI, LIF, RecurrentLIF, SparseSynapse, Synapse, SynapseLIF
 
 
 class Model(nn.Module):
@@ -103,7 +103,12 @@ class Generator:
             options.append(f"mask=torch.rand({out}, {size}) < 0.7")
         name = self.name("synapse")
         self.init.append(f'self.{name} = Synapse({size}, {out}, name="{name}", {", ".join(options)})')
-        if r.random() < 0.15:  # a float product with weights that are on the grid: the integers give the same numbers
+        if r.random() < 0.2:
+            chosen = f"torch.rand({size}, {out}) < 0.6"
+            self.init[-1] = f'self.{name} = SparseSynapse({chosen}, name="{name}", {", ".join(options[:3])})'
+        elif r.random() < 0.1:
+            self.init[-1] += ".prepacked()"
+        elif r.random() < 0.15:  # a float product with weights that are on the grid: the integers give the same numbers
             self.init[-1] = f'self.{name} = Synapse({size}, {out}, name="{name}", scale=8.0, rounding="none")'
             self.init.append(f"self.{name}.weight.data.mul_(8.0).round_().clamp_(-63, 63).div_(8.0)")
         return self.assign(f"self.{name}({value})", "current")
@@ -130,7 +135,7 @@ class Generator:
                 total = self.assign(r.choice([f"{total} + {term}", f"torch.add({term}, {total})"]))
         return total
 
-    def neurons(self, kind: str, size: int) -> str:
+    def parameters(self, kind: str, size: int) -> List[str]:
         r = self.random
         options = []
         if r.random() < 0.4:
@@ -139,13 +144,32 @@ class Generator:
             options.append(f"tau_mem=nn.Parameter(torch.rand({size}) * 1e-5 + 5e-6)")
         if r.random() < 0.3:
             options.append(f"tau_syn={r.choice([5e-6, 7.3e-6])}")
-        if kind == "LIF":
+        if kind != "LI":
             options.append(r.choice(["threshold=0.2", f"threshold=torch.rand({size}) * 0.5 + 0.1", "reset=-0.1"]))
             options.append(r.choice(["refractory_time=2e-6", "refractory_time=1.5e-6", "refractory_time=0.0"]))
+        return options
+
+    def neurons(self, kind: str, size: int) -> str:
         name = self.name(kind.lower())
-        self.init.append(f'self.{name} = {kind}({size}, name="{name}"{"".join(", " + o for o in options)})')
+        options = self.parameters(kind, size)
+        self.init.append(f"self.{name} = {kind}({', '.join([str(size), f'name={name!r}', *options])})")
         self.layers.append(name)
         return name
+
+    def fused(self, kind: str, signal: Tuple[str, int], size: int) -> str:
+        """Neurons with their projections in one layer."""
+        r = self.random
+        value, inputs = signal
+        options = self.parameters(kind, size) + [r.choice(['rounding="half_away"', 'gradient="identity"'])]
+        if kind == "RecurrentLIF":
+            options.append(r.choice(["recurrent_scale=24.0", "recurrent_max_weight=0", "input_min_weight=-31"]))
+        if r.random() < 0.5:
+            shape = (size, size) if kind == "RecurrentLIF" else (size, inputs)
+            options.append(f"mask=torch.rand{shape} < 0.7")
+        name = self.name(kind.lower())
+        self.init.append(f"self.{name} = {kind}({', '.join([str(inputs), str(size), f'name={name!r}', *options])})")
+        self.layers.append(name)
+        return self.assign(f"self.{name}({value})", "spikes")
 
     def source(self, inputs: int, sizes: List[int]) -> str:
         r = self.random
@@ -159,10 +183,15 @@ class Generator:
             if len(pool) >= 2 and r.random() < 0.4:
                 (a, n), (b, m) = r.sample(pool, 2)
                 pool.append((self.assign(f"torch.cat([{a}, {b}], dim=2)"), n + m))
+            pool = [s for s in pool if s[1] > 0]
             size = r.randint(1, 7)
-            total = self.current([s for s in pool if s[1] > 0], size)
-            layer = self.neurons("LIF", size)
-            fired.append((self.assign(f"self.{layer}({total})", "spikes"), size))
+            kind = r.choice(["LIF", "LIF", "RecurrentLIF", "SynapseLIF"])
+            if kind == "LIF":
+                total = self.current(pool, size)
+                layer = self.neurons(kind, size)
+                fired.append((self.assign(f"self.{layer}({total})", "spikes"), size))
+            else:
+                fired.append((self.fused(kind, r.choice(pool), size), size))
         outputs = [fired[-1][0]]
         if r.random() < 0.7:
             size = r.randint(1, 4)

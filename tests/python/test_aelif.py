@@ -1,4 +1,5 @@
 import itertools
+from typing import Tuple
 
 import pytest
 import torch
@@ -576,7 +577,40 @@ def test_the_defaults_of_module_and_function_are_the_same():
     assert_same_bits(nn.AELIF(3).traces(x), aelif(x, outputs=ALL))
 
 
-def test_reading_a_network_refuses_it_by_name():
-    model = torch.nn.Sequential(nn.Synapse(4, 3, name="in"), nn.AELIF(3, name="hidden"))
-    with pytest.raises(RuntimeError, match="gradspike::aelif .*cannot be read: networks on the chip have lif and li"):
+def test_with_leak_and_spikes_alone_a_network_is_that_of_lif():
+    parameters = {"threshold": torch.rand(6) * 0.3 + 0.1, "tau_mem": torch.rand(6) * 1e-5 + 5e-6, "reset": -0.1}
+    parameters["refractory_time"] = 2e-6
+    synapse = nn.Synapse(4, 6, name="in", scale=16.0)
+    model = torch.nn.Sequential(synapse, nn.AELIF(6, name="hidden", **parameters, **LIF))
+    plain = torch.nn.Sequential(synapse, nn.LIF(6, name="hidden", **parameters))
+    spikes = (torch.rand(30, 3, 4, generator=torch.Generator().manual_seed(1)) < 0.4).float()
+    description = chip.read(plain, spikes, network="net").description
+    read = chip.read(model, spikes, network="net")
+    assert read.description == description
+    on_model, deployed = read.run_model(spikes), read.deploy()(spikes, membrane="*")
+    assert torch.equal(deployed.outputs, model(spikes)) and model(spikes).sum() > 0
+    assert torch.equal(deployed.membrane["hidden"], on_model.membrane["hidden"])
+
+
+def test_host_code_may_use_every_trace_of_an_aelif_that_is_a_lif():
+    class Model(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.synapse, self.neurons = nn.Synapse(4, 6, scale=16.0), nn.AELIF(6, threshold=0.2, **LIF)
+
+        def forward(self, spikes: torch.Tensor) -> Tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+            traces = self.neurons.traces(self.synapse(spikes))
+            return traces.spikes + traces.membrane, traces.adaptation, traces.state
+
+    model, spikes = Model(), (torch.rand(30, 3, 4, generator=torch.Generator().manual_seed(1)) < 0.4).float()
+    network = chip.read(model)
+    for result in (network.run_model(spikes), network.deploy()(spikes)):
+        for got, expected in zip(result.outputs, model(spikes)):
+            assert torch.equal(got, expected)
+
+
+@pytest.mark.parametrize("flag", FLAGS)
+def test_reading_a_network_refuses_other_terms_by_name(flag):
+    model = torch.nn.Sequential(nn.Synapse(4, 3, name="in"), nn.AELIF(3, **{**LIF, flag: not LIF[flag]}))
+    with pytest.raises(RuntimeError, match="gradspike::aelif .*cannot be read: .*leaky and fire are its only terms"):
         chip.read(model, torch.zeros(5, 1, 4))

@@ -15,7 +15,7 @@ from torch import nn
 import gradspike
 from gradspike import chip
 from gradspike import functional as F
-from gradspike.nn import LI, LIF, Synapse
+from gradspike.nn import LI, LIF, RecurrentLIF, SparseSynapse, Synapse
 
 SPIKES = (torch.rand(15, 4, 5, generator=torch.Generator().manual_seed(5)) < 0.4).float()
 
@@ -27,6 +27,19 @@ def network_model() -> nn.Sequential:
         nn.Dropout(0.5),
         Synapse(8, 3, scale=16.0),
         LI(3),
+    )
+
+
+def layered_model() -> nn.Sequential:
+    """Layers whose weights stand in the operators in other forms than one matrix."""
+    torch.manual_seed(2)
+    mask = torch.rand(8, 8) < 0.6
+    return nn.Sequential(
+        RecurrentLIF(5, 8, name="loop", threshold=0.2, mask=mask),
+        SparseSynapse(torch.rand(8, 6) < 0.5, name="sparse", scale=16.0),
+        LIF(6, name="hidden", threshold=0.2),
+        Synapse(6, 3, name="packed", scale=16.0).prepacked(),
+        LI(3, name="out"),
     )
 
 
@@ -262,6 +275,46 @@ def test_inspect_and_open_network(tmp_path):
     for name in ("net.pt", "net.json"):
         assert gradspike.open_network(tmp_path / name).name == "net"
         assert "projection  in: 5 -> hidden (8), excitatory 0..63" in gradspike.inspect(tmp_path / name)
+
+
+@torch.no_grad()  # prepacked layers have no gradient
+def test_layers_of_every_form_are_saved_and_loaded(tmp_path):
+    model = layered_model().eval()
+    network = gradspike.save(model, tmp_path / "net.pt", network=tmp_path / "net.json")
+    loaded = gradspike.load(tmp_path / "net.pt")
+    again = chip.read(loaded)
+    assert again.description == network.description and again.records() == network.records()
+    expected = model(SPIKES)
+    results = [chip.deploy(loaded)(SPIKES), chip.load_network(tmp_path / "net.json").deploy()(SPIKES)]
+    assert torch.equal(loaded(SPIKES), expected) and torch.equal(results[0].outputs, expected)
+    for result in results:
+        assert torch.equal(result.membrane["out"], expected)
+        assert torch.equal(result.spikes["loop"], model[0](SPIKES))
+        assert torch.equal(result.spikes["hidden"], model[:3](SPIKES)) and result.spikes["hidden"].sum() > 0
+    for parameter in loaded.parameters():
+        parameter.mul_(0.5)
+    assert torch.equal(chip.deploy(loaded)(SPIKES).outputs, loaded(SPIKES))
+
+
+def test_inspect_tells_what_is_recurrent_and_what_exists(tmp_path):
+    model = layered_model()
+    gradspike.save(model, tmp_path / "net.pt")
+    text = gradspike.inspect(tmp_path / "net.pt")
+    existing = int(model[0].mask.sum())
+    assert "projection  loop_recurrent: 8 -> loop (8) 1 step later, signed -63..63, " in text
+    assert f" of {existing} weights are 0" in text and f" of {model[1].weight.numel()} weights are 0" in text
+
+
+def test_integers_of_other_connections_are_a_damaged_file(tmp_path):
+    """The mask belongs to the description: a file whose connections were changed describes another network."""
+    gradspike.save(layered_model(), tmp_path / "net.pt")
+    stored = entries(tmp_path / "net.pt")
+    extra = {name[6:]: value for name, value in stored.items() if name.startswith("extra/")}
+    changed = torch.jit.load(str(tmp_path / "net.pt"))
+    dict(changed.named_buffers())["0.mask"].logical_not_()
+    torch.jit.save(changed, str(tmp_path / "changed.pt"), _extra_files=extra)
+    with pytest.raises(ValueError, match="is damaged: .* does not describe the model of network 'net'"):
+        gradspike.load(tmp_path / "changed.pt")
 
 
 def test_a_copy_in_memory_loads(tmp_path):

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 import gradspike
 from gradspike import _library, chip
-from gradspike.nn import LI, LIF, Synapse
+from gradspike.nn import LI, LIF, RecurrentLIF, SparseSynapse, Synapse
 
 
 @pytest.fixture(scope="module")
@@ -93,6 +93,25 @@ def test_same_spikes_and_membranes_as_python(program, saved, tmp_path, file, tar
             assert row["population"] == "readout"
             membrane[int(row["step"]), int(row["batch"]), int(row["neuron"])] = float(row["membrane"])
     assert torch.equal(membrane, expected.membrane["readout"])  # the decimals give the same float32 again
+
+
+@pytest.mark.parametrize(("file", "target"), [("net.pt", "cpu"), ("net.pt", "emulator"), ("net.json", "emulator")])
+def test_recurrent_and_sparse_layers(program, tmp_path, file, target):
+    torch.manual_seed(2)
+    model = nn.Sequential(
+        RecurrentLIF(5, 8, name="loop", threshold=0.2, mask=torch.rand(8, 8) < 0.6),
+        SparseSynapse(torch.rand(8, 6) < 0.5, name="sparse", scale=16.0),
+        LIF(6, name="last", threshold=0.2),
+    )
+    spikes = torch.poisson(torch.full((20, 4, 5), 0.3))
+    spikes[-1, -1, 0] = 1
+    gradspike.save(model, tmp_path / "net.pt", network=tmp_path / "net.json")
+    write_csv(tmp_path / "in.csv", spikes)
+    arguments = [tmp_path / file, "--spikes", tmp_path / "in.csv", "--output", tmp_path / "out.csv"]
+    for population, expected in (("loop", model[0](spikes)), ("last", model(spikes))):
+        done = run(program, *arguments, "--target", target, "--population", population)
+        assert done.returncode == 0, done.stderr
+        assert torch.equal(read_csv(tmp_path / "out.csv", expected.shape), expected) and expected.sum() > 0
 
 
 def test_spikes_on_standard_output(program, saved):

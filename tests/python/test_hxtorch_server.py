@@ -79,8 +79,8 @@ def test_a_network_runs_like_on_the_ideal_emulator(tmp_path):
         "LI 3 cadc=True",
         "run 20",
     ]
-    chip.attach("bss2", SERVER)  # the first server ends with its last network
-    del deployed
+    chip.detach("bss2")  # the server ends with its last network, which the result refers to
+    del deployed, result
     assert calls(tmp_path)[-1] == "release_hardware"
 
 

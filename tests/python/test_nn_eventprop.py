@@ -192,5 +192,5 @@ def test_a_saved_exact_network_is_trained_on(tmp_path):
 
 
 def test_the_reader_refuses_the_scheme_of_hxtorch():
-    with pytest.raises(RuntimeError, match="the integrator of eventprop_lif is another one"):
+    with pytest.raises(RuntimeError, match="the current of eventprop_lif is one step behind"):
         gradspike.chip.read(Network(nn.EventPropLIF), spikes_of(20, 3, 4), network="eventprop")

@@ -5,7 +5,6 @@ import io
 import pytest
 import torch
 
-import gradspike
 from gradspike import nn
 from gradspike.functional import graded_spikes, prepack, prepacked_graded_spikes
 from reference import prepacked_graded_spikes as reference
@@ -131,10 +130,8 @@ def test_module_with_mask_and_transform_keeps_the_weights_of_the_moment():
     assert torch.equal(inference(spikes), before) and not torch.equal(synapse(spikes), before)
 
 
-def test_module_in_a_scripted_network_and_refused_by_the_reader():
+def test_module_in_a_scripted_network():
     synapse = nn.Synapse(5, 6, name="in")
     model = torch.nn.Sequential(synapse.prepacked(), nn.LI(6))
     spikes = counts(7, 2, 5)
     assert torch.equal(torch.jit.script(model)(spikes), torch.nn.Sequential(synapse, model[1])(spikes).detach())
-    with pytest.raises(RuntimeError, match="prepacked_graded_spikes.* is not read as a projection.*that was prepacked"):
-        gradspike.chip.read(model, spikes, network="packed")

@@ -592,7 +592,7 @@ def condition_between(self, x: Tensor) -> Tensor:
     return self.lif2(self.c(z))
 
 
-@refused("initial_state", "starts at rest")
+@refused("initial_state", "code before the network")
 def recurrence(self, x: Tensor) -> Tensor:
     first = self.lif.traces(self.a(x))
     return self.lif2.traces(self.b(x), first.state).spikes
@@ -816,7 +816,7 @@ OPTIONS = {
     "wish of wrong type": (dict(projections={"hidden": {"receptor": 3}}), ("'receptor'", "3")),
     "wrong receptor": (dict(projections={"hidden": {"receptor": "excitatory"}}), ("'hidden'", "excitatory", "signed")),
     "no number": (dict(projections={"hidden": {"plasticity_period": float("nan")}}), ("finite",)),
-    "signed plasticity": (dict(projections={"hidden": {"plasticity_rule": "stdp"}}), ("'hidden'", "unsigned")),
+    "signed plasticity": (dict(projections={"hidden": {"plasticity_rule": "stdp"}}), ('"hidden"', "unsigned")),
     "projections is a list": (dict(projections=["hidden"]), ("projections", "dictionary")),
     "unknown card": (dict(card={"classes": []}), ("card", "'classes'", "class_names")),
     "card of wrong type": (dict(card={"steps": "many"}), ("'steps'", "many")),

@@ -10,6 +10,13 @@ SCRIPTED = range(44)
 TRACED = range(1000, 1022)
 
 
+@pytest.fixture(autouse=True)
+def inference():
+    """Prepacked layers have no gradient."""
+    with torch.no_grad():
+        yield
+
+
 def flat(outputs):
     return [outputs] if isinstance(outputs, torch.Tensor) else list(outputs)
 

@@ -631,12 +631,6 @@ class TestModule:
         assert repr(module).startswith("RecurrentLIF(6, 9, ") and "name=loop" in repr(module)
         assert list(module.state_dict()) == ["input_weight", "recurrent_weight", "mask"]
 
-    def test_cannot_be_read_for_the_chip_yet(self):
-        import gradspike
-
-        with pytest.raises(RuntimeError, match="recurrent_lif.*cannot be put on a chip yet"):
-            gradspike.chip.read(self.make(name="loop"), torch.zeros(3, 1, 6))
-
 
 def test_to_double_is_exact():
     """The widened parameters of the gradient tests are the same numbers."""

@@ -9,7 +9,6 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-import gradspike
 from gradspike import nn
 from gradspike.functional import graded_spikes, hardware_weights, sparse_graded_spikes
 from reference import linear_saturating
@@ -329,12 +328,6 @@ def test_module_copies_moves_saves_and_trains():
     synapse(spikes).square().sum().backward()
     optimizer.step()
     assert synapse.weight.shape == before.shape and not torch.equal(synapse.weight, before)
-
-
-def test_module_is_refused_by_the_reader_by_name():
-    model = torch.nn.Sequential(module_like()[1], nn.LI(6))
-    with pytest.raises(RuntimeError, match="sparse_graded_spikes.* is not read as a projection.*Synapse with a mask"):
-        gradspike.chip.read(model, torch.zeros(4, 1, 9), network="sparse")
 
 
 def test_module_transform():

@@ -59,7 +59,8 @@ class AELIF(_Neurons):
         alpha: Steepness of the surrogate.
 
     Note:
-        Not read as part of a network for the chip: it has `LIF` and `LI` populations.
+        A network for the chip has `LIF` and `LI` populations: there the layer is read where `leaky` and `fire` are its
+        only terms, which makes it a `LIF`.
 
     Example:
         >>> AELIF(3)(torch.full((5, 1, 3), 4.0)).sum(0)

@@ -15,10 +15,11 @@ class PrepackedSynapse(torch.nn.Module):
     Args:
         packed: Weights from `gradspike.functional.prepack`.
         units: "model", or "lsb" to leave the sum in LSB.
-        name: Name of the projection.
+        name: Name of the projection on the chip; default: the path of the module in the network that is read.
 
     Note:
-        Not read as part of a network for the chip: the `Synapse` is.
+        On a chip it has the integers of the `Synapse`, but all connections of the matrix take synapses, also those that
+        a mask of the `Synapse` left out.
 
     Example:
         >>> from gradspike.nn import Synapse

@@ -1,6 +1,6 @@
 """Recurrent leaky integrate-and-fire neurons with their two projections."""
 
-from typing import TYPE_CHECKING, Optional, Tuple, Union
+from typing import TYPE_CHECKING, Dict, Optional, Tuple, Union
 
 import torch
 from torch import Tensor
@@ -21,7 +21,8 @@ class RecurrentLIF(_Neurons):
     Args:
         in_features: Number of input neurons, at least 1.
         size: Number of neurons, at least 1.
-        name: Name of the population on the chip; the projections are `<name>_input` and `<name>_recurrent`.
+        name: Name of the population on the chip; the projections are `<name>_input` and `<name>_recurrent`. Default:
+            the path of the module in the network that is read.
         mask: Boolean `[size, size]` = `[post, pre]`, False where no recurrent connection exists; kept as a buffer.
         input_scale: Model weight to LSB of the input projection. Default: `default_scale(in_features)`.
         input_min_weight: Lower bound [LSB], an integer at most 0.
@@ -51,13 +52,20 @@ class RecurrentLIF(_Neurons):
         input_weight: Parameter `[size, in_features]`.
         recurrent_weight: Parameter `[size, size]`.
 
-    Note:
-        Not read as part of a network for the chip: network files can hold recurrent projections, a model not yet.
-
     Example:
         >>> layer = RecurrentLIF(5, 32, name="hidden")
         >>> layer(torch.zeros(38, 1, 5)).shape
         torch.Size([38, 1, 32])
+
+        On the chip a spike of the population reaches the population again in the next step:
+
+        >>> from gradspike import chip
+        >>> network = chip.read(layer)
+        >>> [(p["name"], p["delay_steps"]) for p in network.description["projections"]]
+        [('hidden_input', 0), ('hidden_recurrent', 1)]
+        >>> spikes = (torch.rand(38, 1, 5) < 0.2).float()
+        >>> torch.equal(network.deploy()(spikes).outputs, layer(spikes))
+        True
     """
 
     if TYPE_CHECKING:  # at run time the annotation would hide from TorchScript whether there is a mask
@@ -99,9 +107,10 @@ class RecurrentLIF(_Neurons):
         check_size(kind, "size", size)
         self.in_features = in_features
         self.size = size
-        self.population = name_of(kind, name)
-        self.projection = f"{name}_input" if name else ""
-        self.recurrent_projection = f"{name}_recurrent" if name else ""
+        self.population, self.projection, self.recurrent_projection = "", "", ""
+        if name_of(kind, name):
+            for attribute, key in self.keys_of(name_of(kind, name)).items():
+                setattr(self, attribute, key)
         self.input_min_weight, self.input_max_weight = float(input_min_weight), float(input_max_weight)
         self.recurrent_min_weight, self.recurrent_max_weight = float(recurrent_min_weight), float(recurrent_max_weight)
         self.input_scale = _scale("input_scale", input_scale, in_features, self.input_min_weight, self.input_max_weight)
@@ -126,6 +135,11 @@ class RecurrentLIF(_Neurons):
         self.recurrent_weight = torch.nn.Parameter(torch.empty(size, size, device=device, dtype=dtype))
         self.register_buffer("mask", _mask(mask, size, device))
         self.reset_parameters()
+
+    @staticmethod
+    def keys_of(name: str) -> Dict[str, str]:
+        """Names on the chip by attribute: the population `name`, and its projections."""
+        return {"population": name, "projection": f"{name}_input", "recurrent_projection": f"{name}_recurrent"}
 
     def reset_parameters(self) -> None:
         """Draws both weights as `Synapse.reset_parameters` does, each for its own number of inputs."""

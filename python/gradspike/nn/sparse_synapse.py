@@ -37,7 +37,8 @@ class SparseSynapse(torch.nn.Module):
         projection: The name, "" where none was given.
 
     Note:
-        Not read as part of a network for the chip: a `Synapse` with a mask is.
+        On a chip only the existing connections take synapses. Reading the layer as the first of a network without an
+        example takes `in_features` from here.
 
     Example:
         >>> synapse = SparseSynapse(torch.eye(5))

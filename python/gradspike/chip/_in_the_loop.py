@@ -6,7 +6,10 @@ import torch
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
-from gradspike import _reading, chip
+from gradspike import _reading
+from gradspike.chip._network import Deployed, Network
+from gradspike.chip._result import Result
+from gradspike.chip._verbs import read
 
 _READOUT, _ALL = "readout", "all"
 
@@ -61,19 +64,19 @@ class InTheLoop(torch.nn.Module):
         if membrane not in (_READOUT, _ALL):
             raise ValueError(f"in_the_loop: membrane must be {_READOUT!r} or {_ALL!r}, got {membrane!r}")
         self.model = model
-        self.result: Optional[chip.Result] = None
+        self.result: Optional[Result] = None
         self.uploads = 0
         self._options = (target, preset, seed, constants)
         self._membrane = membrane
         self._network_name = network
-        self._network: Optional[chip.Network] = None
-        self._deployed: Optional[chip.Deployed] = None
+        self._network: Optional[Network] = None
+        self._deployed: Optional[Deployed] = None
         self._trial = 0
 
-    def deployed(self, *example: Tensor) -> chip.Deployed:
+    def deployed(self, *example: Tensor) -> Deployed:
         """The model on the backend with its present weights. The first call reads the model with these inputs."""
         if self._network is None or self._network.is_stale:
-            self._network = chip.read(self.model, example, self._network_name)
+            self._network = read(self.model, example, self._network_name)
             self._deployed = None
         if self._deployed is None or self._deployed.changed:
             self._deployed = self._network.deploy(*self._options)

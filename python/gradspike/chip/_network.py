@@ -1,0 +1,184 @@
+"""A network that was read, and one that is on a backend."""
+
+import json
+from functools import cached_property
+from typing import Any, Dict, List, Optional, Sequence, Tuple, Union
+from typing import Mapping as MappingType
+
+import torch
+from torch import Tensor
+
+from gradspike import _reading
+from gradspike.chip import _backends
+from gradspike.chip._report import Mapping, Report
+from gradspike.chip._report_data import report_of, sha256
+from gradspike.chip._result import Result, result_of
+
+DEFAULT_TARGET = "emulator ideal"
+
+
+class Network:
+    """A network that was read: the handle for checking, mapping, deploying and saving.
+
+    It refers to the parameters of the model it was read from, so that integers are those of now. When a network of the
+    same name is read again, older handles stay valid for looking things up and say that they are stale.
+    """
+
+    def __init__(self, handle: Any, warnings: Sequence[str] = ()) -> None:
+        self._handle = handle
+        self.warnings: List[str] = [*warnings, *handle.warnings()]
+
+    @property
+    def name(self) -> str:
+        """Name of the network: the first part of its registry keys."""
+        return str(self.description["name"])
+
+    @property
+    def description(self) -> Dict[str, Any]:
+        """The neutral description: inputs, populations, projections, model card; no weights."""
+        result: Dict[str, Any] = json.loads(self._handle.description())
+        return result
+
+    @property
+    def is_stale(self) -> bool:
+        """True where a network of this name was read later, or the registry was cleared."""
+        return bool(self._handle.is_stale())
+
+    def weights(self) -> Dict[str, Tensor]:
+        """Present model weights by projection, float, `[out_features, in_features]`."""
+        return dict(_reading.call(self._handle.float_weights))
+
+    def integers(self) -> Dict[str, Tensor]:
+        """Present hardware weights by projection, int16 [LSB]. Raises where a weight is NaN."""
+        return dict(_reading.call(self._handle.integers))
+
+    def records(self) -> Dict[str, bytes]:
+        """The integers as they are stored: one binary record with its hash per projection."""
+        return {name: bytes(record.tolist()) for name, record in _reading.call(self._handle.records).items()}
+
+    def network_file(self) -> str:
+        """The chip part alone, as JSON: description and integers."""
+        return str(_reading.call(self._handle.network_file))
+
+    def check(self, target: str = DEFAULT_TARGET) -> Report:
+        """Report for one chip; see `gradspike.chip.check`."""
+        _reading.require_type(target, str, "check: target")
+        if not target.strip():
+            raise ValueError(f"check: target must name a backend, such as {DEFAULT_TARGET!r}, got {target!r}")
+        _backends.call(torch.classes.gradspike.Registry().require_backend, target.strip())
+        return self._report(target)
+
+    def _report(self, target: str) -> Report:
+        return report_of(self, target)
+
+    @cached_property
+    def _mapping_text(self) -> str:
+        """The mapping as canonical JSON; "" where the network does not fit. Made once, independent of the weights."""
+        try:
+            return str(_reading.call(self._handle.map))
+        except RuntimeError:
+            return ""
+
+    @cached_property
+    def _mapping_hash(self) -> str:
+        return sha256(self._mapping_text)
+
+    def map(self) -> Mapping:
+        """Placement and routing; made once, independent of the weights. Raises with every misfit where none exists."""
+        text = _reading.call(self._handle.map_text)
+        return Mapping(text, json.loads(_reading.call(self._handle.map)), lambda: self._report(DEFAULT_TARGET))
+
+    def deploy(
+        self,
+        target: Optional[str] = None,
+        preset: str = "ideal",
+        seed: int = 0,
+        constants: Optional[Dict[str, float]] = None,
+    ) -> "Deployed":
+        """See `gradspike.chip.deploy`."""
+        _reading.require_type(target or "", str, "deploy: target")
+        _reading.require_type(preset, str, "deploy: preset")
+        _reading.require_type(seed, int, "deploy: seed")
+        _require_64_bits(seed, "deploy: seed")
+        changed = {str(name): float(value) for name, value in (constants or {}).items()}
+        return Deployed(self, _backends.call(self._handle.compile, target or "", preset, seed, changed))
+
+    def run_model(self, *inputs: Tensor) -> Result:
+        """Runs the operators of the model on the CPU and records every trace of every population."""
+        outputs, seen = _reading.call(self._handle.run_model, _reading.tensor_list(inputs, "input"))
+        return result_of(outputs, seen, None, "cpu")
+
+    def __repr__(self) -> str:
+        description = self.description
+        populations = ", ".join(f"{p['name']}[{p['size']}]" for p in description["populations"])
+        return f"Network({description['name']!r}: {populations})"
+
+
+class Deployed:
+    """A network on a backend. Call it with the inputs of the model; it gives a `Result`.
+
+    It stays what it is where the network is deployed again: with other weights, on another backend.
+    """
+
+    def __init__(self, network: Network, program: Any) -> None:
+        self.network = network
+        self._program = program
+        self.target: str = program.target()
+
+    @cached_property
+    def report(self) -> Report:
+        """The report of the deployment, with the weights of the moment when it is first asked for."""
+        return self.network._report(self.target)
+
+    @property
+    def changed(self) -> bool:
+        """Whether the weights differ from those that the backend holds: deploy again to upload them."""
+        return bool(_reading.call(self._program.changed))
+
+    def __call__(
+        self,
+        *inputs: Tensor,
+        membrane: Union[str, Sequence[str]] = (),
+        madc: Optional[Tuple[str, int]] = None,
+        seed: int = 0,
+        inter_batch_wait: float = 0.0,
+    ) -> Result:
+        """Runs the inputs of the model.
+
+        Args:
+            *inputs: What the model takes; spikes `[time, batch, neuron]`, whole numbers in 0..127.
+            membrane: Population, or populations, whose membranes are recorded beside those of leaky integrators; "*"
+                for all.
+            madc: Population and neuron whose membrane the fast converter records.
+            seed: Seed of this run: what differs from trial to trial. That of the chip is given to `deploy`.
+            inter_batch_wait: Shortest time from the start of one batch entry to that of the next [s].
+
+        Raises:
+            RuntimeError: a spike is no whole number in 0..127 (names step, batch entry, neuron and value), or the
+                network was read again since.
+            BackendError: the backend failed; `partial` of it is the `Result` of the batch entries that are complete.
+        """
+        tensors = _reading.tensor_list(inputs, "input")
+        _reading.require_type(seed, int, "seed")
+        _require_64_bits(seed, "seed")
+        population, neuron = madc or ("", 0)
+        options = {
+            "membrane": [membrane] if isinstance(membrane, str) else list(membrane),
+            "madc_population": population,
+            "madc_neuron": neuron,
+            "seed": seed,
+            "inter_batch_wait": float(inter_batch_wait),
+        }
+        outputs, seen, about = _backends.call(self._program.run, tensors, json.dumps(options), result=self._partial)
+        return result_of(outputs, seen, lambda: self.report, **json.loads(about))
+
+    def _partial(self, seen: MappingType[str, Tensor], about: str) -> Result:
+        return result_of(None, seen, lambda: self.report, **json.loads(about))
+
+    def __repr__(self) -> str:
+        return f"Deployed({self.network!r}, target={self.target!r})"
+
+
+def _require_64_bits(value: int, what: str) -> None:
+    if not -(2**63) <= value < 2**63:
+        raise ValueError(f"{what} must have 64 bits, -2**63..2**63 - 1, got {value}")

@@ -1,0 +1,155 @@
+"""Read, check, map, deploy; and what is registered."""
+
+import json
+from pathlib import Path
+from typing import Any, Callable, Dict, Optional, Sequence, Union
+
+import torch
+from torch import Tensor
+
+from gradspike import _reading
+from gradspike.chip._network import DEFAULT_TARGET, Deployed, Network
+from gradspike.chip._report import Mapping, Report
+
+Model = Union[torch.nn.Module, Callable[..., Any], "Network"]
+Example = Union[Tensor, Sequence[Tensor], None]
+
+
+def read(
+    model: Model,
+    example: Example = None,
+    network: Optional[str] = None,
+    *,
+    projections: Optional[Dict[str, Dict[str, Any]]] = None,
+    card: Optional[Dict[str, Any]] = None,
+) -> Network:
+    """Reads a model or function and registers its projections and populations.
+
+    Only operators on a path to an output count. Between projections and populations there may be sums of projections,
+    concatenation, slicing, indexing and repeating of neurons, and dropout (the copy that is read is in evaluation
+    mode); before and after the network any code. Unnamed modules take the path by which the model holds them.
+
+    Args:
+        model: A module, also compiled, wrapped by DDP or scripted; or a function of `torch.ops.gradspike` calls, whose
+            captured tensors are its parameters.
+        example: Input or tuple of inputs. Needed for functions and for modules that cannot be scripted, which are
+            traced, and where the size of an input does not follow from the weights.
+        network: Name of the network, "network" by default; keys are `<network>/<name>`.
+        projections: Wishes by projection name: "receptor" ("signed", "excitatory", "inhibitory"; must agree with the
+            bounds), "chip_coordinate", "execution_instance", "plasticity_rule" (a `gradspike.nn.PlasticityRule`).
+        card: Model card: "steps", "encoder", "decoder", "class_names".
+
+    Returns:
+        The handle; its `warnings` name keyed operators that reach no output.
+
+    Raises:
+        RuntimeError: something between two keyed operators cannot be wired on a chip; the message names the operation
+            and its source line.
+    """
+    if isinstance(model, Network):
+        if network is not None or projections is not None or card is not None:
+            raise ValueError("read: a Network keeps its name, projections and card: give the model to change them")
+        return model
+    scripted = _reading.scripted(model, example)
+    stored = _reading.stored_options(model)
+    options: Dict[str, Any] = {**stored}
+    if network is not None or "name" not in options:
+        options["name"] = network or "network"
+    if projections is not None:
+        options["projections"] = projections
+    if card is not None:
+        options["card"] = card
+    return Network(_reading.read_handle(scripted, example, _reading.with_plasticity(model, options)))
+
+
+def check(model: Model, example: Example = None, *, chips: int = 1, target: str = DEFAULT_TARGET) -> Report:
+    """Whether a network fits the chip: every misfit at once, what it uses, what its weights lose.
+
+    Takes milliseconds and needs no training. `chips` other than 1 are refused: networks are mapped to one chip.
+    `target` is a backend that is there, with its preset.
+    """
+    if chips != 1:
+        raise ValueError(f"check: chips must be 1, networks are mapped to one chip, got {chips}")
+    return read(model, example).check(target)
+
+
+def map(model: Model, example: Example = None) -> Mapping:
+    """Placement and routing of a model; see `Network.map`."""
+    return read(model, example).map()
+
+
+def deploy(
+    model: Model,
+    target: Optional[str] = None,
+    preset: str = "ideal",
+    seed: int = 0,
+    *,
+    constants: Optional[Dict[str, float]] = None,
+    example: Example = None,
+    network: Optional[str] = None,
+) -> Deployed:
+    """Maps a model and puts it on a backend.
+
+    Args:
+        model: As for `read`, or a `Network`.
+        target: Name of the backend, "process:COMMAND" or "library:LIBRARY" (see `attach`); default: the environment
+            variable GRADSPIKE_BACKEND, else "emulator". A backend that is not there is an error, never another one in
+            its place.
+        preset: Preset of the backend; those of the emulator: "ideal", the arithmetic of training, and the analog ones
+            "noiseless", "calibrated" and "delgrad-2024", see `presets`.
+        seed: Seed of the chip: its fixed pattern.
+        constants: Constants of the preset that are changed, by name.
+        example: As for `read`.
+        network: Name of the network.
+
+    Returns:
+        The deployed network, to be called with the inputs of the model.
+
+    Raises:
+        RuntimeError: the network does not fit (every misfit is named), a weight is NaN, or the backend is unknown.
+        BackendError: the backend, a program or a library, is not there or does not take the network.
+    """
+    return read(model, example, network).deploy(target, preset, seed, constants)
+
+
+def presets() -> Dict[str, Dict[str, Dict[str, Any]]]:
+    """Presets of the emulator: each constant with "value", "unit", "meaning", "source", "minimum" and "maximum".
+
+    Example:
+        >>> presets()["delgrad-2024"]["threshold_offset"]["value"]
+        0.05
+    """
+    result: Dict[str, Dict[str, Dict[str, Any]]] = json.loads(torch.classes.gradspike.Registry().emulator_presets())
+    return result
+
+
+def load_network(path: Union[str, Path]) -> Network:
+    """Opens a network file (`gradspike.save(..., network="net.json")`): the chip part alone."""
+    text = Path(path).read_text(encoding="utf-8", errors="replace")
+    try:
+        return Network(torch.classes.gradspike.Network.from_network_file(text))
+    except RuntimeError as error:
+        raise RuntimeError(f"'{path}': {_reading.sentence(error)}") from None
+
+
+def projection(key: str) -> Any:
+    """Registered projection `<network>/<name>`; raises with the nearest keys where there is none."""
+    _reading.require_type(key, str, "projection: key")
+    return _reading.call(torch.classes.gradspike.Projection, key)
+
+
+def population(key: str) -> Any:
+    """Registered population `<network>/<name>`; raises with the nearest keys where there is none."""
+    _reading.require_type(key, str, "population: key")
+    return _reading.call(torch.classes.gradspike.Population, key)
+
+
+def registered() -> Dict[str, Any]:
+    """Everything that this process has registered, as a dictionary."""
+    result: Dict[str, Any] = json.loads(torch.classes.gradspike.Registry().json())
+    return result
+
+
+def clear(network: str = "") -> None:
+    """Forgets a network, or all of them."""
+    torch.classes.gradspike.Registry().clear(network)

@@ -1,0 +1,46 @@
+// What the fuzzers start from and what they ever found, read again by every build.
+#include <gtest/gtest.h>
+
+#include <filesystem>
+#include <fstream>
+#include <sstream>
+
+#include "tests/fuzz/targets.h"
+
+namespace gradspike::chip {
+namespace {
+
+TEST(Corpus, EveryFileIsReadOrRefused) {
+  for (const fuzz::Target& target : fuzz::targets()) {
+    int files = 0;
+    const std::filesystem::path folder = std::filesystem::path(GRADSPIKE_CORPUS) / target.name;
+    for (const auto& entry : std::filesystem::directory_iterator(folder)) {
+      std::ifstream file(entry.path(), std::ios::binary);
+      std::ostringstream text;
+      text << file.rdbuf();
+      SCOPED_TRACE(entry.path().string());
+      target.call(text.str());
+      ++files;
+    }
+    EXPECT_GT(files, 0) << target.name;
+  }
+}
+
+TEST(Corpus, SeedsAreAccepted) {
+  const auto text = [](const std::string& path) {
+    std::ifstream file(std::string(GRADSPIKE_CORPUS) + "/" + path, std::ios::binary);
+    std::ostringstream content;
+    content << file.rdbuf();
+    return content.str();
+  };
+  EXPECT_EQ(network_from_json(text("network_json/small.json")).populations.size(), 2U);
+  EXPECT_FALSE(mapping_from_json(text("mapping_json/small.json")).synapses.empty());
+  EXPECT_EQ(matrix_from_record(text("record/small.bin"), "hidden").in_features, 2);
+  Network network;
+  Weights weights;
+  parse_network_file(text("network_file/small.json"), network, weights);
+  EXPECT_EQ(weights.size(), 2U);
+}
+
+}  // namespace
+}  // namespace gradspike::chip
