@@ -13,6 +13,7 @@ Example:
     'emulator ideal'
 """
 
+from gradspike.chip._backends import BackendError, attach, backends, detach, health
 from gradspike.chip._check_run import report
 from gradspike.chip._in_the_loop import InTheLoop, in_the_loop
 from gradspike.chip._network import Deployed, Network
@@ -33,6 +34,7 @@ from gradspike.chip._verbs import (
 )
 
 __all__ = [
+    "BackendError",
     "Deployed",
     "InTheLoop",
     "Mapping",
@@ -40,9 +42,13 @@ __all__ = [
     "Report",
     "Result",
     "ScaleMeasurement",
+    "attach",
+    "backends",
     "check",
     "clear",
     "deploy",
+    "detach",
+    "health",
     "in_the_loop",
     "load_network",
     "map",

@@ -3,11 +3,13 @@
 import json
 from functools import cached_property
 from typing import Any, Dict, List, Optional, Sequence, Tuple, Union
+from typing import Mapping as MappingType
 
 import torch
 from torch import Tensor
 
 from gradspike import _reading
+from gradspike.chip import _backends
 from gradspike.chip._report import Mapping, Report
 from gradspike.chip._report_data import report_of, sha256
 from gradspike.chip._result import Result, result_of
@@ -63,7 +65,7 @@ class Network:
         _reading.require_type(target, str, "check: target")
         if not target.strip():
             raise ValueError(f"check: target must name a backend, such as {DEFAULT_TARGET!r}, got {target!r}")
-        _reading.call(torch.classes.gradspike.Registry().require_backend, target.split()[0])
+        _backends.call(torch.classes.gradspike.Registry().require_backend, target.strip())
         return self._report(target)
 
     def _report(self, target: str) -> Report:
@@ -99,7 +101,7 @@ class Network:
         _reading.require_type(seed, int, "deploy: seed")
         _require_64_bits(seed, "deploy: seed")
         changed = {str(name): float(value) for name, value in (constants or {}).items()}
-        return Deployed(self, _reading.call(self._handle.compile, target or "", preset, seed, changed))
+        return Deployed(self, _backends.call(self._handle.compile, target or "", preset, seed, changed))
 
     def run_model(self, *inputs: Tensor) -> Result:
         """Runs the operators of the model on the CPU and records every trace of every population."""
@@ -154,6 +156,7 @@ class Deployed:
         Raises:
             RuntimeError: a spike is no whole number in 0..127 (names step, batch entry, neuron and value), or the
                 network was read again since.
+            BackendError: the backend failed; `partial` of it is the `Result` of the batch entries that are complete.
         """
         tensors = _reading.tensor_list(inputs, "input")
         _reading.require_type(seed, int, "seed")
@@ -166,8 +169,11 @@ class Deployed:
             "seed": seed,
             "inter_batch_wait": float(inter_batch_wait),
         }
-        outputs, seen, about = _reading.call(self._program.run, tensors, json.dumps(options))
+        outputs, seen, about = _backends.call(self._program.run, tensors, json.dumps(options), result=self._partial)
         return result_of(outputs, seen, lambda: self.report, **json.loads(about))
+
+    def _partial(self, seen: MappingType[str, Tensor], about: str) -> Result:
+        return result_of(None, seen, lambda: self.report, **json.loads(about))
 
     def __repr__(self) -> str:
         return f"Deployed({self.network!r}, target={self.target!r})"

@@ -92,8 +92,9 @@ def deploy(
 
     Args:
         model: As for `read`, or a `Network`.
-        target: Name of the backend; default: the environment variable GRADSPIKE_BACKEND, else "emulator". A backend
-            that is not there is an error, never another one in its place.
+        target: Name of the backend, "process:COMMAND" or "library:LIBRARY" (see `attach`); default: the environment
+            variable GRADSPIKE_BACKEND, else "emulator". A backend that is not there is an error, never another one in
+            its place.
         preset: Preset of the backend; those of the emulator: "ideal", the arithmetic of training, and the analog ones
             "noiseless", "calibrated" and "delgrad-2024", see `presets`.
         seed: Seed of the chip: its fixed pattern.
@@ -106,6 +107,7 @@ def deploy(
 
     Raises:
         RuntimeError: the network does not fit (every misfit is named), a weight is NaN, or the backend is unknown.
+        BackendError: the backend, a program or a library, is not there or does not take the network.
     """
     return read(model, example, network).deploy(target, preset, seed, constants)
 
