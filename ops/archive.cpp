@@ -218,7 +218,14 @@ ReadOptions options_of(const chip::Network& stored) {
   options.name = stored.name;
   options.card = stored.model_card;
   for (const chip::Projection& p : stored.projections) {
-    options.projections[p.name] = {"", p.chip_coordinate, p.execution_instance, p.plasticity_rule, p.plasticity_period};
+    options.projections[p.name] = {"",
+                                   p.chip_coordinate,
+                                   p.execution_instance,
+                                   p.plasticity_rule,
+                                   p.plasticity_start,
+                                   p.plasticity_period,
+                                   p.plasticity_executions,
+                                   p.plasticity_recording};
   }
   for (const chip::Input& input : stored.inputs) {
     options.input_sizes.push_back(input.size);

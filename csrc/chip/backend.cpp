@@ -5,6 +5,7 @@
 #include <cstdlib>
 #include <mutex>
 
+#include "csrc/chip/attach.h"
 #include "csrc/chip/emulator.h"
 #include "csrc/chip/names.h"
 #include "csrc/core/error.h"
@@ -14,7 +15,8 @@ namespace {
 
 struct BackendTable {
   std::mutex mutex;
-  std::map<std::string, std::shared_ptr<const Backend>> backends;
+  std::map<std::string, std::shared_ptr<const Backend>> backends;  // by name
+  std::map<std::string, std::shared_ptr<const Backend>> by_text;   // "process:..." and "library:..."
 };
 
 /// Never destroyed, so that it outlives every other static object.
@@ -34,9 +36,29 @@ BackendTable& table() {
 void register_backend(std::shared_ptr<const Backend> backend) {
   GRADSPIKE_REQUIRE(backend != nullptr && !backend->name().empty(), "register_backend: needs a backend with a name");
   const std::string name = backend->name();
+  register_backend(name, std::move(backend));
+}
+
+void register_backend(const std::string& name, std::shared_ptr<const Backend> backend) {
+  GRADSPIKE_REQUIRE(backend != nullptr && !name.empty(), "register_backend: needs a backend and a name");
   BackendTable& t = table();
   const std::lock_guard<std::mutex> lock(t.mutex);
-  t.backends[name] = std::move(backend);
+  t.backends[name].swap(backend);  // what was there is destroyed after the lock is released
+}
+
+void unregister_backend(const std::string& name) {
+  GRADSPIKE_REQUIRE(name != "emulator", "the backend \"emulator\" is built in and stays");
+  std::shared_ptr<const Backend> removed;  // destroyed after the lock is released
+  BackendTable& t = table();
+  const std::lock_guard<std::mutex> lock(t.mutex);
+  for (auto* known : {&t.backends, &t.by_text}) {
+    const auto found = known->find(name);
+    if (found != known->end()) {
+      removed = std::move(found->second);
+      known->erase(found);
+    }
+  }
+  GRADSPIKE_REQUIRE(removed != nullptr, "there is no backend \"", name, "\"");
 }
 
 std::vector<std::string> backend_names() {
@@ -56,10 +78,17 @@ std::shared_ptr<const Backend> find_backend(const std::string& name) {
   {
     BackendTable& t = table();
     const std::lock_guard<std::mutex> lock(t.mutex);
-    const auto found = t.backends.find(wanted);
-    if (found != t.backends.end()) {
-      return found->second;
+    for (const auto* known : {&t.backends, &t.by_text}) {
+      const auto found = known->find(wanted);
+      if (found != known->end()) {
+        return found->second;
+      }
     }
+  }
+  if (std::shared_ptr<const Backend> attached = backend_of_text(wanted)) {
+    BackendTable& t = table();
+    const std::lock_guard<std::mutex> lock(t.mutex);
+    return t.by_text.emplace(wanted, std::move(attached)).first->second;
   }
   std::string list;
   for (const std::string& known : backend_names()) {

@@ -149,9 +149,15 @@ class Backend {
 
 /// Adds a backend; a name that is taken is replaced. "emulator" is built in.
 void register_backend(std::shared_ptr<const Backend> backend);
+/// Under another name than its own.
+void register_backend(const std::string& name, std::shared_ptr<const Backend> backend);
+/// Forgets a backend, by name or text; it ends with the last network that it runs. Throws where there is none.
+void unregister_backend(const std::string& name);
+/// Registered names; not the texts that find_backend has attached.
 std::vector<std::string> backend_names();
 /// The backend of this name; an empty name means the environment variable GRADSPIKE_BACKEND, and "emulator" where that
-/// is not set. Throws, with the list of those there are, for a name that is unknown: never another backend instead.
+/// is not set. "process:COMMAND" and "library:LIBRARY" attach a program or a shared library (csrc/chip/attach.h), one
+/// for each text. Throws, with the list of those there are, for a name that is unknown: never another backend instead.
 std::shared_ptr<const Backend> find_backend(const std::string& name = "");
 
 }  // namespace gradspike::chip

@@ -201,10 +201,6 @@ void check_features(const Network& network, Capacity& capacity) {
              "all layers are mapped to one run of one chip; leave execution_instance empty, got \"" +
                  projection.execution_instance + "\"");
     }
-    if (!projection.plasticity_rule.empty()) {
-      refuse(capacity, projection, "plasticity rules", 1,
-             "plasticity rules are not mapped; remove \"" + projection.plasticity_rule + "\"");
-    }
     if (!projection.chip_coordinate.empty()) {
       check_wish(network, projection, wishes, capacity);
     }

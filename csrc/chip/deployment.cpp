@@ -28,6 +28,11 @@ std::vector<std::string> approximations_of(const Network& network) {
           "projection '" + p.name +
           "': trained with float weights (rounding=\"none\"), deployed with integers rounded half to even");
     }
+    if (!p.plasticity_rule.empty()) {
+      result.push_back("projection '" + p.name +
+                       "': its plasticity rule is carried to the backend; the emulator executes none, and a chip that "
+                       "executes it takes no CADC samples meanwhile");
+    }
   }
   return result;
 }

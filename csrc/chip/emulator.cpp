@@ -229,6 +229,7 @@ class EmulatorRun {
 
   void prepare() {
     result_.target = program_.target();
+    result_.not_modelled = plasticity_not_modelled(program_.wiring->network);
     for (const CompiledPopulation& population : program_.populations) {
       const std::size_t elements = at(result_.steps * result_.batch * population.size);
       PopulationRecord record;

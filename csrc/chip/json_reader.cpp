@@ -55,15 +55,18 @@ std::string dump_json(const Json& json, const std::string& what) {
   }
 }
 
-void JsonReader::require_keys(std::initializer_list<const char*> keys) const {
+void JsonReader::require_keys(std::initializer_list<const char*> keys,
+                              std::initializer_list<const char*> optional) const {
   GRADSPIKE_REQUIRE(json_.is_object(), path_, " must be an object, got ", json_.type_name());
   for (const char* key : keys) {
     GRADSPIKE_REQUIRE(json_.contains(key), path_, " lacks the field \"", key, "\"");
   }
   for (const auto& item : json_.items()) {
     bool known = false;
-    for (const char* key : keys) {
-      known = known || item.key() == key;
+    for (const std::initializer_list<const char*>& list : {keys, optional}) {
+      for (const char* key : list) {
+        known = known || item.key() == key;
+      }
     }
     GRADSPIKE_REQUIRE(known, path_, " has a field \"", item.key(), "\" that this version does not know");
   }

@@ -26,8 +26,8 @@ class JsonReader {
   JsonReader(const Json& json, std::string path) : json_(json), path_(std::move(path)) {}
 
   const std::string& path() const { return path_; }
-  /// Throws unless this is an object with exactly these keys.
-  void require_keys(std::initializer_list<const char*> keys) const;
+  /// Throws unless this is an object with exactly these keys, and perhaps optional ones.
+  void require_keys(std::initializer_list<const char*> keys, std::initializer_list<const char*> optional = {}) const;
   /// Throws unless `format` and `version` are these.
   void require_format(const char* format, std::int64_t version) const;
   bool has(const char* key) const { return json_.is_object() && json_.contains(key); }

@@ -79,8 +79,12 @@ struct Projection {
   /// Wishes of the user, kept as given ("": none).
   std::string chip_coordinate;
   std::string execution_instance;
+  /// A program for the plasticity processors, carried to the backend as it is; "": none.
   std::string plasticity_rule;
-  double plasticity_period = 0.0;  // [s]
+  double plasticity_start = 0.0;                  // [s] of the first execution
+  double plasticity_period = 0.0;                 // [s] between two executions
+  std::int64_t plasticity_executions = 0;         // 0: to the end of the run
+  std::vector<std::string> plasticity_recording;  // what the rule records, by name
 };
 
 /// What a user or a host program needs to feed the network and to read its answer.

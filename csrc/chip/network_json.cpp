@@ -48,26 +48,37 @@ Json write(const Projection& projection) {
                     {"row_step", run.row_step},
                     {"count", run.count}});
   }
-  return {{"name", projection.name},
-          {"in_features", projection.in_features},
-          {"out_features", projection.out_features},
-          {"columns", std::move(columns)},
-          {"target", projection.target},
-          {"rows", std::move(rows)},
-          {"position", projection.position},
-          {"delay_steps", projection.delay_steps},
-          {"receptor", name_of(projection.receptor)},
-          {"scale", bits_of(projection.scale)},
-          {"factor", bits_of(projection.factor)},
-          {"units", projection.units == Units::kModel ? "model" : "lsb"},
-          {"rounding", name_of(projection.rounding)},
-          {"min_weight", projection.min_weight},
-          {"max_weight", projection.max_weight},
-          {"mask", base64_encode(pack_bits(projection.mask))},
-          {"chip_coordinate", projection.chip_coordinate},
-          {"execution_instance", projection.execution_instance},
-          {"plasticity_rule", projection.plasticity_rule},
-          {"plasticity_period", bits_of(projection.plasticity_period)}};
+  Json json = {{"name", projection.name},
+               {"in_features", projection.in_features},
+               {"out_features", projection.out_features},
+               {"columns", std::move(columns)},
+               {"target", projection.target},
+               {"rows", std::move(rows)},
+               {"position", projection.position},
+               {"delay_steps", projection.delay_steps},
+               {"receptor", name_of(projection.receptor)},
+               {"scale", bits_of(projection.scale)},
+               {"factor", bits_of(projection.factor)},
+               {"units", projection.units == Units::kModel ? "model" : "lsb"},
+               {"rounding", name_of(projection.rounding)},
+               {"min_weight", projection.min_weight},
+               {"max_weight", projection.max_weight},
+               {"mask", base64_encode(pack_bits(projection.mask))},
+               {"chip_coordinate", projection.chip_coordinate},
+               {"execution_instance", projection.execution_instance},
+               {"plasticity_rule", projection.plasticity_rule},
+               {"plasticity_period", bits_of(projection.plasticity_period)}};
+  // Later than version 1 of the format, so absent where they say nothing: older files stay the same bytes.
+  if (projection.plasticity_start != 0.0) {
+    json["plasticity_start"] = bits_of(projection.plasticity_start);
+  }
+  if (projection.plasticity_executions != 0) {
+    json["plasticity_executions"] = projection.plasticity_executions;
+  }
+  if (!projection.plasticity_recording.empty()) {
+    json["plasticity_recording"] = projection.plasticity_recording;
+  }
+  return json;
 }
 
 Json write(const Network& network) {
@@ -161,7 +172,8 @@ Projection read_projection(const JsonReader& reader) {
   reader.require_keys({"name",   "in_features",     "out_features",       "columns",         "target",
                        "rows",   "position",        "delay_steps",        "receptor",        "scale",
                        "factor", "units",           "rounding",           "min_weight",      "max_weight",
-                       "mask",   "chip_coordinate", "execution_instance", "plasticity_rule", "plasticity_period"});
+                       "mask",   "chip_coordinate", "execution_instance", "plasticity_rule", "plasticity_period"},
+                      {"plasticity_start", "plasticity_executions", "plasticity_recording"});
   Projection projection;
   projection.name = reader.at("name").text();
   projection.in_features = reader.at("in_features").integer(-kAnyInteger, kAnyInteger);
@@ -189,6 +201,18 @@ Projection read_projection(const JsonReader& reader) {
   projection.execution_instance = reader.at("execution_instance").text();
   projection.plasticity_rule = reader.at("plasticity_rule").text();
   projection.plasticity_period = reader.at("plasticity_period").double_bits();
+  if (reader.has("plasticity_start")) {
+    projection.plasticity_start = reader.at("plasticity_start").double_bits();
+  }
+  if (reader.has("plasticity_executions")) {
+    projection.plasticity_executions = reader.at("plasticity_executions").integer(0, kAnyInteger);
+  }
+  if (reader.has("plasticity_recording")) {
+    const JsonReader recording = reader.at("plasticity_recording");
+    for (std::size_t k = 0; k < recording.array_size(); ++k) {
+      projection.plasticity_recording.push_back(recording.element(k).text());
+    }
+  }
   return projection;
 }
 

@@ -107,6 +107,23 @@ void validate_bounds(const Projection& projection, const std::string& where) {
                     ": receptor inhibitory needs max_weight 0, got ", hi);
 }
 
+void validate_plasticity(const Projection& projection, const std::string& where) {
+  GRADSPIKE_REQUIRE(std::isfinite(projection.plasticity_period) && projection.plasticity_period >= 0.0, where,
+                    ": plasticity_period must be finite and >= 0, got ", projection.plasticity_period);
+  GRADSPIKE_REQUIRE(std::isfinite(projection.plasticity_start) && projection.plasticity_start >= 0.0, where,
+                    ": plasticity_start must be finite and >= 0, got ", projection.plasticity_start);
+  GRADSPIKE_REQUIRE(projection.plasticity_executions >= 0, where, ": plasticity_executions must be >= 0, got ",
+                    projection.plasticity_executions);
+  GRADSPIKE_REQUIRE(projection.plasticity_rule.empty() || projection.receptor != Receptor::kSigned, where,
+                    ": a plasticity rule needs an unsigned projection, since a signed weight is two synapses: set "
+                    "receptor to \"excitatory\" or \"inhibitory\", got bounds ",
+                    projection.min_weight, "..", projection.max_weight);
+  const bool has_timer = projection.plasticity_start != 0.0 || projection.plasticity_period != 0.0 ||
+                         projection.plasticity_executions != 0 || !projection.plasticity_recording.empty();
+  GRADSPIKE_REQUIRE(!projection.plasticity_rule.empty() || !has_timer, where,
+                    ": a timer or a recording of plasticity needs a plasticity_rule");
+}
+
 void validate_projection(const Network& network, const Projection& projection) {
   const std::string where = "projection \"" + projection.name + "\"";
   require_size(where, "in_features", projection.in_features);
@@ -121,8 +138,7 @@ void validate_projection(const Network& network, const Projection& projection) {
   GRADSPIKE_REQUIRE(projection.factor == factor, where, ": factor must be ", factor,
                     projection.units == Units::kModel ? ", the inverse of its scale, got " : " in LSB, got ",
                     projection.factor);
-  GRADSPIKE_REQUIRE(std::isfinite(projection.plasticity_period) && projection.plasticity_period >= 0.0, where,
-                    ": plasticity_period must be finite and >= 0, got ", projection.plasticity_period);
+  validate_plasticity(projection, where);
   validate_bounds(projection, where);
   validate_column_runs(network, projection, where);
   validate_row_runs(network, projection, where);

@@ -26,7 +26,10 @@ Json write(const RegisteredProjection& entry) {
           {"chip_coordinate", p.chip_coordinate},
           {"execution_instance", p.execution_instance},
           {"plasticity_rule", p.plasticity_rule},
+          {"plasticity_start", bits_of(p.plasticity_start)},
           {"plasticity_period", bits_of(p.plasticity_period)},
+          {"plasticity_executions", p.plasticity_executions},
+          {"plasticity_recording", p.plasticity_recording},
           {"mapped", entry.mapping != nullptr},
           {"synapses", entry.placement().size()},
           {"written", entry.written}};

@@ -76,7 +76,10 @@ Probe probe_of(const Network& network, const Projection& projection) {
   p.chip_coordinate.clear();
   p.execution_instance.clear();
   p.plasticity_rule.clear();
+  p.plasticity_start = 0.0;
   p.plasticity_period = 0.0;
+  p.plasticity_executions = 0;
+  p.plasticity_recording.clear();
   IntegerMatrix matrix;
   matrix.out_features = kNeuronCircuits;
   matrix.in_features = 1;

@@ -7,10 +7,10 @@
 #include <nlohmann/json.hpp>
 #include <type_traits>
 
-#include "csrc/chip/analog/constants.h"
 #include "csrc/chip/scales.h"
 #include "csrc/core/error.h"
 #include "ops/archive.h"
+#include "ops/classes/failure.h"
 
 namespace gradspike::ops {
 namespace {
@@ -142,11 +142,16 @@ ReadOptions parse_read_options(const std::string& json) {
   for (const auto& [name, given] : projections.items()) {
     const nlohmann::json wish =
         options_in(projections, name.c_str(), "projection '" + name + "'",
-                   {"receptor", "chip_coordinate", "execution_instance", "plasticity_rule", "plasticity_period"});
-    options.projections[name] = {
-        field<std::string>(wish, "receptor", ""), field<std::string>(wish, "chip_coordinate", ""),
-        field<std::string>(wish, "execution_instance", ""), field<std::string>(wish, "plasticity_rule", ""),
-        field<double>(wish, "plasticity_period", 0.0)};
+                   {"receptor", "chip_coordinate", "execution_instance", "plasticity_rule", "plasticity_start",
+                    "plasticity_period", "plasticity_executions", "plasticity_recording"});
+    options.projections[name] = {field<std::string>(wish, "receptor", ""),
+                                 field<std::string>(wish, "chip_coordinate", ""),
+                                 field<std::string>(wish, "execution_instance", ""),
+                                 field<std::string>(wish, "plasticity_rule", ""),
+                                 field<double>(wish, "plasticity_start", 0.0),
+                                 field<double>(wish, "plasticity_period", 0.0),
+                                 field<std::int64_t>(wish, "plasticity_executions", 0),
+                                 field<std::vector<std::string>>(wish, "plasticity_recording", {})};
   }
   const nlohmann::json card = options_in(object, "card", "card", {"steps", "encoder", "decoder", "class_names"});
   options.card.steps = field<std::int64_t>(card, "steps", 0);
@@ -164,7 +169,10 @@ std::string to_json(const ReadOptions& options) {
                          {"chip_coordinate", wish.chip_coordinate},
                          {"execution_instance", wish.execution_instance},
                          {"plasticity_rule", wish.plasticity_rule},
-                         {"plasticity_period", wish.plasticity_period}};
+                         {"plasticity_start", wish.plasticity_start},
+                         {"plasticity_period", wish.plasticity_period},
+                         {"plasticity_executions", wish.plasticity_executions},
+                         {"plasticity_recording", wish.plasticity_recording}};
   }
   return nlohmann::json{{"name", options.name},
                         {"projections", projections},
@@ -307,9 +315,10 @@ c10::intrusive_ptr<ProgramHandle> NetworkHandle::compile(const std::string& back
                                                          std::int64_t seed,
                                                          const c10::Dict<std::string, double>& constants) {
   const std::lock_guard<std::mutex> lock(mutex_);
-  return c10::make_intrusive<ProgramHandle>(
-      c10::intrusive_ptr<NetworkHandle>::reclaim_copy(this),
-      deployment().compile(backend, compile_options(preset, seed, constants), weights()));
+  return c10::make_intrusive<ProgramHandle>(c10::intrusive_ptr<NetworkHandle>::reclaim_copy(this), noting_failure([&] {
+                                              return deployment().compile(
+                                                  backend, compile_options(preset, seed, constants), weights());
+                                            }));
 }
 
 std::string NetworkHandle::measure_scales(const std::string& backend, const std::string& preset, std::int64_t seed,
@@ -363,8 +372,11 @@ bool ProgramHandle::changed() const {
 
 std::tuple<c10::IValue, c10::Dict<std::string, at::Tensor>, std::string> ProgramHandle::run(
     const std::vector<at::Tensor>& inputs, const std::string& options) const {
-  const auto [outputs, observables] = network_->run(*deployed_, inputs, parse_run_options(options));
-  return {outputs, named_tensors(network_->deployment().network(), observables), about(observables)};
+  const chip::Network& network = network_->deployment().network();
+  const auto [outputs, observables] = noting_failure(
+      [&] { return network_->run(*deployed_, inputs, parse_run_options(options)); },
+      [&](const chip::Observables& recorded) { return std::pair(named_tensors(network, recorded), about(recorded)); });
+  return {outputs, named_tensors(network, observables), about(observables)};
 }
 
 std::tuple<c10::IValue, c10::Dict<std::string, at::Tensor>> NetworkHandle::run_model(
@@ -430,20 +442,6 @@ TORCH_LIBRARY_FRAGMENT(gradspike, m) {
       .def("is_stale", [](const c10::intrusive_ptr<PopulationHandle>& self) { return self->is_stale(); })
       .def_pickle([](const c10::intrusive_ptr<PopulationHandle>& self) { return self->entry().key; },
                   [](const std::string& key) { return c10::make_intrusive<PopulationHandle>(key); });
-  m.class_<RegistryHandle>("Registry")
-      .def(torch::init<>())
-      .def("json", [](const c10::intrusive_ptr<RegistryHandle>&) { return chip::registry().to_json(); })
-      .def("require_backend",
-           [](const c10::intrusive_ptr<RegistryHandle>&, const std::string& name) { chip::find_backend(name); })
-      .def("emulator_presets", [](const c10::intrusive_ptr<RegistryHandle>&) { return chip::analog::presets_json(); })
-      .def("networks", [](const c10::intrusive_ptr<RegistryHandle>&) { return chip::registry().networks(); })
-      .def("projections", [](const c10::intrusive_ptr<RegistryHandle>&,
-                             const std::string& network) { return chip::registry().projection_keys(network); })
-      .def("populations", [](const c10::intrusive_ptr<RegistryHandle>&,
-                             const std::string& network) { return chip::registry().population_keys(network); })
-      .def("clear", [](const c10::intrusive_ptr<RegistryHandle>&, const std::string& network) {
-        network.empty() ? chip::registry().clear() : chip::registry().clear(network);
-      });
 }
 
 }  // namespace gradspike::ops

@@ -216,10 +216,10 @@ class Reader {
     p.chip_coordinate = wish->second.chip_coordinate;
     p.execution_instance = wish->second.execution_instance;
     p.plasticity_rule = wish->second.plasticity_rule;
+    p.plasticity_start = wish->second.plasticity_start;
     p.plasticity_period = wish->second.plasticity_period;
-    GRADSPIKE_REQUIRE(p.plasticity_rule.empty() || p.receptor != chip::Receptor::kSigned, "projection '", p.name,
-                      "': a plasticity rule needs an unsigned projection, got bounds ", p.min_weight, "..",
-                      p.max_weight);
+    p.plasticity_executions = wish->second.plasticity_executions;
+    p.plasticity_recording = wish->second.plasticity_recording;
   }
 
   std::vector<chip::ColumnRun> column_runs(const std::string& name, const Signal& spikes) const {

@@ -19,7 +19,10 @@ struct ProjectionWish {
   std::string chip_coordinate;
   std::string execution_instance;
   std::string plasticity_rule;
+  double plasticity_start = 0.0;
   double plasticity_period = 0.0;
+  std::int64_t plasticity_executions = 0;
+  std::vector<std::string> plasticity_recording;
 };
 
 struct ReadOptions {

@@ -1,6 +1,7 @@
-"""The `gradspike` command: demo, inspect, check, run.
+"""The `gradspike` command: demo, inspect, check, map, deploy, run.
 
-Exit codes of `check`: 0 fits, 1 fits with losses, 2 does not fit. Bad input is 3 everywhere, with one line on stderr.
+Exit codes of `check`, `map` and `deploy`: 0 fits, 1 fits with losses, 2 does not fit. Bad input is 3 everywhere, with
+one line on stderr.
 """
 
 import argparse
@@ -8,7 +9,7 @@ import sys
 from collections.abc import Sequence
 from typing import Any, Dict, NoReturn, Optional
 
-from gradspike import _spike_csv
+from gradspike import _command_report, _spike_csv
 
 BAD_INPUT = 3
 
@@ -28,10 +29,12 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
     commands.add_parser(
         "demo", help="train Yin-Yang, save it, run it on the emulator (gradspike demo --help)", add_help=False
     )
-    for name, text in (("inspect", "print populations, projections and weights"), ("check", "does it fit the chip?")):
-        command = commands.add_parser(name, help=text)
-        command.add_argument("file", help="saved network: net.pt or net.json")
-        command.add_argument("--json", action="store_true", help="print JSON")
+    inspect = commands.add_parser(
+        "inspect", help="print populations, projections and weights", epilog="example: gradspike inspect net.pt"
+    )
+    inspect.add_argument("file", help="saved network: net.pt or net.json")
+    inspect.add_argument("--json", action="store_true", help="print JSON")
+    _command_report.add_parsers(commands, _size)
     run = commands.add_parser("run", help="run spikes through a saved network")
     run.add_argument("file", help="saved network: net.pt or net.json")
     run.add_argument("--spikes", action="append", required=True, help="CSV step,batch,neuron[,count]; once per input")
@@ -42,6 +45,7 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
     run.add_argument("--target", default="", help="cpu, or a backend; default: GRADSPIKE_BACKEND or emulator")
     run.add_argument("--population", default="", help="whose spikes to write; default: the last population that fires")
     run.add_argument("--output", default="-", help="where to write spikes, CSV; default: standard output")
+    _command_report.document_run(run)
     arguments, rest = parser.parse_known_args(argv)
     if arguments.command == "demo":
         from gradspike.examples import yinyang
@@ -50,7 +54,7 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
     if rest:
         parser.error(f"unrecognized arguments: {' '.join(rest)}")
     try:
-        return {"inspect": _inspect, "check": _check, "run": _run}[arguments.command](arguments)
+        return {"inspect": _inspect, "run": _run, **_command_report.COMMANDS}[arguments.command](arguments)
     except (OSError, RuntimeError, ValueError) as error:
         print(f"gradspike: {str(error).splitlines()[0]}", file=sys.stderr)
         return BAD_INPUT
@@ -69,29 +73,20 @@ def _inspect(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _check(arguments: argparse.Namespace) -> int:
-    import gradspike
-
-    report = gradspike.open_network(arguments.file).check()
-    print(report.to_json() if arguments.json else report)
-    return ["fits", "fits with losses", "does not fit"].index(report.verdict)
-
-
 def _run(arguments: argparse.Namespace) -> int:
     import gradspike
 
     network = gradspike.open_network(arguments.file)
     description = network.description
     population = _firing(description, arguments.population)
-    sizes = [entry["size"] for entry in description["inputs"]]
-    if len(arguments.spikes) != len(sizes):
-        raise ValueError(f"--spikes must be given once per input, {len(sizes)} times, got {len(arguments.spikes)}")
-    steps = arguments.steps or description["model_card"]["steps"]
-    spikes = _spike_csv.read_inputs(arguments.spikes, sizes, steps, arguments.batch)
+    spikes = _command_report.read_spikes(description, arguments)
     if arguments.target == "cpu":
         result = network.run_model(*spikes)
     else:
-        result = network.deploy(arguments.target or None)(*spikes)
+        changed = _command_report.constants(arguments)
+        result = network.deploy(arguments.target or None, arguments.preset, arguments.seed, changed)(*spikes)
+    if arguments.report:
+        _command_report.write(result.report or network.check(), arguments.report)
     _spike_csv.write_spikes(arguments.output, result.spikes[population])
     print(f"target {result.target}: {int(result.spikes[population].sum())} spikes of '{population}'", file=sys.stderr)
     return 0

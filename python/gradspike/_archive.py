@@ -79,7 +79,7 @@ def save(
     }
     stem = Path(path if path is not None else network).stem  # type: ignore[arg-type]
     options["name"] = name or stored.get("name") or stem
-    result = chip.Network(_reading.read_handle(scripted, example, options))
+    result = chip.Network(_reading.read_handle(scripted, example, _reading.with_plasticity(model, options)))
     _write(scripted, result, path, network)
     return result
 
@@ -154,13 +154,19 @@ def load(
 
 def open_network(path: PathLike) -> chip.Network:
     """Opens an archive or a network file as a `gradspike.chip.Network`."""
+    return open_model(path)[1]
+
+
+def open_model(path: PathLike) -> Tuple[Model, chip.Network]:
+    """Opens an archive or a network file: the model, which of a network file is the network itself, and the network."""
     if not Path(path).is_file():
         raise FileNotFoundError(f"there is no file '{path}'")
     with open(path, "rb") as file:
         is_archive = file.read(2) == b"PK"  # as the C++ library tells them apart
     if is_archive:
-        return _open(Path(path), None, None, "cpu")[1]
-    return chip.load_network(Path(path))
+        return _open(Path(path), None, None, "cpu")
+    network = chip.load_network(Path(path))
+    return network, network
 
 
 def inspect(path: PathLike, *, json: bool = False) -> str:

@@ -16,6 +16,7 @@ from torch.overrides import TorchFunctionMode
 from torch.utils._pytree import tree_leaves
 
 from gradspike import nn
+from gradspike._plasticity import PlasticityRule
 
 Example = Union[Tensor, Sequence[Tensor], None]
 
@@ -172,6 +173,29 @@ def _unnamed_layers(model: torch.nn.Module) -> Iterator[Tuple[torch.nn.Module, s
         for attribute, name in keys.items():
             if getattr(module, attribute, None) == "":
                 yield module, attribute, name
+
+
+def with_plasticity(model: Any, options: Dict[str, Any]) -> Dict[str, Any]:
+    """Options of reading with the plasticity rules of the modules; what the options say themselves goes first."""
+    wishes = options.get("projections") or {}
+    if not isinstance(wishes, dict) or not all(isinstance(wish, dict) for wish in wishes.values()):
+        return options  # refused where it is read, by its name
+    wishes = {name: dict(wish) for name, wish in wishes.items()}
+    for key, rule in _rules_of_modules(model):
+        wishes.setdefault(key, {}).setdefault("plasticity_rule", rule)
+    for wish in wishes.values():
+        rule = wish.get("plasticity_rule")
+        if isinstance(rule, PlasticityRule):
+            wish.update(rule.as_wish())
+    return {**options, "projections": wishes} if wishes else options
+
+
+def _rules_of_modules(model: Any) -> Iterator[Tuple[str, PlasticityRule]]:
+    if isinstance(model, torch.nn.Module) and not isinstance(model, torch.jit.ScriptModule):
+        for path, module in unwrapped(model).named_modules():
+            rule = getattr(module, "plasticity_rule", None)
+            if isinstance(rule, PlasticityRule):
+                yield getattr(module, "projection", "") or path or type(module).__name__.lower(), rule
 
 
 @contextlib.contextmanager

@@ -1,6 +1,7 @@
 """The analog presets of the emulator from Python: targets, samples, losses, constants, seeds and refusals."""
 
 import math
+import pickle
 
 import pytest
 import torch
@@ -38,6 +39,13 @@ def test_a_result_names_its_target_and_what_is_not_modelled():
     )
     assert result.report.data["target"] == result.target
     assert result.timing["chip"] == pytest.approx(BATCH * (STEPS + 5) * 1e-6)
+
+
+def test_a_result_can_be_kept_in_a_file():
+    result = gradspike.chip.deploy(network(), preset="calibrated")(spikes(), membrane="*")
+    kept = pickle.loads(pickle.dumps(result))
+    assert kept.report.to_json() == result.report.to_json() and kept.lost == result.lost
+    assert torch.equal(kept.membrane["hidden"], result.membrane["hidden"])
 
 
 def test_a_membrane_is_its_samples_interpolated():

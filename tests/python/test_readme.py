@@ -16,13 +16,15 @@ def blocks(language: str) -> list[str]:
 def test_python_blocks_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.chdir(tmp_path)
     code = blocks("python")
-    assert len(code) == 2
+    assert len(code) == 3
     script = tmp_path / "readme.py"  # reading a function needs its source lines
     script.write_text("\n".join(code), encoding="utf-8")
     exec(compile(script.read_text(), str(script), "exec"), {"__name__": "readme"})
     printed = capsys.readouterr().out
     assert "torch.Size([10, 5]) hidden" in printed
     assert "fits" in printed
+    assert "emulator analog preset=calibrated seed=3; not modelled: " in printed
+    assert (tmp_path / "report.html").stat().st_size > 10_000
 
 
 def test_cpp_block_is_part_of_a_program_that_is_compiled() -> None:

@@ -136,7 +136,7 @@ class ChargeSum {
 
 const std::vector<std::string>& not_modelled() {
   static const std::vector<std::string> phrases = {
-      "short-term plasticity and plasticity rules",
+      "short-term plasticity",
       "drift, temperature and cross-talk",
       "conductance-based synapses and conductances between circuits",
       "synaptic time constants of the circuits of one neuron, one by one",

@@ -82,6 +82,9 @@ void AnalogRun::prepare() {
   result_.batch = inputs_.empty() ? 0 : inputs_[0].batch;
   result_.constants = as_map(constants_);
   result_.not_modelled = not_modelled();
+  for (std::string& phrase : plasticity_not_modelled(program_.wiring->network)) {
+    result_.not_modelled.push_back(std::move(phrase));
+  }
   const double runtime = static_cast<double>(result_.steps) * program_.dt;
   const double wait = std::max(options_.inter_batch_wait - runtime, 0.0);  // counted from the start of an entry
   gap_ = runtime - end_ + wait;

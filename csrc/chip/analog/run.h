@@ -16,6 +16,9 @@ namespace gradspike::chip::analog {
 
 constexpr double kNever = std::numeric_limits<double>::infinity();
 
+/// More samples than any run asks for: keeps the arithmetic of counts in range.
+constexpr double kMostSamples = 1e12;
+
 /// Times at which a membrane is sampled.
 struct Sampling {
   double interval = 0.0;
@@ -23,9 +26,9 @@ struct Sampling {
   std::int64_t dropped = 0;  // that there was no room for, per batch entry
 
   Sampling(double interval_s, double runtime, double most) : interval(interval_s) {
-    const auto wanted = static_cast<std::int64_t>(std::floor(runtime / interval * (1.0 + 1e-12))) + 1;
-    count = std::min(wanted, static_cast<std::int64_t>(most));
-    dropped = wanted - count;
+    const double wanted = std::min(std::floor(runtime / interval * (1.0 + 1e-12)) + 1.0, kMostSamples);
+    count = static_cast<std::int64_t>(std::min(wanted, most));
+    dropped = static_cast<std::int64_t>(wanted) - count;
   }
   double time(std::int64_t k) const { return static_cast<double>(k) * interval; }
 };

@@ -13,6 +13,8 @@ Example:
     'emulator ideal'
 """
 
+from gradspike.chip._backends import BackendError, attach, backends, detach, health
+from gradspike.chip._check_run import report
 from gradspike.chip._in_the_loop import InTheLoop, in_the_loop
 from gradspike.chip._network import Deployed, Network
 from gradspike.chip._report import Mapping, Report
@@ -32,6 +34,7 @@ from gradspike.chip._verbs import (
 )
 
 __all__ = [
+    "BackendError",
     "Deployed",
     "InTheLoop",
     "Mapping",
@@ -39,9 +42,13 @@ __all__ = [
     "Report",
     "Result",
     "ScaleMeasurement",
+    "attach",
+    "backends",
     "check",
     "clear",
     "deploy",
+    "detach",
+    "health",
     "in_the_loop",
     "load_network",
     "map",
@@ -51,5 +58,6 @@ __all__ = [
     "projection",
     "read",
     "registered",
+    "report",
     "suggest_scales",
 ]

@@ -3,12 +3,15 @@
 import json
 from functools import cached_property
 from typing import Any, Dict, List, Optional, Sequence, Tuple, Union
+from typing import Mapping as MappingType
 
 import torch
 from torch import Tensor
 
 from gradspike import _reading
+from gradspike.chip import _backends
 from gradspike.chip._report import Mapping, Report
+from gradspike.chip._report_data import report_of, sha256
 from gradspike.chip._result import Result, result_of
 
 DEFAULT_TARGET = "emulator ideal"
@@ -66,12 +69,23 @@ class Network:
             raise ValueError(f"check: chips must be at least 1, got {chips}")
         if not target.strip():
             raise ValueError(f"check: target must name a backend, such as {DEFAULT_TARGET!r}, got {target!r}")
-        _reading.call(torch.classes.gradspike.Registry().require_backend, target.split()[0])
+        _backends.call(torch.classes.gradspike.Registry().require_backend, target.strip())
         return self._report(target, chips)
 
     def _report(self, target: str, chips: int) -> Report:
-        text = _reading.call(self._handle.report_text, target, chips)
-        return Report(text, json.loads(_reading.call(self._handle.report, target, chips)))
+        return report_of(self, target, chips)
+
+    @cached_property
+    def _mapping_text(self) -> str:
+        """What `map` gives, as canonical JSON; "" where the network does not fit. Made once, whatever the weights."""
+        try:
+            return str(_reading.call(self._handle.map))
+        except RuntimeError:
+            return ""
+
+    @cached_property
+    def _mapping_hash(self) -> str:
+        return sha256(self._mapping_text)
 
     def map(self) -> Mapping:
         """Placement and routing; made once, independent of the weights. Raises with every misfit where none exists.
@@ -79,7 +93,11 @@ class Network:
         A network that is too large for one chip is cut into execution instances; see `Mapping.instances`.
         """
         text = _reading.call(self._handle.map_text)
-        return Mapping(text, json.loads(_reading.call(self._handle.map)))
+        return Mapping(
+            text,
+            json.loads(_reading.call(self._handle.map)),
+            lambda: self._report(DEFAULT_TARGET, _AS_MANY_AS_IT_TAKES),
+        )
 
     def deploy(
         self,
@@ -94,7 +112,7 @@ class Network:
         _reading.require_type(seed, int, "deploy: seed")
         _require_64_bits(seed, "deploy: seed")
         changed = {str(name): float(value) for name, value in (constants or {}).items()}
-        return Deployed(self, _reading.call(self._handle.compile, target or "", preset, seed, changed))
+        return Deployed(self, _backends.call(self._handle.compile, target or "", preset, seed, changed))
 
     def run_model(self, *inputs: Tensor) -> Result:
         """Runs the operators of the model on the CPU and records every trace of every population."""
@@ -120,7 +138,7 @@ class Deployed:
 
     @cached_property
     def report(self) -> Report:
-        """The report of the deployment."""
+        """The report of the deployment, with the weights of the moment when it is first asked for."""
         return self.network._report(self.target, _AS_MANY_AS_IT_TAKES)
 
     @property
@@ -149,6 +167,7 @@ class Deployed:
         Raises:
             RuntimeError: a spike is no whole number in 0..127 (names step, batch entry, neuron and value), or the
                 network was read again since.
+            BackendError: the backend failed; `partial` of it is the `Result` of the batch entries that are complete.
         """
         tensors = _reading.tensor_list(inputs, "input")
         _reading.require_type(seed, int, "seed")
@@ -161,8 +180,11 @@ class Deployed:
             "seed": seed,
             "inter_batch_wait": float(inter_batch_wait),
         }
-        outputs, seen, about = _reading.call(self._program.run, tensors, json.dumps(options))
-        return result_of(outputs, seen, self.report, **json.loads(about))
+        outputs, seen, about = _backends.call(self._program.run, tensors, json.dumps(options), result=self._partial)
+        return result_of(outputs, seen, lambda: self.report, **json.loads(about))
+
+    def _partial(self, seen: MappingType[str, Tensor], about: str) -> Result:
+        return result_of(None, seen, lambda: self.report, **json.loads(about))
 
     def __repr__(self) -> str:
         return f"Deployed({self.network!r}, target={self.target!r})"

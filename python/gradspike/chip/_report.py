@@ -1,20 +1,25 @@
-"""What a check and a mapping tell."""
+"""What a check, a mapping and a run tell."""
 
 import json
-from typing import Any, Dict, List
+import sys
+from os import PathLike
+from pathlib import Path
+from typing import Any, Callable, Dict, List, Optional, Union
+
+from gradspike.chip import _terminal
 
 
 class Report:
-    """Whether a network fits the chip, what it uses and what is lost. `print` gives tables.
+    """Whether a network fits the chip, what it uses, what is lost, and how it runs. `print` gives tables.
 
     Attributes:
-        text: The tables.
-        data: Everything as a dictionary, the machine form of the same report.
+        data: Everything as a dictionary of JSON values, format "gradspike.report", version 2; the schema is
+            `Report.schema()`.
     """
 
-    def __init__(self, text: str, data: Dict[str, Any]) -> None:
-        self.text = text
+    def __init__(self, data: Dict[str, Any], chip: Optional[Callable[[], Dict[str, Any]]] = None) -> None:
         self.data = data
+        self._chip = chip  # what the map of the page shows, made where a page is written
 
     @property
     def verdict(self) -> str:
@@ -32,16 +37,76 @@ class Report:
         return int(self.data["chips"])
 
     @property
+    def exit_code(self) -> int:
+        """0 fits, 1 fits with losses, 2 does not fit: the exit code of the commands."""
+        return ["fits", "fits with losses", "does not fit"].index(self.verdict)
+
+    @property
     def misfits(self) -> List[Dict[str, Any]]:
         """Every limit that the network exceeds: layer, quantity, need, limit, remedy."""
         return list(self.data["misfits"])
 
+    @property
+    def check_run(self) -> Optional[Dict[str, Any]]:
+        """What a run through model and chip found, see `gradspike.chip.report`; None where there was none."""
+        result: Optional[Dict[str, Any]] = self.data["check_run"]
+        return result
+
+    @property
+    def text(self) -> str:
+        """The tables, without colours."""
+        return _terminal.render(self.data, unicode=True)
+
+    @staticmethod
+    def schema() -> Dict[str, Any]:
+        """The JSON schema (draft 2020-12) of `data`."""
+        path = Path(__file__).with_name("report.schema.json")
+        result: Dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        return result
+
     def to_json(self) -> str:
-        """The machine form."""
+        """The machine form, one line with sorted keys."""
         return json.dumps(self.data, sort_keys=True)
 
+    def to_html(self, path: Union[str, "PathLike[str]", None] = None) -> str:
+        """One page with everything: tables, histograms and an interactive map of the chip.
+
+        The page needs no other file and no network, follows the reader's light or dark mode, and prints.
+
+        Args:
+            path: File to write, UTF-8; None: none.
+
+        Returns:
+            The page.
+
+        Example:
+            >>> import gradspike, torch
+            >>> model = torch.nn.Sequential(gradspike.nn.Synapse(5, 20), gradspike.nn.LIF(20))
+            >>> page = gradspike.chip.check(model).to_html(getfixture("tmp_path") / "report.html")
+            >>> page.splitlines()[0]
+            '<!doctype html>'
+        """
+        from gradspike.chip import _html
+
+        page = _html.page(self.data, self._chip() if self._chip is not None else None)
+        if path is not None:
+            Path(path).write_text(page, encoding="utf-8")
+        return page
+
+    def save_html(self, path: Union[str, "PathLike[str]"]) -> None:
+        """Writes the page; see `to_html`."""
+        self.to_html(path)
+
+    def __getstate__(self) -> Dict[str, Any]:
+        return {"data": self.data, "chip": self._chip() if self._chip is not None else None}
+
+    def __setstate__(self, state: Dict[str, Any]) -> None:
+        self.data = state["data"]
+        chip = state["chip"]
+        self._chip = None if chip is None else lambda: dict(chip)
+
     def __str__(self) -> str:
-        return self.text
+        return _terminal.render_for(self.data, sys.stdout)
 
     def __repr__(self) -> str:
         return f"Report({self.verdict!r}, misfits={len(self.misfits)})"
@@ -54,9 +119,15 @@ class Mapping:
     instance its mapping and the slices `[population, first neuron, count]` that it holds.
     """
 
-    def __init__(self, text: str, data: Dict[str, Any]) -> None:
+    def __init__(self, text: str, data: Dict[str, Any], report: Optional[Callable[[], Report]] = None) -> None:
         self.text = text
         self.data = data
+        self._report = report
+
+    @property
+    def report(self) -> Optional[Report]:
+        """The report of the network that was mapped; None for a mapping that was made by hand."""
+        return None if self._report is None else self._report()
 
     @property
     def instances(self) -> List[Dict[str, Any]]:
@@ -67,6 +138,9 @@ class Mapping:
     def to_json(self) -> str:
         """Canonical JSON."""
         return json.dumps(self.data, sort_keys=True, separators=(",", ":"))
+
+    def __getstate__(self) -> Dict[str, Any]:
+        return {"text": self.text, "data": self.data, "_report": None}
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Mapping) and self.data == other.data

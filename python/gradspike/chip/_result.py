@@ -1,7 +1,8 @@
 """What a run gives."""
 
+import functools
 from dataclasses import dataclass, field
-from typing import Any, Dict, List, Optional
+from typing import Any, Callable, Dict, List, Optional
 from typing import Mapping as MappingType
 
 from torch import Tensor
@@ -21,7 +22,6 @@ class Result:
         lost: Events that were dropped, spikes that were not recorded and what was clipped, by kind.
         counts: Events sent to the chip, spikes on the chip and synapses that responded.
         target: What ran, such as "emulator ideal" or "emulator analog preset=calibrated seed=3".
-        report: The report of the deployment.
         cadc: The samples behind each membrane, int16 `[sample, batch, neuron]` [LSB], and "times" [s]; empty where the
             target has no converter.
         madc: Samples of the neuron that was asked for, int16 `[sample, batch]` [LSB], and "times" [s].
@@ -36,12 +36,22 @@ class Result:
     lost: Dict[str, int]
     counts: Dict[str, int]
     target: str
-    report: Optional[Report] = field(default=None, repr=False)
     cadc: Dict[str, Tensor] = field(default_factory=dict, repr=False)
     madc: Dict[str, Tensor] = field(default_factory=dict, repr=False)
     timing: Dict[str, float] = field(default_factory=dict)
     constants: Dict[str, float] = field(default_factory=dict, repr=False)
     not_modelled: List[str] = field(default_factory=list, repr=False)
+    _make_report: Optional[Callable[[], Report]] = field(default=None, repr=False, compare=False)
+
+    @property
+    def report(self) -> Optional[Report]:
+        """The report of the deployment, made when it is asked for; None for a run on the operators."""
+        return None if self._make_report is None else self._make_report()
+
+    def __getstate__(self) -> Dict[str, Any]:
+        """A copy in a file holds the report itself."""
+        report = self.report
+        return {**self.__dict__, "_make_report": None if report is None else functools.partial(_same, report)}
 
     def __str__(self) -> str:
         text = self.target
@@ -51,8 +61,12 @@ class Result:
         return text + (f"; lost: {lost}" if lost else "")
 
 
+def _same(report: Report) -> Report:
+    return report
+
+
 def result_of(
-    outputs: Any, seen: MappingType[str, Tensor], report: Optional[Report], target: str, **about: Any
+    outputs: Any, seen: MappingType[str, Tensor], make_report: Optional[Callable[[], Report]], target: str, **about: Any
 ) -> Result:
     """The result of a run, from what the library calls "spikes/<population>", "lost/<kind>" and so on."""
     groups: Dict[str, Dict[str, Tensor]] = {name: {} for name in ("spikes", "membrane", "lost", "count")}
@@ -70,7 +84,7 @@ def result_of(
         lost={name: int(tensor) for name, tensor in groups["lost"].items()},
         counts={name: int(tensor) for name, tensor in groups["count"].items()},
         target=target,
-        report=report,
+        _make_report=make_report,
         **samples,
         **about,
     )

@@ -4,7 +4,7 @@ import json
 from dataclasses import dataclass
 from typing import Dict, Optional, Tuple
 
-from gradspike import _reading
+from gradspike.chip import _backends
 from gradspike.chip._network import Network
 from gradspike.chip._verbs import Example, Model, read
 from gradspike.functional import ScaleSuggestion, suggest_scale, weight_statistics
@@ -113,7 +113,7 @@ def measure_scales(
     """
     handle = read(model, example, network)
     changed = {str(name): float(value) for name, value in (constants or {}).items()}
-    measured = json.loads(_reading.call(handle._handle.measure_scales, target or "", preset, seed, changed))
+    measured = json.loads(_backends.call(handle._handle.measure_scales, target or "", preset, seed, changed))
     weights = handle.weights()
     results = {}
     for entry in measured:

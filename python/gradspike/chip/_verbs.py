@@ -36,7 +36,7 @@ def read(
             traced, and where the size of an input does not follow from the weights.
         network: Name of the network, "network" by default; keys are `<network>/<name>`.
         projections: Wishes by projection name: "receptor" ("signed", "excitatory", "inhibitory"; must agree with the
-            bounds), "chip_coordinate", "execution_instance", "plasticity_rule" and "plasticity_period" [s].
+            bounds), "chip_coordinate", "execution_instance", "plasticity_rule" (a `gradspike.nn.PlasticityRule`).
         card: Model card: "steps", "encoder", "decoder", "class_names".
 
     Returns:
@@ -59,7 +59,7 @@ def read(
         options["projections"] = projections
     if card is not None:
         options["card"] = card
-    return Network(_reading.read_handle(scripted, example, options))
+    return Network(_reading.read_handle(scripted, example, _reading.with_plasticity(model, options)))
 
 
 def check(model: Model, example: Example = None, *, chips: int = 1, target: str = DEFAULT_TARGET) -> Report:
@@ -99,8 +99,9 @@ def deploy(
 
     Args:
         model: As for `read`, or a `Network`.
-        target: Name of the backend; default: the environment variable GRADSPIKE_BACKEND, else "emulator". A backend
-            that is not there is an error, never another one in its place.
+        target: Name of the backend, "process:COMMAND" or "library:LIBRARY" (see `attach`); default: the environment
+            variable GRADSPIKE_BACKEND, else "emulator". A backend that is not there is an error, never another one in
+            its place.
         preset: Preset of the backend; those of the emulator: "ideal", the arithmetic of training, and the analog ones
             "noiseless", "calibrated" and "delgrad-2024", see `presets`.
         seed: Seed of the chip: its fixed pattern.
@@ -113,6 +114,7 @@ def deploy(
 
     Raises:
         RuntimeError: the network does not fit (every misfit is named), a weight is NaN, or the backend is unknown.
+        BackendError: the backend, a program or a library, is not there or does not take the network.
     """
     return read(model, example, network).deploy(target, preset, seed, constants)
 

@@ -4,6 +4,7 @@ Modules hold parameters and numbers only. Nothing is registered when they are co
 kept in them: `step` takes and gives the state. Axes are `[time, batch, neuron]`.
 """
 
+from gradspike._plasticity import PlasticityRule
 from gradspike.nn.aelif import AELIF
 from gradspike.nn.eventprop import EventPropLIF, EventPropSynapse, ExactEventPropLIF
 from gradspike.nn.neurons import LI, LIF
@@ -21,6 +22,7 @@ __all__ = [
     "EventPropLIF",
     "EventPropSynapse",
     "ExactEventPropLIF",
+    "PlasticityRule",
     "PrepackedSynapse",
     "Recorder",
     "RecurrentLIF",

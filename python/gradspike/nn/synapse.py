@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Callable, Optional, Tuple, Union
 import torch
 from torch import Tensor
 
+from gradspike._plasticity import PlasticityRule
 from gradspike.functional._prepacked import prepack
 from gradspike.functional._weights import WeightStatistics, suggest_scale, weight_statistics
 from gradspike.nn._checks import check_size, choice, name_of, positive
@@ -43,6 +44,7 @@ class Synapse(torch.nn.Module):
         units: "model", or "lsb" to leave the sum in LSB.
         transform: Module or function from the parameter to the weight that is quantised; None: the parameter itself.
         mask: Boolean `[out_features, in_features]`, False where no connection exists; kept as a buffer.
+        plasticity_rule: A program that the chip runs on these synapses; for unsigned projections.
         device: Device of the parameter.
         dtype: dtype of the parameter.
 
@@ -74,6 +76,7 @@ class Synapse(torch.nn.Module):
         units: str = "model",
         transform: Optional[Callable[[Tensor], Tensor]] = None,
         mask: Optional[Tensor] = None,
+        plasticity_rule: Optional[PlasticityRule] = None,
         device: Optional[Union[torch.device, str]] = None,
         dtype: Optional[torch.dtype] = None,
     ) -> None:
@@ -90,6 +93,7 @@ class Synapse(torch.nn.Module):
         self.gradient = choice("Synapse", "gradient", gradient, ("clipped", "identity", "returning"))
         self.units = choice("Synapse", "units", units, ("model", "lsb"))
         self.transform = transform
+        self.plasticity_rule = _plasticity(plasticity_rule, self.receptor, self.min_weight, self.max_weight)
         self.weight = torch.nn.Parameter(torch.empty(out_features, in_features, device=device, dtype=dtype))
         self.register_buffer("mask", _mask(mask, out_features, in_features, device))
         self._checked = False
@@ -223,6 +227,19 @@ def _label(name: str) -> str:
 
 def _scale(scale: Optional[float], default: float, kind: str = "Synapse") -> float:
     return default if scale is None else positive(kind, "scale", scale)
+
+
+def _plasticity(
+    rule: Optional[PlasticityRule], receptor: str, min_weight: float, max_weight: float
+) -> Optional[PlasticityRule]:
+    if rule is not None and not isinstance(rule, PlasticityRule):
+        raise TypeError(f"Synapse: plasticity_rule must be a PlasticityRule, got {type(rule).__name__}")
+    if rule is not None and min_weight < 0 < max_weight:
+        raise ValueError(
+            "Synapse: a plasticity rule needs an unsigned projection, since a signed weight is two synapses: set "
+            f"receptor='excitatory' or receptor='inhibitory', got receptor {receptor!r}"
+        )
+    return rule
 
 
 def _bounds(receptor: str, min_weight: float, max_weight: float, kind: str = "Synapse") -> Tuple[float, float]:

@@ -109,7 +109,6 @@ TEST(Capacity, WhatIsNotMappedIsNamed) {
   network.projections[0].delay_steps = 1;
   network.projections[1].delay_steps = 2;
   network.projections[0].execution_instance = "1";
-  network.projections[1].plasticity_rule = "stdp";
   network.projections[1].chip_coordinate = "AtomicNeuronOnDLS(511)";
   const std::vector<std::string> expected = {
       "layer \"to1\": delayed steps: needs 1, limit 0; spikes from outside arrive in their step: shift the input "
@@ -119,7 +118,6 @@ TEST(Capacity, WhatIsNotMappedIsNamed) {
       "execution_instance empty, got \"1\"",
       "layer \"to2\": delayed steps: needs 2, limit 1; the chip has no delay lines: a spike of one of its neurons "
       "arrives in the same step, or in the next one where it is recurrent",
-      "layer \"to2\": plasticity rules: needs 1, limit 0; plasticity rules are not mapped; remove \"stdp\"",
       "layer \"to2\": chip coordinates that cannot be honoured: needs 1, limit 0; chip coordinate "
       "\"AtomicNeuronOnDLS(511)\" leaves 1 circuits for 2 neurons"};
   EXPECT_EQ(texts(network), expected);

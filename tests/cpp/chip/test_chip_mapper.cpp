@@ -388,7 +388,7 @@ TEST(Mapper, HonoursWishes) {
 
 TEST(Mapper, ErrorListsEveryMisfit) {
   Network network = layered({300, 600, 10});
-  network.projections[0].plasticity_rule = "stdp";
+  network.projections[0].execution_instance = "second";
   try {
     map_network(network);
     FAIL() << "mapped";
@@ -398,7 +398,7 @@ TEST(Mapper, ErrorListsEveryMisfit) {
                         "of \"layer1\", 6 per neuron of \"layer2\"); all of them take at least 5 chips"),
               std::string::npos)
         << text;
-    EXPECT_NE(text.find("plasticity rules are not mapped"), std::string::npos);
+    EXPECT_NE(text.find("leave execution_instance empty"), std::string::npos);
   }
 }
 

@@ -5,6 +5,7 @@
 #include <cstring>
 #include <nlohmann/json.hpp>
 
+#include "csrc/chip/mapper.h"
 #include "csrc/chip/network.h"
 #include "csrc/core/error.h"
 #include "tests/cpp/chip/networks.h"
@@ -359,6 +360,47 @@ TEST(Network, Expansions) {
   EXPECT_EQ(network.expanded_rows(p), (std::vector<std::int64_t>{2, 1, 0}));
   p.rows = {{1, 0, 1, 1}};
   EXPECT_EQ(network.expanded_rows(p), (std::vector<std::int64_t>{-1, 0, -1}));
+}
+
+TEST(NetworkJson, PlasticityIsCarriedAndOlderFilesStayTheSame) {
+  Network network = test::layered({4, 3, 2}, Receptor::kExcitatory);
+  const std::string before = to_json(network);
+  EXPECT_EQ(before.find("plasticity_start"), std::string::npos);
+  Projection& p = network.projections[0];
+  p.plasticity_rule = "void PLASTICITY_RULE_KERNEL() {}";
+  p.plasticity_start = 1e-4;
+  p.plasticity_period = 1e-3;
+  p.plasticity_executions = 7;
+  p.plasticity_recording = {"weights", "correlation"};
+  const Network again = network_from_json(to_json(network));
+  EXPECT_EQ(to_json(again), to_json(network));
+  EXPECT_EQ(again.projections[0].plasticity_executions, 7);
+  EXPECT_EQ(again.projections[0].plasticity_recording, p.plasticity_recording);
+  EXPECT_TRUE(try_map(network).mapping.has_value());
+}
+
+void expect_invalid(const Network& network, const std::string& part) {
+  try {
+    validate(network);
+    ADD_FAILURE() << "accepted: " << part;
+  } catch (const Error& error) {
+    EXPECT_NE(std::string(error.what()).find(part), std::string::npos) << error.what();
+  }
+}
+
+TEST(Network, WrongPlasticityIsRefusedByName) {
+  Network network = test::layered({4, 3, 2});
+  network.projections[0].plasticity_rule = "stdp";
+  expect_invalid(network, "projection \"to1\": a plasticity rule needs an unsigned projection");
+  network = test::layered({4, 3, 2}, Receptor::kExcitatory);
+  network.projections[0].plasticity_executions = 3;
+  expect_invalid(network, "a timer or a recording of plasticity needs a plasticity_rule");
+  network.projections[0].plasticity_rule = "stdp";
+  network.projections[0].plasticity_executions = -1;
+  expect_invalid(network, "plasticity_executions must be >= 0, got -1");
+  network.projections[0].plasticity_executions = 0;
+  network.projections[0].plasticity_start = -1;
+  expect_invalid(network, "plasticity_start must be finite and >= 0, got -1");
 }
 
 }  // namespace

@@ -1,0 +1,164 @@
+"""The report as one page: the template of `page/`, filled in. Whatever a model names is escaped."""
+
+import base64
+import hashlib
+from html import escape
+from pathlib import Path
+from string import Template
+from typing import Any, Dict, List, Optional, Sequence, Tuple
+
+from gradspike.chip import _html_check_run
+from gradspike.chip._html_figures import histogram
+from gradspike.chip._html_parts import bars, cards, numbers_table, pairs, section, text
+from gradspike.chip._page_data import chip_json
+from gradspike.chip._terminal import approximations, seconds, span, spread
+
+_PAGE = Path(__file__).with_name("page")
+_VERDICT_CLASSES = {"fits": "fits", "fits with losses": "losses", "does not fit": "misfit"}
+
+
+def page(data: Dict[str, Any], chip: Optional[Dict[str, Any]]) -> str:
+    """The whole page, with style sheet and script inside.
+
+    Args:
+        data: `Report.data`.
+        chip: "mapping", "description" and "integers" of a network that is placed; None: no map.
+    """
+    css, template = _read("report.css"), _read("report.html")
+    parts = [_read("chip_data.js"), _read("chip_map.js")]
+    script = "\n".join(["(() => {", '"use strict";', *parts, "})();"])
+    sections = [
+        ("misfits", "Misfits", _misfits(data)),
+        ("check-run", "Check run", _html_check_run.body(data["check_run"])),
+        ("map", "Chip map", _map(chip)),
+        ("resources", "Resources", _resources(data)),
+        ("weights", "Weights", _weights(data)),
+        ("time", "Time and units", _time(data)),
+        ("approximations", "Approximations", _approximations(data)),
+        ("provenance", "Provenance", pairs(data["provenance"], mono=True)),
+    ]
+    shown = [part for part in sections if part[2]]
+    return Template(template).substitute(
+        title=escape(f"{data['network']}: {data['verdict']}"),
+        css=css,
+        script=script,
+        script_hash=_policy_hash(f"\n{script}\n"),
+        network=text(data["network"]),
+        verdict=escape(data["verdict"]),
+        verdict_class=_VERDICT_CLASSES.get(data["verdict"], "misfit"),
+        target=text(data["target"]),
+        cards=_cards(data),
+        navigation=" ".join(f'<a href="#{key}">{title}</a>' for key, title, _ in shown),
+        sections="\n".join(section(*part) for part in shown),
+        version=text(data["provenance"].get("gradspike", "")),
+        footer=f"format {escape(data['format'])}, version {data['version']}",
+        chip_data=chip_json(chip),
+    )
+
+
+def _read(name: str) -> str:
+    return (_PAGE / name).read_text(encoding="utf-8").strip("\n")
+
+
+def _policy_hash(script: str) -> str:
+    """What the content security policy of the page allows to run: this script and no other."""
+    return "sha256-" + base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+
+
+def _cards(data: Dict[str, Any]) -> str:
+    chip = {r["quantity"]: r for r in data["resources"] if not r["layer"]}
+    entries: List[Tuple[str, str, str]] = []
+    for quantity in ("neuron circuits", "synapses"):
+        if quantity in chip:
+            r = chip[quantity]
+            entries.append((quantity, f"{r['used']:,}", f"of {r['limit']:,}"))
+    chips, runs = data["chips"], data["runs_per_sample"]
+    entries.append(("chips", f"{chips}", "1 run per sample" if chips == 1 else f"or one, and {runs} runs per sample"))
+    run = data["check_run"]
+    if run is not None and run["variants"]:
+        last = run["variants"][-1]
+        if last["accuracy"] is not None:
+            entries.append((f"accuracy, {last['name']}", spread(last["accuracy"], 3), ""))
+    losses = list(data["weights"].values())
+    if losses:
+        lost = sum(w["clipped"] + w["rounded_to_zero"] for w in losses)
+        count = max(sum(w["count"] for w in losses), 1)
+        entries.append(("weights clipped or zeroed", f"{100.0 * lost / count:.2f} %", f"{lost:,} of {count:,}"))
+    return cards(entries)
+
+
+def _misfits(data: Dict[str, Any]) -> str:
+    if not data["misfits"]:
+        return ""
+    rows = [
+        (
+            text(m["layer"] or "network"), text(m["quantity"]), f"{m['need']:,}", f"{m['limit']:,}",
+            f'<span class="bad">{m["need"] - m["limit"]:,}</span>', text(m["remedy"]),
+        )
+        for m in data["misfits"]
+    ]  # fmt: skip
+    return numbers_table(("layer", "quantity", "needed", "limit", "over", "what to do"), rows, numbers=(2, 3, 4))
+
+
+def _resources(data: Dict[str, Any]) -> str:
+    layers = [r for r in data["resources"] if r["layer"]]
+    parts = [r for r in data["resources"] if not r["layer"] and " of " in r["quantity"] and "OnDLS" in r["quantity"]]
+    chip = [r for r in data["resources"] if not r["layer"] and r not in parts]
+    result = f"<h3>chip</h3>{bars(chip)}" if chip else ""
+    for name in dict.fromkeys(r["layer"] for r in layers):
+        result += f"<h3>{text(name)}</h3>{bars([r for r in layers if r['layer'] == name])}"
+    if parts:
+        result += f"<details><summary>rows and drivers of each bus and hemisphere</summary>{bars(parts)}</details>"
+    return result
+
+
+def _weights(data: Dict[str, Any]) -> str:
+    if not data["projections"]:
+        return ""
+    rows, figures = [], ""
+    for name, p in data["projections"].items():
+        losses = data["weights"].get(name)
+        bounds = f"{p['min_weight']} to {p['max_weight']}"
+        route = f"{', '.join(p['sources'])} → {p['target']}"
+        size = f"{p['in_features']} × {p['out_features']}"
+        lost = _losses(losses) if losses else ("–", "–", "–")
+        rows.append((text(name), text(route), size, f"{p['scale']:.6g}", bounds, text(p["rounding"]), *lost))
+        figures += histogram(name, p, losses)
+    header = ("projection", "from → to", "size", "scale", "bounds", "rounding", "clipped", "to zero", "rms error [LSB]")
+    key = (
+        '<ul class="key"><li><i style="background:var(--bar)"></i>integer weights</li>'
+        '<li><i style="background:var(--warn-bar)"></i>0: no synaptic effect</li>'
+        '<li><i style="background:var(--bad-bar)"></i>at a bound: clipped weights lie here</li></ul>'
+    )
+    return numbers_table(header, rows, numbers=(2, 3, 4, 6, 7, 8)) + f'<div class="grid">{figures}</div>{key}'
+
+
+def _losses(losses: Dict[str, Any]) -> Tuple[str, str, str]:
+    def share(part: int) -> str:
+        fraction = part / max(losses["count"], 1)
+        mark = ' class="warn"' if fraction > 0.05 else ""
+        return f"<span{mark}>{100.0 * fraction:.2f} %</span>"
+
+    return share(losses["clipped"]), share(losses["rounded_to_zero"]), f"{losses['rms_rounding_error']:.4f}"
+
+
+def _time(data: Dict[str, Any]) -> str:
+    time = data["time"]
+    length = f", {time['steps']} steps = {seconds(time['duration'])} per sample" if time["steps"] else ""
+    rows: List[Sequence[str]] = []
+    for name, p in time["populations"].items():
+        times = [span(p.get(key), seconds) for key in ("tau_mem", "tau_syn", "refractory_time")]
+        values = [span(p.get(key), lambda value: f"{value:g}") for key in ("threshold", "leak", "reset")]
+        rows.append((text(name), p["kind"].upper(), f"{p['size']}", *(text(value) for value in (*times, *values))))
+    header = ("population", "kind", "neurons", "tau_mem", "tau_syn", "refractory", "threshold", "leak", "reset")
+    table = numbers_table(header, rows, numbers=range(2, 9))
+    return f"<p>step {text(seconds(time['dt']) + length)}</p>{table}<h3>conventions</h3>{pairs(data['conventions'])}"
+
+
+def _approximations(data: Dict[str, Any]) -> str:
+    entries = approximations(data)
+    return "<ul>" + "".join(f"<li>{text(entry)}</li>" for entry in entries) + "</ul>" if entries else "<p>none</p>"
+
+
+def _map(chip: Optional[Dict[str, Any]]) -> str:
+    return "<p>There is no placement: the network does not fit.</p>" if chip is None else _read("chip_map.html")

@@ -1,0 +1,201 @@
+"""The server for hxtorch, against a stand-in that refuses what hxtorch's interface does not promise."""
+
+import os
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+from gradspike import chip
+from gradspike.nn import LI, LIF, Synapse
+
+ROOT = Path(__file__).parents[2]
+SERVER = [sys.executable, str(ROOT / "examples" / "backends" / "hxtorch_server.py"), "--chip", "HICANN-X 7"]
+STAND_IN = str(Path(__file__).parent / "stand_in")
+SPIKES = (torch.rand(20, 5, 6, generator=torch.Generator().manual_seed(5)) < 0.3).float()
+SCALE = 55.0  # LSB per model weight of the stand-in's chip
+
+
+@pytest.fixture(autouse=True)
+def laboratory(monkeypatch, tmp_path):
+    monkeypatch.setenv("PYTHONPATH", STAND_IN)
+    monkeypatch.setenv("HXTORCH_STAND_IN_LOG", str(tmp_path / "calls"))
+
+
+def calls(tmp_path):
+    return (tmp_path / "calls").read_text().splitlines()
+
+
+def attach(*arguments):
+    chip.attach("bss2", [*SERVER, *arguments], timeout=60.0)
+
+
+def randomise(model, seed=1):
+    generator = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.copy_(0.6 * torch.randn(parameter.shape, generator=generator))
+    return model
+
+
+def layers(**settings) -> nn.Sequential:
+    return randomise(
+        nn.Sequential(
+            Synapse(6, 8, name="in", scale=SCALE),
+            LIF(8, name="hidden", **settings),
+            Synapse(8, 3, name="out", scale=SCALE),
+            LI(3, name="readout"),
+        )
+    )
+
+
+def require_like_emulator(found, model, spikes=SPIKES):
+    """The stand-in's chip is ideal, in float64: the same spikes, membranes up to the rounding of float32."""
+    expected = chip.deploy(model, example=spikes)(spikes, membrane="*")
+    assert sum(int(s.sum()) for s in expected.spikes.values()) > 10
+    for name, fired in expected.spikes.items():
+        assert torch.equal(found.spikes[name], fired)
+    for name, membrane in found.membrane.items():
+        torch.testing.assert_close(membrane, expected.membrane[name], rtol=1e-4, atol=1e-4)
+
+
+def test_a_network_runs_like_on_the_ideal_emulator(tmp_path):
+    attach()
+    model = layers()
+    deployed = chip.deploy(model, target="bss2")
+    result = deployed(SPIKES, membrane="*")
+    require_like_emulator(result, model)
+    assert result.target == "bss2 HICANN-X 7"
+    assert result.counts["events_sent"] == int(SPIKES.sum())
+    assert chip.health("bss2") == {"status": "ready", "hxtorch": "stand-in"}
+    assert calls(tmp_path) == [
+        "init_hardware",
+        "Experiment dt=1e-06",
+        "Synapse 6 8 None",
+        "Synapse 8 3 None",
+        "LIF 8 cadc=True",
+        "LI 3 cadc=True",
+        "run 20",
+    ]
+    chip.detach("bss2")  # the server ends with its last network, which the result refers to
+    del deployed, result
+    assert calls(tmp_path)[-1] == "release_hardware"
+
+
+def test_settings_of_neurons_arrive():
+    attach()
+    model = layers(tau_mem=6e-6, tau_syn=5e-6, threshold=0.6, reset=-0.2, refractory_time=3e-6)
+    require_like_emulator(chip.deploy(model, target="bss2")(SPIKES, membrane="*"), model)
+
+
+class Branches(nn.Module):
+    """Repeated inputs, two sources in one projection, two projections into one population, unsigned receptors."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.twice = Synapse(12, 8, scale=SCALE)
+        self.positive = Synapse(6, 8, scale=SCALE, min_weight=0, max_weight=63)
+        self.hidden = LIF(8)
+        self.joined = Synapse(14, 4, scale=SCALE)
+        self.negative = Synapse(8, 4, scale=SCALE, min_weight=-63, max_weight=0)
+        self.readout = LIF(4, threshold=0.5)
+
+    def forward(self, spikes):
+        hidden = self.hidden(self.twice(torch.cat([spikes, spikes], 2)) + self.positive(spikes))
+        return self.readout(self.joined(torch.cat([hidden, spikes], 2)) + self.negative(hidden))
+
+
+def test_branches(tmp_path):
+    attach()
+    model = randomise(Branches(), seed=3)
+    require_like_emulator(chip.deploy(model, target="bss2", example=SPIKES)(SPIKES), model)
+    made = [call for call in calls(tmp_path) if call.startswith("Synapse")]
+    assert sorted(made) == [
+        "Synapse 6 4 None",
+        "Synapse 6 8 None",
+        "Synapse 6 8 None",
+        "Synapse 6 8 excitatory",
+        "Synapse 8 4 None",
+        "Synapse 8 4 inhibitory",
+    ]
+
+
+def test_weights_beyond_one_circuit():
+    attach()
+    model = randomise(
+        nn.Sequential(Synapse(6, 8, name="in", scale=SCALE, min_weight=-126, max_weight=126), LIF(8, name="hidden"))
+    )
+    with torch.no_grad():
+        model[0].weight.mul_(3.0)
+    require_like_emulator(chip.deploy(model, target="bss2")(SPIKES), model)
+
+
+def test_other_weights_are_uploaded(tmp_path):
+    """hxtorch may not see that weights changed: another deployment is another experiment."""
+    attach()
+    model = layers()
+    chip.deploy(model, target="bss2")(SPIKES)
+    randomise(model, seed=2)
+    require_like_emulator(chip.deploy(model, target="bss2")(SPIKES), model)
+    assert sum(call.startswith("Experiment") for call in calls(tmp_path)) == 2
+
+
+def test_several_events_in_a_step_are_counted():
+    attach()
+    model = layers()
+    result = chip.deploy(model, target="bss2")(2.0 * SPIKES)
+    assert result.lost["events_dropped"] == int(SPIKES.sum())
+    assert torch.equal(result.spikes["hidden"], chip.deploy(model)(SPIKES).spikes["hidden"])
+
+
+def test_entries_go_out_in_parts(tmp_path):
+    attach("--entries", "2")
+    model = layers()
+    require_like_emulator(chip.deploy(model, target="bss2")(SPIKES), model)
+    assert [call for call in calls(tmp_path) if call.startswith("run")] == ["run 20"] * 3
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"tau_mem": 100e-6}, r"tau_mem \[s\] must be in 5e-07..6e-05, got 0.0001"),
+        ({"tau_syn": 0.2e-6, "dt": 0.1e-6}, r"tau_syn \[s\] must be in 3e-07..3e-05"),
+        ({"threshold": 4.0}, r"threshold \[CADC LSB\] must be in 50..220, got 260"),
+        ({"reset": -1.0}, r"reset \[CADC LSB\] must be in 50..160, got 35"),
+    ],
+)
+def test_what_the_chip_cannot_do_is_refused(settings, words):
+    attach()
+    dt = settings.pop("dt", 1e-6)
+    model = nn.Sequential(Synapse(6, 8, name="in", scale=SCALE), LIF(8, name="hidden", dt=dt, **settings))
+    with pytest.raises(chip.BackendError, match=f"refuses.*{words}"):
+        chip.deploy(model, target="bss2")
+
+
+def test_unknown_options_are_refused():
+    attach()
+    with pytest.raises(chip.BackendError, match="a chip has no presets"):
+        chip.deploy(layers(), target="bss2", preset="analog")
+
+
+def test_failures_of_hxtorch(monkeypatch):
+    model = layers()
+    monkeypatch.setenv("HXTORCH_STAND_IN_FAILURE", "run")
+    attach()
+    deployed = chip.deploy(model, target="bss2")
+    for _ in range(2):
+        with pytest.raises(chip.BackendError, match="hxtorch failed: RuntimeError: Could not place population"):
+            deployed(SPIKES)
+    monkeypatch.setenv("HXTORCH_STAND_IN_FAILURE", "no chip")
+    attach()
+    with pytest.raises(chip.BackendError, match="there is no hxtorch with a chip: RuntimeError: No connection"):
+        chip.deploy(model, target="bss2")
+
+
+def test_without_hxtorch(monkeypatch):
+    monkeypatch.setenv("PYTHONPATH", os.devnull)
+    attach()
+    with pytest.raises(chip.BackendError, match="there is no hxtorch with a chip: ModuleNotFoundError"):
+        chip.health("bss2")
