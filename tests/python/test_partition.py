@@ -65,6 +65,15 @@ def test_takes_the_instances_of_the_hand_partition(deployed: chip.Deployed) -> N
         assert sum(len(n["circuits"]) for p in instance["populations"] for n in p["neurons"]) <= 512
 
 
+def test_report_page_shows_every_instance(deployed: chip.Deployed) -> None:
+    from gradspike.chip import _page_data
+
+    report = deployed.report
+    data = json.loads(_page_data.chip_json(report._chip()))
+    assert [len(instance["neurons"]) for instance in data["instances"]] == [64, 64, 64, 64, 10]
+    assert report.to_html().startswith("<!doctype html>")
+
+
 def test_check_allows_as_many_chips_as_are_given(image: torch.nn.Sequential) -> None:
     one = chip.check(image)
     assert not one.fits and one.misfits[0]["quantity"] == "neuron circuits"
