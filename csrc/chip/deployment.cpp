@@ -1,7 +1,7 @@
 #include "csrc/chip/deployment.h"
 
 #include "csrc/chip/checker.h"
-#include "csrc/chip/mapper.h"
+#include "csrc/chip/partitioned_program.h"
 #include "csrc/chip/registry.h"
 #include "csrc/core/error.h"
 
@@ -37,59 +37,93 @@ std::vector<std::string> approximations_of(const Network& network) {
   return result;
 }
 
+bool within(const PartitionedMapping& partition, std::int64_t max_instances) {
+  return max_instances == 0 || static_cast<std::int64_t>(partition.instances.size()) <= max_instances;
+}
+
 }  // namespace
 
 Deployment::Deployment(Network network) : network_(std::move(network)), generation_(registry().set_network(network_)) {}
 
 bool Deployment::is_stale() const { return !is_newest(network_.name, generation_); }
 
-Report Deployment::check(const std::string& target, const std::map<std::string, WeightLosses>& weights) const {
+Report Deployment::check(const std::string& target, const std::map<std::string, WeightLosses>& weights,
+                         std::int64_t max_instances) const {
   ReportInputs inputs;
   inputs.target = target;
   inputs.weights = weights;
   inputs.approximations = approximations_of(network_);
-  const MapResult& result = mapped();
-  inputs.misfits = &result.misfits;
-  inputs.mapping = mapping_ != nullptr ? mapping_.get() : (result.mapping.has_value() ? &*result.mapping : nullptr);
+  std::vector<Misfit> misfits;
+  if (partition_ != nullptr && within(*partition_, max_instances)) {
+    misfits = open_misfits(network_);
+    inputs.misfits = &misfits;
+    inputs.partition = partition_.get();
+  } else {
+    const PartitionResult& result = found(max_instances);
+    inputs.misfits = &result.misfits;
+    inputs.partition = result.partition.has_value() ? &*result.partition : nullptr;
+  }
   return make_report(network_, inputs);
 }
 
-const MapResult& Deployment::mapped() const {
-  if (mapped_ == nullptr) {
-    mapped_ = std::make_shared<const MapResult>(try_map(network_));
+const PartitionResult& Deployment::found(std::int64_t max_instances) const {
+  for (const auto& [limit, result] : found_) {
+    if (limit == max_instances || (result->partition.has_value() && within(*result->partition, max_instances))) {
+      return *result;
+    }
   }
-  return *mapped_;
+  const PartitionOptions options{max_instances};
+  return *(found_[max_instances] = std::make_shared<const PartitionResult>(try_partition(network_, options)));
+}
+
+std::shared_ptr<const PartitionedMapping> Deployment::partition() {
+  if (partition_ == nullptr) {
+    require_newest(network_.name, generation_);
+    const PartitionResult& result = found(0);
+    keep(result.partition.has_value() ? *result.partition : partition_network(network_));
+  }
+  return partition_;
 }
 
 std::shared_ptr<const Mapping> Deployment::mapping() {
-  if (mapping_ == nullptr) {
-    require_newest(network_.name, generation_);
-    const MapResult& result = mapped();
-    mapping_ = std::make_shared<const Mapping>(result.mapping.has_value() ? *result.mapping : map_network(network_));
-    registry().set_mapping(network_.name, generation_, mapping_);
-  }
-  return mapping_;
+  const std::size_t count = partition()->instances.size();
+  GRADSPIKE_REQUIRE(count == 1, "network '", network_.name, "' takes ", count,
+                    " execution instances, and one mapping was asked for");
+  return {partition_, &partition_->instances.front().mapping};
 }
 
-void Deployment::set_mapping(Mapping mapping) {
+void Deployment::keep(PartitionedMapping partition) {
+  partition_ = std::make_shared<const PartitionedMapping>(std::move(partition));
+  if (partition_->instances.size() == 1) {
+    registry().set_mapping(network_.name, generation_, mapping());
+  }
+}
+
+void Deployment::set_mapping(Mapping mapping) { set_partition(single_instance(network_, std::move(mapping))); }
+
+void Deployment::set_partition(PartitionedMapping partition) {
   require_newest(network_.name, generation_);
-  validate(mapping, network_);
-  const std::vector<std::string> violations = check_mapping(network_, mapping);
-  GRADSPIKE_REQUIRE(violations.empty(), "the stored mapping of network '", network_.name,
-                    "' is wrong: ", violations.empty() ? "" : violations.front());
-  mapping_ = std::make_shared<const Mapping>(std::move(mapping));
-  registry().set_mapping(network_.name, generation_, mapping_);
+  validate(partition, network_);
+  for (const Instance& instance : partition.instances) {
+    const std::vector<std::string> violations = check_mapping(instance.network, instance.mapping);
+    GRADSPIKE_REQUIRE(violations.empty(), "the stored mapping of network '", network_.name,
+                      "' is wrong: ", violations.empty() ? "" : violations.front());
+  }
+  keep(std::move(partition));
 }
 
 std::shared_ptr<const Program> Deployment::program_for(const std::shared_ptr<const Backend>& backend,
                                                        const CompileOptions& options, const Weights& weights) {
-  const std::shared_ptr<const Mapping> placed = mapping();
+  const std::shared_ptr<const PartitionedMapping> placed = partition();
   std::shared_ptr<const Program> program;
-  if (compiled_.backend == backend && compiled_.mapping == placed && compiled_.options == options) {
-    program = backend->update(*compiled_.program, weights);
+  if (compiled_.backend == backend && compiled_.partition == placed && compiled_.options == options) {
+    const auto* parts = dynamic_cast<const PartitionedProgram*>(compiled_.program.get());
+    program = parts != nullptr ? parts->update(weights) : backend->update(*compiled_.program, weights);
   }
-  if (program == nullptr) {
-    program = backend->compile(network_, *placed, weights, options);
+  if (program == nullptr && placed->instances.size() == 1) {
+    program = backend->compile(network_, placed->instances.front().mapping, weights, options);
+  } else if (program == nullptr) {
+    program = PartitionedProgram::compile(backend, network_, placed, weights, options);
   }
   compiled_ = {backend, options, placed, program};
   return program;
@@ -113,6 +147,9 @@ std::shared_ptr<const DeployedNetwork> Deployment::compile(const std::string& ba
 
 Observables DeployedNetwork::run(const std::vector<SpikeTensor>& inputs, const RunOptions& options) const {
   require_newest(name_, generation_);
+  if (const auto* parts = dynamic_cast<const PartitionedProgram*>(program_.get())) {
+    return parts->run(inputs, options);
+  }
   return backend_->run(*program_, inputs, options);
 }
 

@@ -2,15 +2,16 @@
 // the operators; holds no Torch.
 #pragma once
 
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
 #include <vector>
 
 #include "csrc/chip/backend.h"
-#include "csrc/chip/mapper.h"
 #include "csrc/chip/mapping.h"
 #include "csrc/chip/network.h"
+#include "csrc/chip/partition.h"
 #include "csrc/chip/report.h"
 
 namespace gradspike::chip {
@@ -45,13 +46,18 @@ class Deployment {
   /// True where a network of this name was read after this one.
   bool is_stale() const;
 
-  /// The report on one chip and `target`, from the untrained description; `weights` adds the losses of the integers.
-  Report check(const std::string& target, const std::map<std::string, WeightLosses>& weights) const;
+  /// The report on `target` and at most `max_instances` execution instances (0: as many as it takes), from the
+  /// untrained description; `weights` adds the losses of the integers.
+  Report check(const std::string& target, const std::map<std::string, WeightLosses>& weights,
+               std::int64_t max_instances = 1) const;
 
-  /// The mapping, made at the first call. Throws with every misfit where the network does not fit.
+  /// The execution instances, made at the first call. Throws with every misfit where the network does not fit.
+  std::shared_ptr<const PartitionedMapping> partition();
+  /// The mapping of a network that takes one instance. Throws where it takes more.
   std::shared_ptr<const Mapping> mapping();
   /// Takes a stored mapping. Throws where it is not one of this network or the checker finds it wrong.
   void set_mapping(Mapping mapping);
+  void set_partition(PartitionedMapping partition);
 
   /// Makes a program for `backend` ("" is the default one) with these integers, and notes their hashes as written.
   std::shared_ptr<const DeployedNetwork> compile(const std::string& backend, const CompileOptions& options,
@@ -64,17 +70,18 @@ class Deployment {
   struct Compiled {
     std::shared_ptr<const Backend> backend;
     CompileOptions options;
-    std::shared_ptr<const Mapping> mapping;
+    std::shared_ptr<const PartitionedMapping> partition;
     std::shared_ptr<const Program> program;
   };
+  void keep(PartitionedMapping partition);
   std::shared_ptr<const Program> program_for(const std::shared_ptr<const Backend>& backend,
                                              const CompileOptions& options, const Weights& weights);
 
-  /// What the mapper says, asked once: it depends on nothing but the network.
-  const MapResult& mapped() const;
+  /// The answer for a limit, asked once: it depends on nothing but the network.
+  const PartitionResult& found(std::int64_t max_instances) const;
 
-  mutable std::shared_ptr<const MapResult> mapped_;
-  std::shared_ptr<const Mapping> mapping_;
+  mutable std::map<std::int64_t, std::shared_ptr<const PartitionResult>> found_;  // by limit
+  std::shared_ptr<const PartitionedMapping> partition_;
   Compiled compiled_;
 };
 

@@ -1,5 +1,4 @@
-#include "csrc/chip/json_reader.h"
-#include "csrc/chip/mapping.h"
+#include "csrc/chip/mapping_json.h"
 
 namespace gradspike::chip {
 namespace {
@@ -167,7 +166,10 @@ std::string to_json(const Mapping& mapping) {
 
 Mapping mapping_from_json(const std::string& text) {
   const Json json = parse_json(text, "mapping");
-  const JsonReader reader(json, "mapping");
+  return read_mapping(JsonReader(json, "mapping"));
+}
+
+Mapping read_mapping(const JsonReader& reader) {
   reader.require_format(kFormat, kVersion);
   reader.require_keys({"format", "version", "network", "inputs", "populations", "projections", "compare_masks",
                        "row_modes", "crossbar", "synapses"});

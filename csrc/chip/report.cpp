@@ -31,17 +31,33 @@ Verdict verdict_of(const Report& report) {
 
 void add_layers(const Capacity& capacity, Report& report) {
   for (const PopulationNeed& need : capacity.populations) {
-    report.resources.push_back({need.name, "neuron circuits", need.circuits, kNeuronCircuits});
+    report.resources.push_back({need.name, "neuron circuits", need.circuits, report.chips * kNeuronCircuits});
     report.resources.push_back({need.name, "synapse rows of the fullest neuron, excitatory", need.excitatory_rows,
                                 kSynapseRows * need.circuits_per_neuron});
     report.resources.push_back({need.name, "synapse rows of the fullest neuron, inhibitory", need.inhibitory_rows,
                                 kSynapseRows * need.circuits_per_neuron});
-    report.resources.push_back({need.name, "synapses", need.synapses, kSynapses});
+    report.resources.push_back({need.name, "synapses", need.synapses, report.chips * kSynapses});
+  }
+  if (report.chips > 1) {
+    return;
   }
   report.resources.push_back({"", "neuron circuits", capacity.circuits, kNeuronCircuits});
   report.resources.push_back({"", "synapses", capacity.synapses, kSynapses});
   report.resources.push_back(
       {"", "addresses of sources", capacity.external_sources + capacity.neurons, kChipAddresses});
+}
+
+void add_instances(const PartitionedMapping& partition, Report& report) {
+  for (std::size_t k = 0; k < partition.instances.size(); ++k) {
+    const Instance& instance = partition.instances[k];
+    const Holdings holdings = holdings_of(instance);
+    const std::string layer = "instance " + std::to_string(k);
+    report.resources.push_back({layer, "neuron circuits", holdings.circuits, kNeuronCircuits});
+    report.resources.push_back({layer, "synapses", holdings.synapses, kSynapses});
+    report.resources.push_back({layer, "synapse rows", holdings.rows, kHemispheres * kSynapseRows});
+    report.resources.push_back({layer, "input neurons", holdings.inputs, kChipAddresses});
+    report.resources.push_back({layer, "replayed neurons", holdings.replayed, kChipAddresses});
+  }
 }
 
 void add_buses(const Mapping& mapping, Report& report) {
@@ -110,10 +126,18 @@ Report make_report(const Network& network, const ReportInputs& inputs) {
   report.weights = inputs.weights;
   report.approximations = inputs.approximations;
   report.provenance = inputs.provenance;
+  const Mapping* mapping = inputs.mapping;
+  if (inputs.partition != nullptr) {
+    validate(*inputs.partition, network);
+    report.chips = report.runs_per_sample = static_cast<std::int64_t>(inputs.partition->instances.size());
+    mapping = report.chips == 1 ? &inputs.partition->instances.front().mapping : nullptr;
+  }
   add_layers(capacity, report);
-  if (inputs.mapping != nullptr) {
-    validate(*inputs.mapping, network);
-    add_buses(*inputs.mapping, report);
+  if (mapping != nullptr) {
+    validate(*mapping, network);
+    add_buses(*mapping, report);
+  } else if (report.chips > 1) {
+    add_instances(*inputs.partition, report);
   }
   for (const auto& [name, layer] : report.weights) {
     network.projection(name);
@@ -124,9 +148,12 @@ Report make_report(const Network& network, const ReportInputs& inputs) {
 
 std::string Report::text() const {
   std::ostringstream out;
-  out << "network \"" << network << "\" " << name_of(verdict) << ": target " << target << ", " << chips << " chip"
-      << (chips == 1 ? "" : "s") << ", " << runs_per_sample << " run" << (runs_per_sample == 1 ? "" : "s")
-      << " per sample\n";
+  out << "network \"" << network << "\" " << name_of(verdict) << ": target " << target << ", ";
+  if (chips == 1) {
+    out << "1 chip, 1 run per sample\n";
+  } else {
+    out << chips << " chips, or one chip and " << runs_per_sample << " runs per sample\n";
+  }
   write_misfits(*this, out);
   out << "\nresources\n";
   for (const Resource& resource : resources) {

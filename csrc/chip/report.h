@@ -9,6 +9,7 @@
 #include "csrc/chip/capacity.h"
 #include "csrc/chip/mapping.h"
 #include "csrc/chip/network.h"
+#include "csrc/chip/partition.h"
 
 namespace gradspike::chip {
 
@@ -23,7 +24,7 @@ struct WeightLosses {
 };
 
 struct Resource {
-  std::string layer;  // "" for the chip
+  std::string layer;  // "" for the chip, "instance 0" for one of several execution instances
   std::string quantity;
   std::int64_t used = 0;
   std::int64_t limit = 0;
@@ -33,6 +34,7 @@ struct Report {
   std::string network;
   std::string target;
   Verdict verdict = Verdict::kFits;
+  /// Execution instances: as many chips side by side, or as many runs per sample on one.
   std::int64_t chips = 1;
   std::int64_t runs_per_sample = 1;
   std::vector<Misfit> misfits;
@@ -51,7 +53,8 @@ struct Report {
 
 struct ReportInputs {
   std::string target = "emulator ideal";
-  const Mapping* mapping = nullptr;  // where there is one: rows and drivers as used
+  const Mapping* mapping = nullptr;               // where there is one: rows and drivers as used
+  const PartitionedMapping* partition = nullptr;  // instead of `mapping`
   std::map<std::string, WeightLosses> weights;
   std::vector<std::string> approximations;
   std::map<std::string, std::string> provenance;

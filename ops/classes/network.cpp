@@ -282,26 +282,33 @@ std::string NetworkHandle::network_file() const {
                     states.empty() ? "" : states.begin()->first, "' starts from one that the model holds");
   return chip::to_network_file(deployment().network(), weights());
 }
-std::string NetworkHandle::report(const std::string& target) const {
+std::string NetworkHandle::report(const std::string& target, std::int64_t chips) const {
   const std::lock_guard<std::mutex> lock(mutex_);
-  return deployment().check(target, losses()).to_json();
+  return deployment().check(target, losses(), chips).to_json();
 }
-std::string NetworkHandle::report_text(const std::string& target) const {
+std::string NetworkHandle::report_text(const std::string& target, std::int64_t chips) const {
   const std::lock_guard<std::mutex> lock(mutex_);
-  return deployment().check(target, losses()).text();
+  return deployment().check(target, losses(), chips).text();
 }
 
 std::string NetworkHandle::map() {
   const std::lock_guard<std::mutex> lock(mutex_);
-  return chip::to_json(*deployment().mapping());
+  const auto partition = deployment().partition();
+  return partition->instances.size() == 1 ? chip::to_json(partition->instances[0].mapping) : chip::to_json(*partition);
 }
 std::string NetworkHandle::map_text() {
   const std::lock_guard<std::mutex> lock(mutex_);
-  return deployment().mapping()->text();
+  const auto partition = deployment().partition();
+  return partition->instances.size() == 1 ? partition->instances[0].mapping.text() : partition->text();
 }
 void NetworkHandle::set_mapping(const std::string& json) {
   const std::lock_guard<std::mutex> lock(mutex_);
-  deployment().set_mapping(chip::mapping_from_json(json));
+  const nlohmann::json object = nlohmann::json::parse(json, nullptr, /*allow_exceptions=*/false);
+  if (object.is_object() && object.value("instances", nlohmann::json()).is_array()) {
+    deployment().set_partition(chip::partition_from_json(json, deployment().network()));
+  } else {
+    deployment().set_mapping(chip::mapping_from_json(json));
+  }
 }
 
 c10::intrusive_ptr<ProgramHandle> NetworkHandle::compile(const std::string& backend, const std::string& preset,

@@ -40,9 +40,11 @@ class NetworkHandle : public torch::CustomClassHolder {
   c10::Dict<std::string, at::Tensor> records() const;   // uint8, see chip::to_record
   std::string network_file() const;
 
-  std::string report(const std::string& target) const;       // JSON
-  std::string report_text(const std::string& target) const;  // tables
-  std::string map();                                         // JSON
+  /// On at most `chips` execution instances, 0: as many as it takes.
+  std::string report(const std::string& target, std::int64_t chips) const;       // JSON
+  std::string report_text(const std::string& target, std::int64_t chips) const;  // tables
+  /// JSON: the mapping, or the partition where the network takes several execution instances.
+  std::string map();
   std::string map_text();
   void set_mapping(const std::string& json);
 

@@ -432,11 +432,15 @@ def test_nan_weight_is_named_by_layer_and_index(tmp_path):
 
 
 def test_all_misfits_of_a_large_network_are_listed():
+    model = nn.Sequential(
+        Synapse(33000, 2, name="wide", scale=16.0), LIF(2, name="wide"), Synapse(2, 600, name="fixed"), LIF(600)
+    )
     with pytest.raises(RuntimeError) as caught:
-        chip.deploy(nn.Sequential(Synapse(300, 600, scale=16.0), LIF(600)))
+        chip.read(model, projections={"fixed": {"execution_instance": "one"}}).deploy()
     lines = str(caught.value).splitlines()
     assert "does not fit" in lines[0]
-    assert any("neuron circuits: needs 2400, limit 512" in line and "4 per neuron" in line for line in lines)
+    assert any('"wide": synapse rows of one neuron: needs 66000, limit 65536' in line for line in lines)
+    assert any("neuron circuits: needs 600, limit 512" in line and 'instance "one"' in line for line in lines)
 
 
 def test_float64_model_is_refused():

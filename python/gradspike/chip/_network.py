@@ -15,6 +15,7 @@ from gradspike.chip._report_data import report_of, sha256
 from gradspike.chip._result import Result, result_of
 
 DEFAULT_TARGET = "emulator ideal"
+_AS_MANY_AS_IT_TAKES = 0
 
 
 class Network:
@@ -60,16 +61,19 @@ class Network:
         """The chip part alone, as JSON: description and integers."""
         return str(_reading.call(self._handle.network_file))
 
-    def check(self, target: str = DEFAULT_TARGET) -> Report:
-        """Report for one chip; see `gradspike.chip.check`."""
+    def check(self, target: str = DEFAULT_TARGET, chips: int = 1) -> Report:
+        """Report for that many execution instances; see `gradspike.chip.check`."""
         _reading.require_type(target, str, "check: target")
+        _reading.require_type(chips, int, "check: chips")
+        if not 1 <= chips < 2**63:
+            raise ValueError(f"check: chips must be at least 1, got {chips}")
         if not target.strip():
             raise ValueError(f"check: target must name a backend, such as {DEFAULT_TARGET!r}, got {target!r}")
         _backends.call(torch.classes.gradspike.Registry().require_backend, target.strip())
-        return self._report(target)
+        return self._report(target, chips)
 
-    def _report(self, target: str) -> Report:
-        return report_of(self, target)
+    def _report(self, target: str, chips: int) -> Report:
+        return report_of(self, target, chips)
 
     @cached_property
     def _mapping_text(self) -> str:
@@ -84,9 +88,16 @@ class Network:
         return sha256(self._mapping_text)
 
     def map(self) -> Mapping:
-        """Placement and routing; made once, independent of the weights. Raises with every misfit where none exists."""
+        """Placement and routing; made once, independent of the weights. Raises with every misfit where none exists.
+
+        A network that is too large for one chip is cut into execution instances; see `Mapping.instances`.
+        """
         text = _reading.call(self._handle.map_text)
-        return Mapping(text, json.loads(_reading.call(self._handle.map)), lambda: self._report(DEFAULT_TARGET))
+        return Mapping(
+            text,
+            json.loads(_reading.call(self._handle.map)),
+            lambda: self._report(DEFAULT_TARGET, _AS_MANY_AS_IT_TAKES),
+        )
 
     def deploy(
         self,
@@ -128,7 +139,7 @@ class Deployed:
     @cached_property
     def report(self) -> Report:
         """The report of the deployment, with the weights of the moment when it is first asked for."""
-        return self.network._report(self.target)
+        return self.network._report(self.target, _AS_MANY_AS_IT_TAKES)
 
     @property
     def changed(self) -> bool:

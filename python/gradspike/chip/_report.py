@@ -28,13 +28,18 @@ class Report:
 
     @property
     def fits(self) -> bool:
-        """Whether the network can be put on one chip."""
+        """Whether the network can be put on the chips that were allowed."""
         return self.verdict != "does not fit"
 
     @property
     def exit_code(self) -> int:
         """0 fits, 1 fits with losses, 2 does not fit: the exit code of the commands."""
         return ["fits", "fits with losses", "does not fit"].index(self.verdict)
+
+    @property
+    def chips(self) -> int:
+        """Execution instances that it takes: chips side by side, or runs of one chip per sample."""
+        return int(self.data["chips"])
 
     @property
     def misfits(self) -> List[Dict[str, Any]]:
@@ -108,7 +113,11 @@ class Report:
 
 
 class Mapping:
-    """Placement and routing of a network on one chip. `print` gives tables, `data` the numbers."""
+    """Placement and routing of a network. `print` gives tables, `data` the numbers.
+
+    `data` has the format "gradspike.mapping" for a network on one chip, else "gradspike.partition": for each execution
+    instance its mapping and the slices `[population, first neuron, count]` that it holds.
+    """
 
     def __init__(self, text: str, data: Dict[str, Any], report: Optional[Callable[[], Report]] = None) -> None:
         self.text = text
@@ -120,8 +129,14 @@ class Mapping:
         """The report of the network that was mapped; None for a mapping that was made by hand."""
         return None if self._report is None else self._report()
 
+    @property
+    def instances(self) -> List[Dict[str, Any]]:
+        """The mapping of each execution instance, in the order in which they run."""
+        parts = self.data.get("instances")
+        return [self.data] if parts is None else [dict(part["mapping"]) for part in parts]
+
     def to_json(self) -> str:
-        """Canonical JSON, format "gradspike.mapping"."""
+        """Canonical JSON."""
         return json.dumps(self.data, sort_keys=True, separators=(",", ":"))
 
     def __getstate__(self) -> Dict[str, Any]:

@@ -65,16 +65,20 @@ def read(
 def check(model: Model, example: Example = None, *, chips: int = 1, target: str = DEFAULT_TARGET) -> Report:
     """Whether a network fits the chip: every misfit at once, what it uses, what its weights lose.
 
-    Takes milliseconds and needs no training. `chips` other than 1 are refused: networks are mapped to one chip.
-    `target` is a backend that is there, with its preset.
+    Needs no training. Takes milliseconds for one chip.
+
+    Args:
+        model: As for `read`.
+        example: As for `read`.
+        chips: Most execution instances that the network may take: chips side by side, or runs of one chip one after
+            the other for each sample.
+        target: A backend that is there, with its preset.
     """
-    if chips != 1:
-        raise ValueError(f"check: chips must be 1, networks are mapped to one chip, got {chips}")
-    return read(model, example).check(target)
+    return read(model, example).check(target, chips)
 
 
 def map(model: Model, example: Example = None) -> Mapping:
-    """Placement and routing of a model; see `Network.map`."""
+    """Placement and routing of a model, over several execution instances where it takes them; see `Network.map`."""
     return read(model, example).map()
 
 
@@ -89,6 +93,9 @@ def deploy(
     network: Optional[str] = None,
 ) -> Deployed:
     """Maps a model and puts it on a backend.
+
+    A network that is too large for one chip runs in several execution instances, one after the other; spikes of
+    earlier ones are replayed as inputs of later ones. On the ideal emulator its results are still the bits of training.
 
     Args:
         model: As for `read`, or a `Network`.
