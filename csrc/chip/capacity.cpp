@@ -79,7 +79,7 @@ void check_circuits(Capacity& capacity) {
   capacity.misfits.push_back({"", "neuron circuits", capacity.circuits, kNeuronCircuits,
                               detail::concatenate("remove neurons that take ", capacity.circuits - kNeuronCircuits,
                                                   " circuits", wide, wide.empty() ? "" : ")", "; all of them take ",
-                                                  "at least ", chips, " chips or runs, and one is mapped here")});
+                                                  "at least ", chips, " chips or runs")});
 }
 
 /// A neuron of k circuits has 256 k rows. More than one circuit come as pairs of both rows.

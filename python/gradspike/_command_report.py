@@ -37,6 +37,7 @@ def add_parsers(commands: Any, size: Any) -> None:
     """Adds the parsers of the commands; `size` is the type of arguments that count."""
     check = _parser(commands, "check", "does it fit the chip?", _CHECK)
     check.add_argument("--target", default="", help="what it is checked for; default: emulator ideal")
+    check.add_argument("--chips", type=int, default=1, help="execution instances that are allowed (default: 1)")
     placed = _parser(commands, "map", "place it on the chip", _MAP)
     placed.add_argument("--output", default="", help="where to write the mapping, JSON")
     deploy = _parser(commands, "deploy", "run spikes on model, emulators and target, side by side", _DEPLOY)
@@ -119,7 +120,8 @@ def check(arguments: argparse.Namespace) -> int:
     import gradspike
 
     network = gradspike.open_network(arguments.file)
-    return _show(network.check(arguments.target) if arguments.target else network.check(), arguments)
+    target = {"target": arguments.target} if arguments.target else {}
+    return _show(network.check(chips=arguments.chips, **target), arguments)
 
 
 def map(arguments: argparse.Namespace) -> int:

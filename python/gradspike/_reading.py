@@ -16,7 +16,7 @@ from torch.overrides import TorchFunctionMode
 from torch.utils._pytree import tree_leaves
 
 from gradspike import nn
-from gradspike._plasticity import PlasticityRule
+from gradspike.nn.plasticity import PlasticityRule
 
 Example = Union[Tensor, Sequence[Tensor], None]
 

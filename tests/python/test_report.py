@@ -46,8 +46,8 @@ def spikes(rate=0.15):
 
 
 def too_large():
-    """Also for several chips: recurrent neurons stay on one."""
-    return torch.nn.Sequential(nn.RecurrentLIF(300, 600, name="hidden"))
+    """A recurrent layer cannot be cut into execution instances."""
+    return torch.nn.Sequential(nn.RecurrentLIF(300, 400, name="hidden"))
 
 
 def require_schema(report):
@@ -308,6 +308,8 @@ def saved(tmp_path_factory):
         exact[0].weight.copy_(torch.arange(1, 41).reshape(8, 5) / 16)
     gradspike.save(exact, folder / "fits.pt", network=folder / "fits.json")
     gradspike.save(too_large(), folder / "large.pt")
+    wide = torch.nn.Sequential(nn.Synapse(300, 600, name="in"), nn.LIF(600, name="hidden"))
+    gradspike.save(wide, folder / "wide.pt")
     (folder / "spikes.csv").write_text("step,batch,neuron\n0,0,1\n1,2,3\n4,1,0\n")
     (folder / "labels.csv").write_text("batch,label\n0,1\n2,0\n1,7\n")
     return folder
@@ -323,6 +325,9 @@ def test_exit_codes(saved, capsys):
         assert code == 2 and "does not fit" in text.splitlines()[0] and "misfits" in text
         code, text, error = call(capsys, *verb, saved / "none.pt")
         assert (code, text) == (3, "") and len(error.splitlines()) == 1
+    assert call(capsys, "check", saved / "wide.pt")[0] == 2
+    assert call(capsys, "check", saved / "wide.pt", "--chips", "9")[0] in (0, 1)
+    assert call(capsys, "check", saved / "wide.pt", "--chips", "0")[0] == 3
     assert call(capsys, "deploy", saved / "fits.pt", *spikes, "--preset", "ideal")[0] == 0
     assert call(capsys, "deploy", YINYANG, "--spikes", SPIKES_CSV, "--seeds", "1")[0] == 1
     assert call(capsys, "deploy", saved / "large.pt", *spikes)[0] == 2

@@ -32,14 +32,14 @@ class Report:
         return self.verdict != "does not fit"
 
     @property
-    def chips(self) -> int:
-        """Execution instances that it takes: chips side by side, or runs of one chip per sample."""
-        return int(self.data["chips"])
-
-    @property
     def exit_code(self) -> int:
         """0 fits, 1 fits with losses, 2 does not fit: the exit code of the commands."""
         return ["fits", "fits with losses", "does not fit"].index(self.verdict)
+
+    @property
+    def chips(self) -> int:
+        """Execution instances that it takes: chips side by side, or runs of one chip per sample."""
+        return int(self.data["chips"])
 
     @property
     def misfits(self) -> List[Dict[str, Any]]:

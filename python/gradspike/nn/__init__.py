@@ -4,10 +4,10 @@ Modules hold parameters and numbers only. Nothing is registered when they are co
 kept in them: `step` takes and gives the state. Axes are `[time, batch, neuron]`.
 """
 
-from gradspike._plasticity import PlasticityRule
 from gradspike.nn.aelif import AELIF
 from gradspike.nn.eventprop import EventPropLIF, EventPropSynapse, ExactEventPropLIF
 from gradspike.nn.neurons import LI, LIF
+from gradspike.nn.plasticity import PlasticityRule
 from gradspike.nn.prepacked_synapse import PrepackedSynapse
 from gradspike.nn.recorder import Recorder
 from gradspike.nn.recurrent import RecurrentLIF

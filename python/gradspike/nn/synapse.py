@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Callable, Optional, Tuple, Union
 import torch
 from torch import Tensor
 
-from gradspike._plasticity import PlasticityRule
 from gradspike.functional._prepacked import prepack
 from gradspike.functional._weights import WeightStatistics, suggest_scale, weight_statistics
 from gradspike.nn._checks import check_size, choice, name_of, positive
+from gradspike.nn.plasticity import PlasticityRule
 from gradspike.nn.prepacked_synapse import PrepackedSynapse
 
 _SPIKES_PER_STEP = 0.05

@@ -36,10 +36,10 @@ TEST(Capacity, TextsNameLayerNeedLimitAndRemedy) {
   EXPECT_EQ(texts(layered({2, 500, 13}, Receptor::kExcitatory)),
             (std::vector<std::string>{
                 "network: neuron circuits: needs 526, limit 512; remove neurons that take 14 circuits (2 per neuron of "
-                "\"layer2\"); all of them take at least 2 chips or runs, and one is mapped here"}));
+                "\"layer2\"); all of them take at least 2 chips or runs"}));
   EXPECT_EQ(texts(layered({2, 513})),
             (std::vector<std::string>{"network: neuron circuits: needs 513, limit 512; remove neurons that take 1 "
-                                      "circuits; all of them take at least 2 chips or runs, and one is mapped here"}));
+                                      "circuits; all of them take at least 2 chips or runs"}));
   EXPECT_EQ(texts(layered({40000, 1})).front(),
             "layer \"layer1\": synapse rows of one neuron: needs 80000, limit 65536; neuron 0 has 40000 connections "
             "that take 40000 excitatory and 40000 inhibitory rows, and the 256 circuits of a chip half hold 65536; "

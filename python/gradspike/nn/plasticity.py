@@ -21,6 +21,11 @@ class PlasticityRule:
 
     Raises:
         ValueError: the kernel is empty, or a number is out of its range.
+
+    Example:
+        >>> rule = PlasticityRule("void PLASTICITY_RULE_KERNEL() {}", period=1e-3)
+        >>> gradspike.nn.Synapse(5, 3, receptor="excitatory", plasticity_rule=rule).plasticity_rule.period
+        0.001
     """
 
     kernel: str
