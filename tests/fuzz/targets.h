@@ -13,8 +13,12 @@
 #include "csrc/chip/checker.h"
 #include "csrc/chip/mapper.h"
 #include "csrc/chip/mapping.h"
+#include "csrc/chip/messages.h"
 #include "csrc/chip/network.h"
+#include "csrc/chip/partition.h"
+#include "csrc/chip/run_answer.h"
 #include "csrc/core/error.h"
+#include "tests/cpp/chip/networks.h"
 
 namespace gradspike::chip::fuzz {
 
@@ -81,7 +85,8 @@ inline void network_json(const std::string& text) {
   try {
     const Network network = network_from_json(text);
     validate(network);
-    require(to_json(network_from_json(to_json(network))) == to_json(network), "a description is written as it was read");
+    require(to_json(network_from_json(to_json(network))) == to_json(network),
+            "a description is written as it was read");
     use(network, nullptr);
   } catch (const Error&) {
   }
@@ -112,15 +117,66 @@ inline void network_file(const std::string& text) {
     Weights weights;
     parse_network_file(text, network, weights);
     validate(network, weights);
-    require(to_network_file(network, weights) == [&] {
-      Network again;
-      Weights weights_again;
-      parse_network_file(to_network_file(network, weights), again, weights_again);
-      return to_network_file(again, weights_again);
-    }(), "a network file is written as it was read");
+    require(
+        to_network_file(network, weights) ==
+            [&] {
+              Network again;
+              Weights weights_again;
+              parse_network_file(to_network_file(network, weights), again, weights_again);
+              return to_network_file(again, weights_again);
+            }(),
+        "a network file is written as it was read");
     use(network, &weights);
   } catch (const Error&) {
   }
+}
+
+/// The network that the partitions and answers of the corpus belong to.
+inline const Network& known_network() {
+  static const Network network = test::layered({2, 3, 1});
+  return network;
+}
+
+inline void partition_json(const std::string& text) {
+  try {
+    const PartitionedMapping partition = partition_from_json(text, known_network());
+    validate(partition, known_network());
+    const PartitionedMapping again = partition_from_json(to_json(partition), known_network());
+    require(differences(partition, again).empty(), "a partition is written as it was read");
+  } catch (const Error&) {
+  }
+}
+
+/// The answers of a backend program to a run of two batch entries with everything recorded: lines with their blobs.
+inline void backend_answer(const std::string& bytes) {
+  RunRequest request;
+  request.network = &known_network();
+  request.steps = 4;
+  request.batch = 2;
+  request.membrane = {true, true};
+  request.current = {true, false};
+  request.madc = {"layer1", 1};
+  RunAnswer answer(request);
+  try {
+    std::size_t at = 0;
+    for (std::size_t end = bytes.find('\n'); end != std::string::npos; end = bytes.find('\n', at)) {
+      const MessageHead head = message_head(bytes.substr(at, end - at));
+      answer.check(head);
+      at = end + 1;
+      std::vector<Blob> blobs;
+      for (const BlobHead& blob : head.blobs) {
+        if (blob.bytes() > bytes.size() - at) {
+          return;  // the program ended here
+        }
+        blobs.push_back({blob, bytes.substr(at, blob.bytes())});
+        at += blob.bytes();
+      }
+      answer.add(head, blobs);
+    }
+  } catch (const Error&) {
+  }
+  const Observables observed = answer.observables("fuzzed", "target");
+  require(observed.batch == static_cast<std::int64_t>(answer.entries().size()), "whole batch entries are kept");
 }
 
 struct Target {
@@ -130,7 +186,8 @@ struct Target {
 
 inline const std::vector<Target>& targets() {
   static const std::vector<Target> all = {
-      {"network_json", network_json}, {"mapping_json", mapping_json}, {"record", record}, {"network_file", network_file}};
+      {"network_json", network_json}, {"mapping_json", mapping_json},     {"record", record},
+      {"network_file", network_file}, {"partition_json", partition_json}, {"backend_answer", backend_answer}};
   return all;
 }
 

@@ -40,6 +40,10 @@ TEST(Corpus, SeedsAreAccepted) {
   Weights weights;
   parse_network_file(text("network_file/small.json"), network, weights);
   EXPECT_EQ(weights.size(), 2U);
+  const Network& known = fuzz::known_network();
+  EXPECT_EQ(partition_from_json(text("partition_json/small.json"), known).instances.size(), 1U);
+  const std::string answer = text("backend_answer/small.bin");
+  EXPECT_EQ(message_head(answer.substr(0, answer.find('\n'))).kind, "part");
 }
 
 }  // namespace
