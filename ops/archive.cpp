@@ -225,7 +225,8 @@ ReadOptions options_of(const chip::Network& stored) {
                                    p.plasticity_start,
                                    p.plasticity_period,
                                    p.plasticity_executions,
-                                   p.plasticity_recording};
+                                   p.plasticity_recording,
+                                   p.circuits_per_neuron};
   }
   for (const chip::Input& input : stored.inputs) {
     options.input_sizes.push_back(input.size);

@@ -76,10 +76,10 @@ void check_circuits(Capacity& capacity) {
                                   "\"");
     }
   }
-  capacity.misfits.push_back({"", "neuron circuits", capacity.circuits, kNeuronCircuits,
-                              detail::concatenate("remove neurons that take ", capacity.circuits - kNeuronCircuits,
-                                                  " circuits", wide, wide.empty() ? "" : ")", "; all of them take ",
-                                                  "at least ", chips, " chips or runs")});
+  capacity.misfits.push_back(
+      {"", "neuron circuits", capacity.circuits, kNeuronCircuits,
+       detail::concatenate("remove neurons that take ", capacity.circuits - kNeuronCircuits, " circuits", wide,
+                           wide.empty() ? "" : ")", "; all of them take ", "at least ", chips, " chips or runs")});
 }
 
 /// A neuron of k circuits has 256 k rows. More than one circuit come as pairs of both rows.
@@ -206,6 +206,26 @@ void check_features(const Network& network, Capacity& capacity) {
     }
   }
   check_wished_circuits(network, wishes, capacity);
+}
+
+/// More circuits than the fan-in needs are the user's to choose, fewer are not.
+void honour_circuits(const Network& network, Capacity& capacity) {
+  std::vector<std::int64_t> wished(capacity.populations.size(), 0);
+  for (const Projection& projection : network.projections) {
+    const std::int64_t wish = projection.circuits_per_neuron;
+    const auto target = static_cast<std::size_t>(projection.target);
+    const std::int64_t need = capacity.populations[target].circuits_per_neuron;
+    if (wish != 0 && wished[target] != 0 && wished[target] != wish) {
+      refuse(capacity, projection, "contradicting circuits per neuron", 1,
+             "another projection into the same population wishes " + std::to_string(wished[target]));
+    } else if (wish != 0 && wish < (wished[target] == 0 ? need : wish)) {
+      capacity.misfits.push_back({projection.name, "circuits per neuron", need, wish,
+                                  "the fan-in of its target needs that many; wish at least as many, or none"});
+    } else if (wish != 0) {
+      wished[target] = wish;
+      capacity.populations[target].circuits_per_neuron = wish;
+    }
+  }
 }
 
 /// Two sets of neurons, one per hemisphere, must exist whose excitatory and inhibitory rows add up to 256 each: a row
@@ -366,6 +386,7 @@ Capacity check_capacity(const Network& network) {
   const bool within_limits = capacity.misfits.empty() && capacity.circuits <= kNeuronCircuits;
   if (within_limits) {  // else the numbers behind these checks are meaningless, or too many
     check_bus_classes(network, capacity);
+    honour_circuits(network, capacity);
     check_row_signs(fan_in, capacity);
     count_circuits(network, capacity);
   }

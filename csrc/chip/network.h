@@ -79,6 +79,7 @@ struct Projection {
   /// Wishes of the user, kept as given ("": none).
   std::string chip_coordinate;
   std::string execution_instance;
+  std::int32_t circuits_per_neuron = 0;  // of the target; 0: as few as its fan-in needs
   /// A program for the plasticity processors, carried to the backend as it is; "": none.
   std::string plasticity_rule;
   double plasticity_start = 0.0;                  // [s] of the first execution

@@ -69,6 +69,9 @@ Json write(const Projection& projection) {
                {"plasticity_rule", projection.plasticity_rule},
                {"plasticity_period", bits_of(projection.plasticity_period)}};
   // Later than version 1 of the format, so absent where they say nothing: older files stay the same bytes.
+  if (projection.circuits_per_neuron != 0) {
+    json["circuits_per_neuron"] = projection.circuits_per_neuron;
+  }
   if (projection.plasticity_start != 0.0) {
     json["plasticity_start"] = bits_of(projection.plasticity_start);
   }
@@ -173,7 +176,7 @@ Projection read_projection(const JsonReader& reader) {
                        "rows",   "position",        "delay_steps",        "receptor",        "scale",
                        "factor", "units",           "rounding",           "min_weight",      "max_weight",
                        "mask",   "chip_coordinate", "execution_instance", "plasticity_rule", "plasticity_period"},
-                      {"plasticity_start", "plasticity_executions", "plasticity_recording"});
+                      {"circuits_per_neuron", "plasticity_start", "plasticity_executions", "plasticity_recording"});
   Projection projection;
   projection.name = reader.at("name").text();
   projection.in_features = reader.at("in_features").integer(-kAnyInteger, kAnyInteger);
@@ -201,6 +204,9 @@ Projection read_projection(const JsonReader& reader) {
   projection.execution_instance = reader.at("execution_instance").text();
   projection.plasticity_rule = reader.at("plasticity_rule").text();
   projection.plasticity_period = reader.at("plasticity_period").double_bits();
+  if (reader.has("circuits_per_neuron")) {
+    projection.circuits_per_neuron = reader.at("circuits_per_neuron").integer_as<std::int32_t>();
+  }
   if (reader.has("plasticity_start")) {
     projection.plasticity_start = reader.at("plasticity_start").double_bits();
   }

@@ -4,6 +4,7 @@
 #include <cmath>
 #include <set>
 
+#include "csrc/chip/geometry.h"
 #include "csrc/chip/network.h"
 #include "csrc/core/error.h"
 #include "csrc/math/lif.h"
@@ -139,6 +140,10 @@ void validate_projection(const Network& network, const Projection& projection) {
                     projection.units == Units::kModel ? ", the inverse of its scale, got " : " in LSB, got ",
                     projection.factor);
   validate_plasticity(projection, where);
+  const std::int32_t circuits = projection.circuits_per_neuron;
+  GRADSPIKE_REQUIRE(circuits >= 0 && circuits <= kMaxCircuitsPerNeuron && (circuits <= 1 || circuits % 2 == 0), where,
+                    ": circuits_per_neuron must be 1, or even and at most ", kMaxCircuitsPerNeuron,
+                    ", or 0 for as few as are needed, got ", circuits);
   validate_bounds(projection, where);
   validate_column_runs(network, projection, where);
   validate_row_runs(network, projection, where);

@@ -25,6 +25,7 @@ Json write(const RegisteredProjection& entry) {
           {"delay_steps", p.delay_steps},
           {"chip_coordinate", p.chip_coordinate},
           {"execution_instance", p.execution_instance},
+          {"circuits_per_neuron", p.circuits_per_neuron},
           {"plasticity_rule", p.plasticity_rule},
           {"plasticity_start", bits_of(p.plasticity_start)},
           {"plasticity_period", bits_of(p.plasticity_period)},

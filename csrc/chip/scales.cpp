@@ -75,6 +75,7 @@ Probe probe_of(const Network& network, const Projection& projection) {
   p.mask.clear();
   p.chip_coordinate.clear();
   p.execution_instance.clear();
+  p.circuits_per_neuron = 0;
   p.plasticity_rule.clear();
   p.plasticity_start = 0.0;
   p.plasticity_period = 0.0;

@@ -143,7 +143,7 @@ ReadOptions parse_read_options(const std::string& json) {
     const nlohmann::json wish =
         options_in(projections, name.c_str(), "projection '" + name + "'",
                    {"receptor", "chip_coordinate", "execution_instance", "plasticity_rule", "plasticity_start",
-                    "plasticity_period", "plasticity_executions", "plasticity_recording"});
+                    "plasticity_period", "plasticity_executions", "plasticity_recording", "circuits_per_neuron"});
     options.projections[name] = {field<std::string>(wish, "receptor", ""),
                                  field<std::string>(wish, "chip_coordinate", ""),
                                  field<std::string>(wish, "execution_instance", ""),
@@ -151,7 +151,8 @@ ReadOptions parse_read_options(const std::string& json) {
                                  field<double>(wish, "plasticity_start", 0.0),
                                  field<double>(wish, "plasticity_period", 0.0),
                                  field<std::int64_t>(wish, "plasticity_executions", 0),
-                                 field<std::vector<std::string>>(wish, "plasticity_recording", {})};
+                                 field<std::vector<std::string>>(wish, "plasticity_recording", {}),
+                                 field<std::int64_t>(wish, "circuits_per_neuron", 0)};
   }
   const nlohmann::json card = options_in(object, "card", "card", {"steps", "encoder", "decoder", "class_names"});
   options.card.steps = field<std::int64_t>(card, "steps", 0);
@@ -172,7 +173,8 @@ std::string to_json(const ReadOptions& options) {
                          {"plasticity_start", wish.plasticity_start},
                          {"plasticity_period", wish.plasticity_period},
                          {"plasticity_executions", wish.plasticity_executions},
-                         {"plasticity_recording", wish.plasticity_recording}};
+                         {"plasticity_recording", wish.plasticity_recording},
+                         {"circuits_per_neuron", wish.circuits_per_neuron}};
   }
   return nlohmann::json{{"name", options.name},
                         {"projections", projections},

@@ -6,6 +6,7 @@
 #include "csrc/chip/analog/constants.h"
 #include "csrc/chip/attach.h"
 #include "csrc/chip/child_process.h"
+#include "csrc/chip/mapping.h"
 #include "ops/classes/failure.h"
 #include "ops/classes/network.h"
 
@@ -59,6 +60,10 @@ TORCH_LIBRARY_FRAGMENT(gradspike, m) {
              network.empty() ? chip::registry().clear() : chip::registry().clear(network);
            })
       .def("emulator_presets", [](Self) { return chip::analog::presets_json(); })
+      .def("mapping_differences",
+           [](Self, const std::string& a, const std::string& b) {
+             return chip::differences(chip::mapping_from_json(a), chip::mapping_from_json(b));
+           })
       .def("require_backend", &require_backend)
       .def("backends", [](Self) { return chip::backend_names(); })
       .def("health", &health)

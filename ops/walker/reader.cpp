@@ -4,6 +4,7 @@
 #include <set>
 #include <unordered_set>
 
+#include "csrc/chip/geometry.h"
 #include "csrc/chip/names.h"
 #include "csrc/core/error.h"
 #include "ops/walker/connect.h"
@@ -220,6 +221,11 @@ class Reader {
     p.plasticity_period = wish->second.plasticity_period;
     p.plasticity_executions = wish->second.plasticity_executions;
     p.plasticity_recording = wish->second.plasticity_recording;
+    GRADSPIKE_REQUIRE(
+        wish->second.circuits_per_neuron >= 0 && wish->second.circuits_per_neuron <= chip::kMaxCircuitsPerNeuron,
+        "projection '", p.name, "': circuits_per_neuron must lie in 0..", chip::kMaxCircuitsPerNeuron, ", got ",
+        wish->second.circuits_per_neuron);
+    p.circuits_per_neuron = static_cast<std::int32_t>(wish->second.circuits_per_neuron);
   }
 
   std::vector<chip::ColumnRun> column_runs(const std::string& name, const Signal& spikes) const {

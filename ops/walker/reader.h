@@ -23,6 +23,7 @@ struct ProjectionWish {
   double plasticity_period = 0.0;
   std::int64_t plasticity_executions = 0;
   std::vector<std::string> plasticity_recording;
+  std::int64_t circuits_per_neuron = 0;
 };
 
 struct ReadOptions {

@@ -99,6 +99,17 @@ class Network:
             lambda: self._report(DEFAULT_TARGET, _AS_MANY_AS_IT_TAKES),
         )
 
+    def use_mapping(self, mapping: Mapping) -> None:
+        """Takes a mapping that was stored or routed by hand in the place of the mapper's.
+
+        Raises:
+            RuntimeError: the mapping is not one of this network, or breaks a rule of the chip; the message names it.
+        """
+        _reading.require_type(mapping, Mapping, "use_mapping: mapping")
+        _reading.call(self._handle.set_mapping, mapping.to_json())
+        for cached in ("_mapping_text", "_mapping_hash"):
+            self.__dict__.pop(cached, None)
+
     def deploy(
         self,
         target: Optional[str] = None,

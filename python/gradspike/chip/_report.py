@@ -6,6 +6,9 @@ from os import PathLike
 from pathlib import Path
 from typing import Any, Callable, Dict, List, Optional, Union
 
+import torch
+
+from gradspike import _reading
 from gradspike.chip import _terminal
 
 
@@ -134,6 +137,27 @@ class Mapping:
         """The mapping of each execution instance, in the order in which they run."""
         parts = self.data.get("instances")
         return [self.data] if parts is None else [dict(part["mapping"]) for part in parts]
+
+    @classmethod
+    def from_json(cls, text: str) -> "Mapping":
+        """A mapping that was stored, or routed by hand; `Network.use_mapping` checks it."""
+        data = json.loads(text)
+        if not isinstance(data, dict) or data.get("format") not in ("gradspike.mapping", "gradspike.partition"):
+            raise ValueError("a mapping must be JSON of the format gradspike.mapping or gradspike.partition")
+        return cls(f'mapping of network "{data.get("network")}", from JSON', data)
+
+    def differences(self, other: "Mapping") -> List[str]:
+        """What changed from this mapping to another, one sentence each, at most 20 per instance; empty iff equal."""
+        if len(self.instances) != len(other.instances):
+            return [f"execution instances: {len(self.instances)} and {len(other.instances)}"]
+        found = []
+        for number, (a, b) in enumerate(zip(self.instances, other.instances)):
+            prefix = f"instance {number}: " if len(self.instances) > 1 else ""
+            sentences = _reading.call(
+                torch.classes.gradspike.Registry().mapping_differences, json.dumps(a), json.dumps(b)
+            )
+            found += [prefix + sentence for sentence in sentences]
+        return found
 
     def to_json(self) -> str:
         """Canonical JSON."""

@@ -36,7 +36,8 @@ def read(
             traced, and where the size of an input does not follow from the weights.
         network: Name of the network, "network" by default; keys are `<network>/<name>`.
         projections: Wishes by projection name: "receptor" ("signed", "excitatory", "inhibitory"; must agree with the
-            bounds), "chip_coordinate", "execution_instance", "plasticity_rule" (a `gradspike.nn.PlasticityRule`).
+            bounds), "chip_coordinate", "execution_instance", "circuits_per_neuron" (of the target, at least as many as
+            its fan-in needs), "plasticity_rule" (a `gradspike.nn.PlasticityRule`).
         card: Model card: "steps", "encoder", "decoder", "class_names".
 
     Returns:
