@@ -5,7 +5,6 @@
 
 #include <cstring>
 #include <nlohmann/json.hpp>
-#include <type_traits>
 
 #include "csrc/chip/scales.h"
 #include "csrc/core/error.h"
@@ -78,41 +77,6 @@ c10::Dict<std::string, at::Tensor> named_tensors(const chip::Network& network, c
 
 std::vector<c10::IValue> values(const std::vector<at::Tensor>& tensors) { return {tensors.begin(), tensors.end()}; }
 
-template <class T>
-T field(const nlohmann::json& object, const char* name, T missing) {
-  if (!object.contains(name) || object.at(name).is_null()) {
-    return missing;
-  }
-  // nlohmann::json would cut a fraction off and take true for 1
-  const bool whole = !std::is_same_v<T, std::int64_t> || object.at(name).is_number_integer();
-  GRADSPIKE_REQUIRE(whole, "option '", name, "' must be a whole number, got ", object.at(name).dump());
-  try {
-    return object.at(name).get<T>();
-  } catch (const nlohmann::json::exception&) {
-    GRADSPIKE_FAIL("option '", name, "' has the wrong type, got ", object.at(name).dump());
-  }
-}
-
-/// An object of options, empty where it is missing; refuses unknown ones by name.
-nlohmann::json options_in(const nlohmann::json& object, const char* name, const std::string& what,
-                          std::initializer_list<const char*> known) {
-  const nlohmann::json options = object.value(name, nlohmann::json(nullptr));
-  if (options.is_null()) {
-    return nlohmann::json::object();
-  }
-  GRADSPIKE_REQUIRE(options.is_object(), what, " must be a dictionary, got ", options.dump());
-  for (const auto& [key, value] : options.items()) {
-    bool found = known.size() == 0;
-    std::string list;
-    for (const char* choice : known) {
-      found = found || key == choice;
-      list += (list.empty() ? "" : ", ") + std::string(choice);
-    }
-    GRADSPIKE_REQUIRE(found, what, " has no option '", key, "', only ", list);
-  }
-  return options;
-}
-
 std::string bytes_of(const at::Tensor& record) {
   const at::Tensor bytes = record.to(at::kCPU, at::kByte).contiguous();
   return {reinterpret_cast<const char*>(bytes.const_data_ptr<std::uint8_t>()), static_cast<std::size_t>(bytes.numel())};
@@ -130,74 +94,6 @@ chip::CompileOptions compile_options(const std::string& preset, std::int64_t see
 }
 
 }  // namespace
-
-ReadOptions parse_read_options(const std::string& json) {
-  const nlohmann::json object = nlohmann::json::parse(json, nullptr, /*allow_exceptions=*/false);
-  GRADSPIKE_REQUIRE(object.is_object(), "options must be a JSON object, got '", json.substr(0, 80), "'");
-  ReadOptions options;
-  options.name = field<std::string>(object, "name", "network");
-  GRADSPIKE_REQUIRE(!options.name.empty() && options.name.find('/') == std::string::npos,
-                    "the name of a network must not be empty or contain '/', got '", options.name, "'");
-  const nlohmann::json projections = options_in(object, "projections", "projections", {});
-  for (const auto& [name, given] : projections.items()) {
-    const nlohmann::json wish =
-        options_in(projections, name.c_str(), "projection '" + name + "'",
-                   {"receptor", "chip_coordinate", "execution_instance", "plasticity_rule", "plasticity_start",
-                    "plasticity_period", "plasticity_executions", "plasticity_recording", "circuits_per_neuron"});
-    options.projections[name] = {field<std::string>(wish, "receptor", ""),
-                                 field<std::string>(wish, "chip_coordinate", ""),
-                                 field<std::string>(wish, "execution_instance", ""),
-                                 field<std::string>(wish, "plasticity_rule", ""),
-                                 field<double>(wish, "plasticity_start", 0.0),
-                                 field<double>(wish, "plasticity_period", 0.0),
-                                 field<std::int64_t>(wish, "plasticity_executions", 0),
-                                 field<std::vector<std::string>>(wish, "plasticity_recording", {}),
-                                 field<std::int64_t>(wish, "circuits_per_neuron", 0)};
-  }
-  const nlohmann::json card = options_in(object, "card", "card", {"steps", "encoder", "decoder", "class_names"});
-  options.card.steps = field<std::int64_t>(card, "steps", 0);
-  options.card.encoder = field<std::string>(card, "encoder", "");
-  options.card.decoder = field<std::string>(card, "decoder", "");
-  options.card.class_names = field<std::vector<std::string>>(card, "class_names", {});
-  options.input_sizes = field<std::vector<std::int64_t>>(object, "input_sizes", {});
-  return options;
-}
-
-std::string to_json(const ReadOptions& options) {
-  nlohmann::json projections = nlohmann::json::object();
-  for (const auto& [name, wish] : options.projections) {
-    projections[name] = {{"receptor", wish.receptor},
-                         {"chip_coordinate", wish.chip_coordinate},
-                         {"execution_instance", wish.execution_instance},
-                         {"plasticity_rule", wish.plasticity_rule},
-                         {"plasticity_start", wish.plasticity_start},
-                         {"plasticity_period", wish.plasticity_period},
-                         {"plasticity_executions", wish.plasticity_executions},
-                         {"plasticity_recording", wish.plasticity_recording},
-                         {"circuits_per_neuron", wish.circuits_per_neuron}};
-  }
-  return nlohmann::json{{"name", options.name},
-                        {"projections", projections},
-                        {"card",
-                         {{"steps", options.card.steps},
-                          {"encoder", options.card.encoder},
-                          {"decoder", options.card.decoder},
-                          {"class_names", options.card.class_names}}},
-                        {"input_sizes", options.input_sizes}}
-      .dump();
-}
-
-chip::RunOptions parse_run_options(const std::string& json) {
-  const nlohmann::json object = nlohmann::json::parse(json, nullptr, /*allow_exceptions=*/false);
-  GRADSPIKE_REQUIRE(object.is_object(), "options of a run must be a JSON object, got '", json.substr(0, 80), "'");
-  chip::RunOptions options;
-  options.record_membrane = field<std::vector<std::string>>(object, "membrane", {});
-  options.madc.population = field<std::string>(object, "madc_population", "");
-  options.madc.neuron = field<std::int64_t>(object, "madc_neuron", 0);
-  options.seed = static_cast<std::uint64_t>(field<std::int64_t>(object, "seed", 0));
-  options.inter_batch_wait = field<double>(object, "inter_batch_wait", 0.0);
-  return options;
-}
 
 c10::intrusive_ptr<NetworkHandle> NetworkHandle::read(const c10::IValue& module, const std::vector<at::Tensor>& example,
                                                       const std::string& options) {
@@ -413,37 +309,6 @@ TORCH_LIBRARY_FRAGMENT(gradspike, m) {
       .def("compile", &NetworkHandle::compile)
       .def("measure_scales", &NetworkHandle::measure_scales)
       .def("run_model", &NetworkHandle::run_model);
-  m.class_<ProjectionHandle>("Projection")
-      .def(torch::init<std::string>())
-      .def("key", [](const c10::intrusive_ptr<ProjectionHandle>& self) { return self->entry().key; })
-      .def("in_features",
-           [](const c10::intrusive_ptr<ProjectionHandle>& self) { return self->entry().projection.in_features; })
-      .def("out_features",
-           [](const c10::intrusive_ptr<ProjectionHandle>& self) { return self->entry().projection.out_features; })
-      .def("sources", [](const c10::intrusive_ptr<ProjectionHandle>& self) { return self->entry().sources; })
-      .def("target", [](const c10::intrusive_ptr<ProjectionHandle>& self) { return self->entry().target; })
-      .def("is_mapped",
-           [](const c10::intrusive_ptr<ProjectionHandle>& self) { return self->entry().mapping != nullptr; })
-      .def("generation",
-           [](const c10::intrusive_ptr<ProjectionHandle>& self) {
-             return static_cast<std::int64_t>(self->entry().generation);
-           })
-      .def("is_stale", [](const c10::intrusive_ptr<ProjectionHandle>& self) { return self->is_stale(); })
-      .def_pickle([](const c10::intrusive_ptr<ProjectionHandle>& self) { return self->entry().key; },
-                  [](const std::string& key) { return c10::make_intrusive<ProjectionHandle>(key); });
-  m.class_<PopulationHandle>("Population")
-      .def(torch::init<std::string>())
-      .def("key", [](const c10::intrusive_ptr<PopulationHandle>& self) { return self->entry().key; })
-      .def("size", [](const c10::intrusive_ptr<PopulationHandle>& self) { return self->entry().population.size; })
-      .def("is_mapped",
-           [](const c10::intrusive_ptr<PopulationHandle>& self) { return self->entry().mapping != nullptr; })
-      .def("generation",
-           [](const c10::intrusive_ptr<PopulationHandle>& self) {
-             return static_cast<std::int64_t>(self->entry().generation);
-           })
-      .def("is_stale", [](const c10::intrusive_ptr<PopulationHandle>& self) { return self->is_stale(); })
-      .def_pickle([](const c10::intrusive_ptr<PopulationHandle>& self) { return self->entry().key; },
-                  [](const std::string& key) { return c10::make_intrusive<PopulationHandle>(key); });
 }
 
 }  // namespace gradspike::ops

@@ -1,4 +1,5 @@
-// torch.classes.gradspike.Registry: the registry of the process, and its backends.
+// torch.classes.gradspike.Registry: the registry of the process, and its backends; .Projection and .Population are its
+// entries.
 #include <torch/library.h>
 
 #include <utility>
@@ -49,6 +50,37 @@ Failure& last_failure() {
 }
 
 TORCH_LIBRARY_FRAGMENT(gradspike, m) {
+  m.class_<ProjectionHandle>("Projection")
+      .def(torch::init<std::string>())
+      .def("key", [](const c10::intrusive_ptr<ProjectionHandle>& self) { return self->entry().key; })
+      .def("in_features",
+           [](const c10::intrusive_ptr<ProjectionHandle>& self) { return self->entry().projection.in_features; })
+      .def("out_features",
+           [](const c10::intrusive_ptr<ProjectionHandle>& self) { return self->entry().projection.out_features; })
+      .def("sources", [](const c10::intrusive_ptr<ProjectionHandle>& self) { return self->entry().sources; })
+      .def("target", [](const c10::intrusive_ptr<ProjectionHandle>& self) { return self->entry().target; })
+      .def("is_mapped",
+           [](const c10::intrusive_ptr<ProjectionHandle>& self) { return self->entry().mapping != nullptr; })
+      .def("generation",
+           [](const c10::intrusive_ptr<ProjectionHandle>& self) {
+             return static_cast<std::int64_t>(self->entry().generation);
+           })
+      .def("is_stale", [](const c10::intrusive_ptr<ProjectionHandle>& self) { return self->is_stale(); })
+      .def_pickle([](const c10::intrusive_ptr<ProjectionHandle>& self) { return self->entry().key; },
+                  [](const std::string& key) { return c10::make_intrusive<ProjectionHandle>(key); });
+  m.class_<PopulationHandle>("Population")
+      .def(torch::init<std::string>())
+      .def("key", [](const c10::intrusive_ptr<PopulationHandle>& self) { return self->entry().key; })
+      .def("size", [](const c10::intrusive_ptr<PopulationHandle>& self) { return self->entry().population.size; })
+      .def("is_mapped",
+           [](const c10::intrusive_ptr<PopulationHandle>& self) { return self->entry().mapping != nullptr; })
+      .def("generation",
+           [](const c10::intrusive_ptr<PopulationHandle>& self) {
+             return static_cast<std::int64_t>(self->entry().generation);
+           })
+      .def("is_stale", [](const c10::intrusive_ptr<PopulationHandle>& self) { return self->is_stale(); })
+      .def_pickle([](const c10::intrusive_ptr<PopulationHandle>& self) { return self->entry().key; },
+                  [](const std::string& key) { return c10::make_intrusive<PopulationHandle>(key); });
   m.class_<RegistryHandle>("Registry")
       .def(torch::init<>())
       .def("json", [](Self) { return chip::registry().to_json(); })
