@@ -14,15 +14,7 @@ namespace {
 
 std::size_t at(std::int64_t i) { return static_cast<std::size_t>(i); }
 
-/// Row of a state behind those of math::LifStateRow: the spikes of the last step, where delayed sums still wait for
-/// them.
-constexpr std::int64_t kStateSpikes = math::kNumLifStates;
-
-bool sends_later(const CompiledPopulation& population) { return population.fires && population.sends_later; }
-
-std::int64_t num_states(const CompiledPopulation& population) {
-  return population.fires ? math::kNumLifStates + (sends_later(population) ? 1 : 0) : math::kNumLiStates;
-}
+bool sends_later(const CompiledPopulation& population) { return population.num_states > math::kStateSpikes; }
 
 class EmulatorRun {
  public:
@@ -158,7 +150,7 @@ class EmulatorRun {
             };
             state = {value(math::kStateCurrent), value(math::kStateMembrane),
                      population.fires ? value(math::kStateRefractory) : 0.0F};
-            if (sends_later(population) && value(kStateSpikes) != 0.0F) {
+            if (sends_later(population) && value(math::kStateSpikes) != 0.0F) {
               send(program.neuron_routes[at(population.first_neuron + n)], 1);
             }
           }
@@ -176,7 +168,7 @@ class EmulatorRun {
           const bool fired =
               sends_later(population) && run.result_.steps > 0 && run.result_.populations[p].spikes[at(last)] != 0;
           const float values[] = {state.current, state.membrane, state.refractory, fired ? 1.0F : 0.0F};
-          for (std::int64_t row = 0; row < num_states(population); ++row) {
+          for (std::int64_t row = 0; row < population.num_states; ++row) {
             final_state[at((row * run.result_.batch + b) * population.size + n)] = values[row];
           }
         }
@@ -220,9 +212,9 @@ class EmulatorRun {
     for (const auto& [name, state] : options_.initial_states) {
       require_known(name);
       const CompiledPopulation* population = find(name);
-      const std::int64_t need = num_states(*population) * result_.batch * population->size;
+      const std::int64_t need = population->num_states * result_.batch * population->size;
       GRADSPIKE_REQUIRE(static_cast<std::int64_t>(state.size()) == need, "emulator: the initial state of population \"",
-                        name, "\" must be [", num_states(*population), ", ", result_.batch, ", ", population->size,
+                        name, "\" must be [", population->num_states, ", ", result_.batch, ", ", population->size,
                         "], got ", state.size(), " numbers");
     }
   }
@@ -238,7 +230,7 @@ class EmulatorRun {
       record.spikes.resize(population.fires ? elements : 0);
       record.membrane.resize(is_recorded(options_.record_membrane, population.name) ? elements : 0);
       record.current.resize(is_recorded(options_.record_current, population.name) ? elements : 0);
-      record.final_state.resize(at(num_states(population) * result_.batch * population.size));
+      record.final_state.resize(at(population.num_states * result_.batch * population.size));
       result_.populations.push_back(std::move(record));
     }
   }

@@ -39,13 +39,7 @@ class EmulatorCompiler {
     CompiledPopulation compiled;
     compiled.name = population.name;
     compiled.fires = population.kind == NeuronKind::kLif;
-    for (const Projection& projection : network_.projections) {
-      for (const ColumnRun& run : projection.columns) {
-        compiled.sends_later =
-            compiled.sends_later ||
-            (projection.delay_steps > 0 && run.source.kind == NodeRef::Kind::kPopulation && run.source.index == p);
-      }
-    }
+    compiled.num_states = num_states(network_, at(p));
     compiled.size = population.size;
     compiled.first_neuron = program_->num_neurons;
     for (std::int64_t n = 0; n < population.size; ++n) {

@@ -39,7 +39,7 @@ struct Term {
 struct CompiledPopulation {
   std::string name;
   bool fires = true;
-  bool sends_later = false;  // source of a projection with a delay
+  std::int64_t num_states = 0;  // chip::num_states; with the spikes of the last step where they arrive later
   std::int64_t size = 0;
   std::int64_t first_neuron = 0;
   std::vector<math::LifCoefficients<float>> coefficients;  // by neuron

@@ -1,8 +1,11 @@
 #include "csrc/chip/network.h"
 
+#include <algorithm>
+
 #include "csrc/chip/names.h"
 #include "csrc/core/error.h"
 #include "csrc/math/hash.h"
+#include "csrc/math/lif.h"
 
 namespace gradspike::chip {
 namespace {
@@ -74,6 +77,20 @@ std::uint64_t content_hash(const Projection& projection, const std::vector<std::
   }
   return math::finish_hash(sum, projection.out_features, projection.in_features, projection.min_weight,
                            projection.max_weight);
+}
+
+std::int64_t num_states(const Network& network, std::size_t population) {
+  if (network.populations[population].kind != NeuronKind::kLif) {
+    return math::kNumLiStates;
+  }
+  const auto delays = [&](const Projection& p) {
+    return p.delay_steps > 0 && std::any_of(p.columns.begin(), p.columns.end(), [&](const ColumnRun& run) {
+             return run.source.kind == NodeRef::Kind::kPopulation &&
+                    static_cast<std::size_t>(run.source.index) == population;
+           });
+  };
+  const bool sends_later = std::any_of(network.projections.begin(), network.projections.end(), delays);
+  return sends_later ? math::kNumRecurrentLifStates : math::kNumLifStates;
 }
 
 }  // namespace gradspike::chip

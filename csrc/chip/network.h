@@ -115,6 +115,10 @@ struct Network {
   std::vector<std::int64_t> expanded_rows(const Projection& projection) const;
 };
 
+/// Rows of the state of a population: those of math::LifStateRow or the first two of them and, for the source of a
+/// projection with a delay, the spikes of the last step.
+std::int64_t num_states(const Network& network, std::size_t population);
+
 /// Integers of one projection, row-major [out_features, in_features], and their content hash (math::finish_hash).
 struct IntegerMatrix {
   std::int64_t out_features = 0;

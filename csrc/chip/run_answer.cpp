@@ -86,19 +86,6 @@ void scatter(const std::vector<T>& values, std::int64_t first, std::int64_t coun
 
 }  // namespace
 
-std::int64_t num_states(const Network& network, std::size_t population) {
-  if (network.populations[population].kind != NeuronKind::kLif) {
-    return math::kNumLiStates;
-  }
-  const auto delays = [&](const Projection& p) {
-    return p.delay_steps > 0 && std::any_of(p.columns.begin(), p.columns.end(), [&](const ColumnRun& run) {
-             return run.source.kind == NodeRef::Kind::kPopulation && at(run.source.index) == population;
-           });
-  };
-  const bool sends_later = std::any_of(network.projections.begin(), network.projections.end(), delays);
-  return sends_later ? math::kNumRecurrentLifStates : math::kNumLifStates;
-}
-
 RunAnswer::Part RunAnswer::range_of(const MessageHead& head) const {
   Part part;
   part.populations.resize(request_.network->populations.size());

@@ -14,10 +14,6 @@
 
 namespace gradspike::chip {
 
-/// Rows of the state of a population: those of math::LifStateRow or the first two of them and, for the source of a
-/// projection with a delay, the spikes of the last step.
-std::int64_t num_states(const Network& network, std::size_t population);
-
 /// What was asked for. `network` outlives it.
 struct RunRequest {
   const Network* network = nullptr;
