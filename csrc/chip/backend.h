@@ -24,6 +24,8 @@ struct SpikeTensor {
 };
 
 constexpr std::int64_t kMaxSpikeCount = 127;
+constexpr std::int32_t kMaxCadcReading = 255;   // 8 bit
+constexpr std::int32_t kMaxMadcReading = 1023;  // 10 bit
 
 /// State of one population, [state, batch, neuron], rows as in math::LifStateRow: 3 for LIF, 2 for LI.
 using StateTensor = std::vector<float>;

@@ -12,8 +12,6 @@ namespace {
 // Samples of one batch entry: what the chip's external memory holds for the CADC (204,800), and 0.4 s of the MADC.
 constexpr std::int64_t kMaxCadcSamples = 204800;
 constexpr std::int64_t kMaxMadcSamples = std::int64_t{1} << 24;
-constexpr int kMaxCadc = 255;
-constexpr int kMaxMadc = 1023;
 constexpr std::size_t kMaxNames = 1024;
 constexpr std::size_t kMaxText = 500;
 constexpr char kCadcTimes[] = "cadc_times";
@@ -214,7 +212,7 @@ void RunAnswer::read_blob(const Blob& blob, Part& part) const {
     return;
   }
   if (name == kMadc) {
-    part.madc = samples(blob, kMaxMadc);
+    part.madc = samples(blob, kMaxMadcReading);
     return;
   }
   const std::size_t slash = name.find('/');
@@ -224,7 +222,7 @@ void RunAnswer::read_blob(const Blob& blob, Part& part) const {
   if (kind == "spikes") {
     read_spikes(blob, request_.network->populations[at(index)].size, part, population.spikes);
   } else if (kind == "cadc") {
-    population.cadc = samples(blob, kMaxCadc);
+    population.cadc = samples(blob, kMaxCadcReading);
   } else {
     (kind == "membrane"  ? population.membrane
      : kind == "current" ? population.current

@@ -13,9 +13,7 @@ std::size_t at(std::int64_t i) { return static_cast<std::size_t>(i); }
 /// What a random number is for; pattern.cpp has those of the fixed pattern.
 enum Noise : std::int32_t { kThresholdTrial = 100, kJitter, kCadc, kMadc };
 
-constexpr double kHighestCadc = 255.0;   // 8 bit
-constexpr double kHighestMadc = 1023.0;  // 10 bit
-constexpr double kMadcPerCadc = 4.0;     // LSB; assumption: both cover the same range
+constexpr double kMadcPerCadc = 4.0;  // LSB; assumption: both cover the same range
 
 }  // namespace
 
@@ -180,14 +178,14 @@ void Entry::sample(std::size_t n, double time) {
     for (; s.next_cadc < run_.cadc_.count && run_.cadc_.time(s.next_cadc) <= time; ++s.next_cadc) {
       const double exact = reading(n, run_.cadc_.time(s.next_cadc)) + program_.neurons[n].cadc_offset;
       record.cadc[at((s.next_cadc * run_.result_.batch + entry_) * record.size + index)] =
-          converted(exact, kHighestCadc, kCadc, constants_.cadc_noise, n, s.next_cadc, losses.cadc_samples_clipped);
+          converted(exact, kMaxCadcReading, kCadc, constants_.cadc_noise, n, s.next_cadc, losses.cadc_samples_clipped);
     }
   }
   if (static_cast<std::int64_t>(n) == run_.madc_neuron_) {
     for (; s.next_madc < run_.madc_.count && run_.madc_.time(s.next_madc) <= time; ++s.next_madc) {
       const double exact = kMadcPerCadc * reading(n, run_.madc_.time(s.next_madc));
       run_.result_.madc.samples[at(s.next_madc * run_.result_.batch + entry_)] =
-          converted(exact, kHighestMadc, kMadc, constants_.madc_noise, n, s.next_madc, losses.madc_samples_clipped);
+          converted(exact, kMaxMadcReading, kMadc, constants_.madc_noise, n, s.next_madc, losses.madc_samples_clipped);
     }
   }
 }
