@@ -58,6 +58,13 @@ def test_offsets_and_noise_are_in_model_units():
     assert 0.01 < measured.noise < 0.03
 
 
+def test_wrong_seeds_and_presets_are_refused_by_name():
+    with pytest.raises(ValueError, match="measure_scales: seed must have 64 bits"):
+        measure_scales(network(), seed=2**63)
+    with pytest.raises(TypeError, match="measure_scales: preset must be of type str, got int"):
+        measure_scales(network(), preset=3)
+
+
 def test_wrong_targets_are_refused():
     with pytest.raises(RuntimeError, match='no backend "chip"'):
         measure_scales(network(), "chip")

@@ -2,7 +2,7 @@
 
 import json
 from functools import cached_property
-from typing import Any, Dict, List, Optional, Sequence, Tuple, Union
+from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple, Union
 from typing import Mapping as MappingType
 
 import torch
@@ -118,12 +118,24 @@ class Network:
         constants: Optional[Dict[str, float]] = None,
     ) -> "Deployed":
         """See `gradspike.chip.deploy`."""
-        _reading.require_type(target or "", str, "deploy: target")
-        _reading.require_type(preset, str, "deploy: preset")
-        _reading.require_type(seed, int, "deploy: seed")
-        _require_64_bits(seed, "deploy: seed")
+        return Deployed(self, self._on_backend(self._handle.compile, "deploy", target, preset, seed, constants))
+
+    def _on_backend(
+        self,
+        method: Callable[..., Any],
+        verb: str,
+        target: Optional[str],
+        preset: str,
+        seed: int,
+        constants: Optional[Dict[str, float]],
+    ) -> Any:
+        """Calls a method that compiles for a backend; `verb` stands before the errors."""
+        _reading.require_type(target or "", str, f"{verb}: target")
+        _reading.require_type(preset, str, f"{verb}: preset")
+        _reading.require_type(seed, int, f"{verb}: seed")
+        _require_64_bits(seed, f"{verb}: seed")
         changed = {str(name): float(value) for name, value in (constants or {}).items()}
-        return Deployed(self, _backends.call(self._handle.compile, target or "", preset, seed, changed))
+        return _backends.call(method, target or "", preset, seed, changed)
 
     def run_model(self, *inputs: Tensor) -> Result:
         """Runs the operators of the model on the CPU and records every trace of every population."""

@@ -4,7 +4,6 @@ import json
 from dataclasses import dataclass
 from typing import Dict, Optional, Tuple
 
-from gradspike.chip import _backends
 from gradspike.chip._network import Network
 from gradspike.chip._verbs import Example, Model, read
 from gradspike.functional import ScaleSuggestion, suggest_scale, weight_statistics
@@ -112,11 +111,10 @@ def measure_scales(
         1.0
     """
     handle = read(model, example, network)
-    changed = {str(name): float(value) for name, value in (constants or {}).items()}
-    measured = json.loads(_backends.call(handle._handle.measure_scales, target or "", preset, seed, changed))
+    text = handle._on_backend(handle._handle.measure_scales, "measure_scales", target, preset, seed, constants)
     weights = handle.weights()
     results = {}
-    for entry in measured:
+    for entry in json.loads(text):
         name = entry.pop("projection")
         now, then = (
             weight_statistics(weights[name], scale, *_bounds(handle, name))
