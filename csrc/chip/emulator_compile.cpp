@@ -15,22 +15,21 @@ std::size_t at(std::int64_t i) { return static_cast<std::size_t>(i); }
 
 class EmulatorCompiler {
  public:
-  EmulatorCompiler(const Network& network, const Mapping& mapping)
-      : network_(network), mapping_(mapping), program_(std::make_shared<EmulatorProgram>()) {}
+  EmulatorCompiler(const Network& network, const Mapping& mapping) : network_(network), mapping_(mapping) {}
 
-  std::shared_ptr<EmulatorProgram> compile() {
+  EmulatorSetup compile() {
     for (std::size_t p = 0; p < network_.populations.size(); ++p) {
       add_population(static_cast<std::int32_t>(p));
     }
-    program_->wiring = wiring();
+    setup_.wiring = wiring();
     std::int64_t first = 0;
     for (const Input& input : network_.inputs) {
-      program_->input_names.push_back(input.name);
-      program_->input_sizes.push_back(input.size);
-      program_->first_input.push_back(first);
+      setup_.input_names.push_back(input.name);
+      setup_.input_sizes.push_back(input.size);
+      setup_.first_input.push_back(first);
       first += input.size;
     }
-    return program_;
+    return std::move(setup_);
   }
 
  private:
@@ -41,7 +40,7 @@ class EmulatorCompiler {
     compiled.fires = population.kind == NeuronKind::kLif;
     compiled.num_states = num_states(network_, at(p));
     compiled.size = population.size;
-    compiled.first_neuron = program_->num_neurons;
+    compiled.first_neuron = setup_.num_neurons;
     for (std::int64_t n = 0; n < population.size; ++n) {
       compiled.coefficients.push_back(coefficients_of(population, n));
     }
@@ -53,8 +52,8 @@ class EmulatorCompiler {
         GRADSPIKE_REQUIRE(added, "mapping: ", circuit.str(), " holds two neurons");
       }
     }
-    program_->num_neurons += population.size;
-    program_->populations.push_back(std::move(compiled));
+    setup_.num_neurons += population.size;
+    setup_.populations.push_back(std::move(compiled));
   }
 
   /// One sum per projection and target neuron, in the order in which a neuron adds them.
@@ -70,20 +69,20 @@ class EmulatorCompiler {
     std::stable_sort(order.begin(), order.end(), [this](std::int32_t a, std::int32_t b) {
       return network_.projections[at(a)].position < network_.projections[at(b)].position;
     });
-    compiled.first_slot = program_->num_slots;
+    compiled.first_slot = setup_.num_slots;
     for (std::int64_t n = 0; n < compiled.size; ++n) {
       compiled.first_term.push_back(static_cast<std::int32_t>(compiled.terms.size()));
       for (const std::int32_t q : order) {
         if (rows[at(q)][at(n)] >= 0) {
-          slot_of_[{q, n}] = program_->num_slots;
-          compiled.terms.push_back({program_->num_slots++, network_.projections[at(q)].factor});
-          program_->delayed.push_back(network_.projections[at(q)].delay_steps > 0);
-          program_->recurrent = program_->recurrent || program_->delayed.back();
+          slot_of_[{q, n}] = setup_.num_slots;
+          compiled.terms.push_back({setup_.num_slots++, network_.projections[at(q)].factor});
+          setup_.delayed.push_back(network_.projections[at(q)].delay_steps > 0);
+          setup_.recurrent = setup_.recurrent || setup_.delayed.back();
         }
       }
     }
     compiled.first_term.push_back(static_cast<std::int32_t>(compiled.terms.size()));
-    compiled.last_slot = program_->num_slots;
+    compiled.last_slot = setup_.num_slots;
   }
 
   std::shared_ptr<const EmulatorWiring> wiring() const {
@@ -112,7 +111,7 @@ class EmulatorCompiler {
 
   const Network& network_;
   const Mapping& mapping_;
-  std::shared_ptr<EmulatorProgram> program_;
+  EmulatorSetup setup_;
   std::map<std::int32_t, std::pair<std::int32_t, std::int64_t>> neuron_of_circuit_;
   std::map<std::pair<std::int32_t, std::int64_t>, std::int32_t> slot_of_;  // (projection, neuron) -> sum
 };
@@ -192,10 +191,7 @@ std::int32_t WiredSynapse::magnitude(const IntegerMatrix& matrix) const {
   return part_of_weight(std::max(inhibitory ? -weight : weight, 0), part);
 }
 
-void EmulatorProgram::load(const Weights& weights) {
-  input_routes.clear();
-  neuron_routes.clear();
-  responses.clear();
+EmulatorProgram::EmulatorProgram(EmulatorSetup setup, const Weights& weights) : EmulatorSetup(std::move(setup)) {
   ChargeSum sum(*wiring, weights, num_slots);
   for (const std::vector<EventRoute>& events : wiring->routes.inputs) {
     for (const EventRoute& event : events) {
@@ -234,9 +230,7 @@ std::shared_ptr<const Program> Emulator::compile(const Network& network, const M
     GRADSPIKE_REQUIRE(projection.delay_steps <= 1, "emulator: projection \"", projection.name,
                       "\" must have delay_steps 0 or 1, got ", projection.delay_steps);
   }
-  const std::shared_ptr<EmulatorProgram> program = EmulatorCompiler(network, mapping).compile();
-  program->load(weights);
-  return program;
+  return std::make_shared<const EmulatorProgram>(EmulatorCompiler(network, mapping).compile(), weights);
 }
 
 std::shared_ptr<const Program> Emulator::update(const Program& program, const Weights& weights) const {
@@ -246,9 +240,7 @@ std::shared_ptr<const Program> Emulator::update(const Program& program, const We
   const auto* ideal = dynamic_cast<const EmulatorProgram*>(&program);
   GRADSPIKE_REQUIRE(ideal != nullptr, "emulator: the program was compiled by another backend (", program.target(), ")");
   validate_changed(ideal->wiring->network, weights, ideal->hashes);
-  const auto updated = std::make_shared<EmulatorProgram>(*ideal);
-  updated->load(weights);
-  return updated;
+  return std::make_shared<const EmulatorProgram>(static_cast<const EmulatorSetup&>(*ideal), weights);
 }
 
 }  // namespace gradspike::chip

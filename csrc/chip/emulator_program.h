@@ -68,24 +68,27 @@ struct EmulatorWiring {
   std::vector<WiredSynapse> synapses;  // as in the mapping
 };
 
-class EmulatorProgram final : public Program {
- public:
-  std::string target() const override { return "emulator ideal"; }
-  /// Routes and responses for these weights.
-  void load(const Weights& weights);
-
+/// The network on the chip, whatever the weights are.
+struct EmulatorSetup {
   std::vector<std::string> input_names;
   std::vector<std::int64_t> input_sizes;
   std::vector<std::int64_t> first_input;  // first input neuron of each input
   std::vector<CompiledPopulation> populations;
-  std::vector<SourceRoute> input_routes;   // by input neuron
-  std::vector<SourceRoute> neuron_routes;  // by neuron
-  std::vector<Response> responses;
   std::int32_t num_slots = 0;
   std::vector<bool> delayed;  // by sum: spikes of this step enter it in the next one
   bool recurrent = false;     // any sum is delayed
   std::int64_t num_neurons = 0;
   std::shared_ptr<const EmulatorWiring> wiring;
+};
+
+class EmulatorProgram final : public Program, public EmulatorSetup {
+ public:
+  EmulatorProgram(EmulatorSetup setup, const Weights& weights);
+  std::string target() const override { return "emulator ideal"; }
+
+  std::vector<SourceRoute> input_routes;   // by input neuron
+  std::vector<SourceRoute> neuron_routes;  // by neuron
+  std::vector<Response> responses;
   std::map<std::string, std::uint64_t> hashes;  // of the weights
 };
 

@@ -24,7 +24,7 @@ std::string target_of(const CompileOptions& options) {
 
 /// The neurons of this chip, and which one each circuit belongs to.
 std::vector<std::int32_t> add_neurons(const Network& network, const Mapping& mapping, const Pattern& pattern,
-                                      AnalogProgram& program) {
+                                      AnalogSetup& program) {
   std::vector<std::int32_t> neuron_of_circuit(kNeuronCircuits, kNoNeuron);
   std::vector<std::int32_t> chip_halves;
   for (std::size_t p = 0; p < network.populations.size(); ++p) {
@@ -148,10 +148,7 @@ const std::vector<std::string>& not_modelled() {
   return phrases;
 }
 
-void AnalogProgram::load(const Weights& weights) {
-  charges.clear();
-  input_routes.clear();
-  neuron_routes.clear();
+AnalogProgram::AnalogProgram(AnalogSetup setup, const Weights& weights) : AnalogSetup(std::move(setup)) {
   ChargeSum sum(*wiring, weights, neurons.size(), charges);
   for (const std::vector<EventRoute>& events : wiring->routes.inputs) {
     input_routes.emplace_back();
@@ -169,29 +166,26 @@ void AnalogProgram::load(const Weights& weights) {
 
 std::shared_ptr<const Program> compile(const Network& network, const Mapping& mapping, const Weights& weights,
                                        const CompileOptions& options) {
-  const auto program = std::make_shared<AnalogProgram>();
-  program->constants = constants_of(options.preset, options.constants);
+  AnalogSetup setup;
+  setup.constants = constants_of(options.preset, options.constants);
   GRADSPIKE_REQUIRE(options.calibration.empty(), "emulator: the analog presets take no calibration, got \"",
                     options.calibration, "\"");
-  program->target_name = target_of(options);
-  program->seed = options.seed;
-  program->dt = network.dt;
+  setup.target_name = target_of(options);
+  setup.seed = options.seed;
+  setup.dt = network.dt;
   for (const Input& input : network.inputs) {
-    program->input_names.push_back(input.name);
-    program->input_sizes.push_back(input.size);
+    setup.input_names.push_back(input.name);
+    setup.input_sizes.push_back(input.size);
   }
-  const Pattern pattern(program->constants, options.seed);
-  const std::vector<std::int32_t> neuron_of_circuit = add_neurons(network, mapping, pattern, *program);
-  program->wiring = wire(network, mapping, pattern, neuron_of_circuit);
-  program->load(weights);
-  return program;
+  const Pattern pattern(setup.constants, options.seed);
+  const std::vector<std::int32_t> neuron_of_circuit = add_neurons(network, mapping, pattern, setup);
+  setup.wiring = wire(network, mapping, pattern, neuron_of_circuit);
+  return std::make_shared<const AnalogProgram>(std::move(setup), weights);
 }
 
 std::shared_ptr<const Program> update(const AnalogProgram& program, const Weights& weights) {
   validate_changed(program.wiring->network, weights, program.hashes);
-  const auto updated = std::make_shared<AnalogProgram>(program);
-  updated->load(weights);
-  return updated;
+  return std::make_shared<const AnalogProgram>(static_cast<const AnalogSetup&>(program), weights);
 }
 
 }  // namespace gradspike::chip::analog

@@ -55,12 +55,8 @@ struct AnalogWiring {
   std::vector<std::array<double, 2>> charges;  // of weight 1, on an excitatory and on an inhibitory row
 };
 
-class AnalogProgram final : public Program {
- public:
-  std::string target() const override { return target_name; }
-  /// Charges for these weights.
-  void load(const Weights& weights);
-
+/// The chip and the network on it, whatever the weights are.
+struct AnalogSetup {
   std::string target_name;
   std::uint64_t seed = 0;
   Constants constants;
@@ -70,6 +66,13 @@ class AnalogProgram final : public Program {
   std::vector<std::string> input_names;
   std::vector<std::int64_t> input_sizes;
   std::shared_ptr<const AnalogWiring> wiring;
+};
+
+class AnalogProgram final : public Program, public AnalogSetup {
+ public:
+  AnalogProgram(AnalogSetup setup, const Weights& weights);
+  std::string target() const override { return target_name; }
+
   std::map<std::string, std::uint64_t> hashes;  // of the weights
   std::vector<Charge> charges;
   std::vector<std::vector<ChargeRoute>> input_routes;  // by input neuron of all inputs, one for each of its events
