@@ -20,8 +20,7 @@ const ConstantInfo kInfos[] = {
     {"matched_steps",
      &C::matched_steps,
      "0 or 1",
-     "1: calibrated so that membranes at the time steps are those of training; 0: to the time constants of the "
-     "model, "
+     "1: calibrated so that membranes at the time steps are those of training; 0: to the time constants of the model, "
      "whose Euler steps respond more strongly",
      "assumption: targets of a calibration can be chosen freely in their range",
      0,
