@@ -73,7 +73,8 @@ class SpikeTimesToSparseTensor(torch.nn.Module):
         kept = bins < self.size
         index = torch.cat([bins[kept].unsqueeze(0), kept.nonzero().t()])
         shape: Tuple[int, ...] = (self.size, *times.shape)
-        return torch.sparse_coo_tensor(index, torch.ones(index.shape[1], dtype=torch.int64, device=times.device), shape)
+        ones = torch.ones(index.shape[1], dtype=torch.int64, device=times.device)
+        return torch.sparse_coo_tensor(index, ones, shape, check_invariants=True)
 
 
 class SpikeTimesToDense(SpikeTimesToSparseTensor):
