@@ -228,6 +228,7 @@ class _Builder:
             device="meta",
         )
         layer.weight = module.weight
+        layer._checked = rounding == "none"  # nothing is rounded in the simulation
         if mask is not None:
             layer.register_buffer("mask", mask)
         return layer

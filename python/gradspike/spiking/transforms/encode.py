@@ -74,7 +74,8 @@ class SpikeTimesToSparseTensor(torch.nn.Module):
         index = torch.cat([bins[kept].unsqueeze(0), kept.nonzero().t()])
         shape: Tuple[int, ...] = (self.size, *times.shape)
         ones = torch.ones(index.shape[1], dtype=torch.int64, device=times.device)
-        return torch.sparse_coo_tensor(index, ones, shape, check_invariants=True)
+        with torch.sparse.check_sparse_tensor_invariants():
+            return torch.sparse_coo_tensor(index, ones, shape)
 
 
 class SpikeTimesToDense(SpikeTimesToSparseTensor):
