@@ -26,12 +26,14 @@ class Layout:
         results: Axes of each result; of one that is not asked for, whatever its dimensions, any.
         separable: Axes along which every entry is computed by itself.
         sums: Whether a result without one of these axes is a sum over it; else it does not depend on it.
+        gradients_of: Arguments whose gradients the results are, where these may be plain tensors; "" for others.
     """
 
     arguments: Dict[str, Axes]
     results: List[Axes]
     separable: Set[str]
     sums: bool = False
+    gradients_of: Sequence[str] = ()
 
 
 # ---- axes of the operators ---------------------------------------------------------------------------------------
@@ -103,8 +105,9 @@ def _neurons(results: Sequence[str]) -> Callable[[Dict[str, Any]], Layout]:
 
 def _neurons_backward(given: Dict[str, Any]) -> Layout:
     arguments = _neuron_axes(given)
-    parameters = [arguments[name] for name in _PARAMETERS if name in arguments]
-    return Layout(arguments, [_TRACE, *parameters, _STATE], {"batch", "neuron"}, sums=True)
+    names = [name for name in _PARAMETERS if name in arguments]
+    results = [_TRACE, *(arguments[name] for name in names), _STATE]
+    return Layout(arguments, results, {"batch", "neuron"}, sums=True, gradients_of=["", *names, ""])
 
 
 LAYOUTS: Dict[str, Callable[[Dict[str, Any]], Layout]] = {
@@ -143,18 +146,19 @@ class _Call:
         self.split = [self._axis(k) for k in range(self.mesh.ndim)]
 
     def _check(self) -> None:
+        title = self.name.removeprefix("_").removesuffix("_forward").removesuffix("_backward")
         for name in self.layout.arguments:
             value = self.given[name]
             if name not in self.distributed:
                 if value.dim() > 0:  # numbers are the same everywhere
                     raise RuntimeError(
-                        f"{self.name}: {name} must be a DTensor, as {next(iter(self.distributed))} is, got a plain "
+                        f"{title}: {name} must be a DTensor, as {next(iter(self.distributed))} is, got a plain "
                         f"tensor of shape {list(value.shape)}: see torch.distributed.tensor.distribute_tensor"
                     )
             elif value.device_mesh != self.mesh:
-                raise RuntimeError(f"{self.name}: all tensors must be on one device mesh, got another one for {name}")
+                raise RuntimeError(f"{title}: all tensors must be on one device mesh, got another one for {name}")
         if self.mesh.get_coordinate() is None:
-            raise RuntimeError(f"{self.name}: this process must be part of the device mesh of its tensors")
+            raise RuntimeError(f"{title}: this process must be part of the device mesh of its tensors")
 
     def _axis(self, dim: int) -> Optional[str]:
         """What a dimension of the mesh splits: that of the first tensor which is split along a separable axis."""
@@ -169,10 +173,11 @@ class _Call:
         return None
 
     def _sizes(self) -> Dict[str, int]:
-        """Sizes of the axes before splitting."""
+        """Sizes of the axes before splitting; the first argument that has an axis decides."""
         sizes: Dict[str, int] = {}
         for name, axes in self.layout.arguments.items():
-            sizes.update(zip(axes, self.given[name].shape))
+            for axis, size in zip(axes, self.given[name].shape):
+                sizes.setdefault(axis, size)
         return sizes
 
     def placements(self, axes: Axes, *, result: bool) -> List[Any]:
@@ -199,7 +204,11 @@ class _Call:
         )
         if isinstance(results, Tensor):
             return self._distributed(results, self.layout.results[0])
-        return tuple(self._distributed(result, axes) for result, axes in zip(results, self.layout.results))
+        wrapped = [self._distributed(result, axes) for result, axes in zip(results, self.layout.results)]
+        for k, name in enumerate(self.layout.gradients_of):
+            if name and name not in self.distributed and wrapped[k] is not None:
+                wrapped[k] = _redistributed(wrapped[k], self.placements((), result=False))
+        return tuple(wrapped)
 
     def _held(self, name: str, local: Tensor) -> List[Tuple[str, int]]:
         return list(zip(self.layout.arguments[name], local.shape))
@@ -207,10 +216,10 @@ class _Call:
     def _distributed(self, result: Optional[Tensor], axes: Axes) -> Optional[Tensor]:
         if result is None:
             return None
-        if len(axes) != result.dim():  # not asked for
-            axes = ("empty",) * result.dim()
+        if len(axes) != result.dim():  # an empty tensor: not asked for
+            axes = ("nothing",) * result.dim()
         sizes = self._sizes()
-        shape = [sizes[axis] if axis in self.split else size for axis, size in zip(axes, result.shape)]
+        shape = [sizes.get(axis, size) for axis, size in zip(axes, result.shape)]
         return _wrapped(result, self.mesh, self.placements(axes, result=True), torch.Size(shape))
 
 

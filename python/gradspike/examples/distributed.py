@@ -183,16 +183,14 @@ def _accuracy(network: training.YinYangNetwork, data: training.Data) -> float:
 def main(argv: Optional[Sequence[str]] = None) -> int:
     """The command; every process of torchrun runs it."""
     settings = _settings(argv)
-    if "RANK" not in os.environ:
-        dist.init_process_group("gloo", store=dist.HashStore(), rank=0, world_size=1)
-    else:
+    if "RANK" in os.environ:
         dist.init_process_group("gloo")
+    else:
+        dist.init_process_group("gloo", store=dist.HashStore(), rank=0, world_size=1)
     try:
-        if settings.batch_size % dist.get_world_size() != 0:
-            raise ValueError(
-                f"--batch-size must be a multiple of the number of processes, {dist.get_world_size()}, "
-                f"got {settings.batch_size}"
-            )
+        processes = dist.get_world_size()
+        if settings.batch_size % processes != 0:
+            sys.exit(f"--batch-size must be a multiple of the {processes} processes, got {settings.batch_size}")
         comparison = compare(training.load_data(settings.samples, 600), settings)
         if comparison is not None:
             print(comparison)
@@ -215,6 +213,11 @@ def _settings(argv: Optional[Sequence[str]]) -> Settings:
         "--compile", default="", metavar="BACKEND", help="compile with this backend: inductor, aot_eager (not compiled)"
     )
     given = parser.parse_args(argv)
+    for option in ("epochs", "batch_size"):
+        if getattr(given, option) < 1:
+            parser.error(f"--{option.replace('_', '-')} must be at least 1, got {getattr(given, option)}")
+    if given.samples < given.batch_size:
+        parser.error(f"--samples must be at least the batch size of {given.batch_size}, got {given.samples}")
     return Settings(given.epochs, given.samples, given.batch_size, given.seed, given.compile)
 
 
