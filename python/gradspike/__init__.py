@@ -12,7 +12,7 @@ _library.load()
 _vmap.register()
 
 # The operators have to be registered before a module that names them is imported.
-from gradspike import chip, datasets, distributed, functional, nn, plot, transforms  # noqa: E402
+from gradspike import chip, datasets, distributed, functional, nn, plot, tracking, transforms  # noqa: E402
 from gradspike._archive import export, inspect, load, open_network, save  # noqa: E402
 from gradspike._library import VersionInfo, version_info  # noqa: E402
 from gradspike.functional import suggest_scale  # noqa: E402
@@ -32,6 +32,7 @@ __all__ = [
     "plot",
     "save",
     "suggest_scale",
+    "tracking",
     "transforms",
     "version_info",
 ]
