@@ -136,7 +136,7 @@ def write(path):
                 "spikes": spikes().to(torch.uint8),
                 "output": layer(spikes()),
             }
-    torch.save({"gradspike": gradspike.__version__, "torch": torch.__version__, "layers": entries}, path)
+    torch.save({"gradspike": gradspike.__version__, "torch": str(torch.__version__), "layers": entries}, path)
 
 
 if __name__ == "__main__":
