@@ -1,5 +1,6 @@
 """What PyTorch does around a training step: checkpointing, hooks, anomaly mode, AMP, determinism, compiled autograd."""
 
+import math
 import warnings
 
 import pytest
@@ -156,12 +157,10 @@ def test_anomaly_mode(model):
 def test_anomaly_mode_names_the_forward_call():
     """A gradient that is NaN is found at the operator that gives it, with the line that called it."""
     model = network()
-    with torch.no_grad():
-        model[2].weight[0, 0] = float("nan")
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         with torch.autograd.detect_anomaly(), pytest.raises(RuntimeError, match="returned nan values"):
-            model(spikes().requires_grad_()).sum().backward()
+            (model(spikes()) * math.inf).sum().backward()
     assert any("in forward" in str(warning.message) for warning in caught)
 
 
@@ -259,6 +258,7 @@ def test_inference_tensors_as_inputs():
     model(made.clone()).sum().backward()
 
 
+@pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor:UserWarning")  # compiled autograd's own
 @pytest.mark.parametrize("kind", KINDS)
 def test_compiled_autograd(kind):
     model = network(kind)
