@@ -7,6 +7,7 @@ The results file has a line of the first failure for each check that failed anyw
 
 import copy
 import datetime
+import gc
 import json
 import os
 import sys
@@ -363,7 +364,7 @@ def fully_sharded():
     """FSDP2 needs no rules: the modules see whole tensors."""
     from torch.distributed.fsdp import fully_shard
 
-    model, spikes = modules(), tensors(dtype=torch.float32)[0]
+    model, spikes = modules(), tensors(batch=12, dtype=torch.float32)[0]
     share = slice(dist.get_rank(), None, dist.get_world_size())
     sharded = copy.deepcopy(model)
     for layer in (sharded[0], sharded[2], sharded):
@@ -524,6 +525,7 @@ def main(path):
     if dist.get_rank() == 0:
         with open(path, "w") as file:
             json.dump(results, file)
+    gc.collect()
     dist.destroy_process_group()
 
 

@@ -9,6 +9,7 @@ many steps the two networks differ in some weights, as two trainings with other 
 """
 
 import argparse
+import gc
 import os
 import sys
 import time
@@ -195,6 +196,7 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
         if comparison is not None:
             print(comparison)
     finally:
+        gc.collect()  # a wrapper that is still alive keeps the group's threads, and they fail when Python ends first
         dist.destroy_process_group()
     return 0
 
