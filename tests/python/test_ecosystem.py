@@ -142,6 +142,7 @@ def test_training_step_of_the_recipe(tmp_path):
     assert torch.equal(other.network.hidden_synapse.weight, module.network.hidden_synapse.weight)
 
 
+@pytest.mark.filterwarnings("default")  # its own
 def test_lightning(tmp_path):
     try:
         import lightning
@@ -245,6 +246,7 @@ def test_refusals():
             function([], recorder, 0)
 
 
+@pytest.mark.filterwarnings("default")  # its own
 def test_tensorboard(tmp_path):
     pytest.importorskip("tensorboard")
     from torch.utils.tensorboard import SummaryWriter
