@@ -10,6 +10,7 @@ what it means in the words of `gradspike.functional.lif`.
 """
 
 from gradspike.nir._conventions import PRESETS, Convention, NeuronArguments, neuron_arguments
+from gradspike.nir._export import to_nir
 from gradspike.nir._import import Imported, analyse, from_nir
 from gradspike.nir._modules import Bias, Delay, Threshold
 from gradspike.nir._network import Analysis, Group, Projection, Unit
@@ -37,4 +38,5 @@ __all__ = [
     "analyse",
     "from_nir",
     "neuron_arguments",
+    "to_nir",
 ]
