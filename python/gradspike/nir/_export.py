@@ -140,7 +140,6 @@ class Walk:
         self.root, self.graph, self.export, self.meta = root, graph, export, meta
         self.example_sizes = sizes
         self.sketch = Sketch()
-        self.sizes: Dict[str, int] = {}
         self.values: Dict[fx.Node, Optional[Signal]] = {}
         self.problems: List[Problem] = []
         self.inputs: List[str] = []
@@ -158,8 +157,7 @@ class Walk:
     def add(self, wanted: str, spec: Spec, size: int, reserved: bool = False) -> Signal:
         name = wanted if reserved else self.sketch.reserve(wanted)
         self.sketch.add(name, spec)
-        self.sizes[name] = size
-        return Signal((Term(name),), size)
+        return Signal((Term(name, size),), size)
 
     def signal(self, node: Any) -> Optional[Signal]:
         return self.values.get(node) if isinstance(node, fx.Node) else None
@@ -194,7 +192,7 @@ class Walk:
             name = self.sketch.reserve(names[place] if place < len(names) else default)
             self.outputs.append(name)
             self.add(name, Spec("Output", {"shape": np.array([signal.size])}), signal.size, reserved=True)
-            self.sketch.connect(signal, name, self.sizes)
+            self.sketch.connect(signal, name)
 
     def _get_attr(self, node: fx.Node) -> None:
         self.refuse(str(node.target), "tensor", "a tensor of the model is used outside a layer", "put it into a layer")
@@ -288,7 +286,7 @@ class Walk:
     def _element(self, path: str, spec: Spec, signal: Signal) -> Signal:
         """A node that works element by element."""
         result = self.add(path, spec, signal.size)
-        self.sketch.connect(signal, result.terms[0].node, self.sizes)
+        self.sketch.connect(signal, result.terms[0].node)
         return result
 
     def _weighted(self, name: str, spec: Spec, signal: Signal, scale: Optional[float] = None) -> Signal:
@@ -296,10 +294,10 @@ class Walk:
         weight = spec.fields["weight"]
         terms: List[Term] = []
         for k, term in enumerate(signal.terms):
-            columns = weight if term.index is None else picked_columns(weight, term.index, self.sizes[term.node])
+            columns = weight if term.index is None else picked_columns(weight, term.index, term.size)
             metadata = dict(spec.metadata)
             if "mask" in metadata and term.index is not None:
-                metadata["mask"] = picked_columns(metadata["mask"], term.index, self.sizes[term.node])
+                metadata["mask"] = picked_columns(metadata["mask"], term.index, term.size)
             fields = {**spec.fields, "weight": columns}
             kind = spec.type
             if k > 0 and kind == "Affine":  # the bias is added once
@@ -307,7 +305,7 @@ class Walk:
             part = self.add(name if k == 0 else f"{name}_{k}", Spec(kind, fields, metadata), weight.shape[0])
             if scale is not None:
                 self.scales[part.terms[0].node] = scale
-            self.sketch.connect(Signal((Term(term.node),), columns.shape[1]), part.terms[0].node, self.sizes)
+            self.sketch.connect(Signal((Term(term.node, term.size),), columns.shape[1]), part.terms[0].node)
             terms += part.terms
         if signal.bias is not None:
             bias = weight @ signal.bias
@@ -322,7 +320,7 @@ class Walk:
         per_lsb = self._per_lsb(signal, name)
         spec = self.export.neurons(layer, name, self._hint(path), per_lsb=per_lsb)
         result = self.add(name, spec, layer.size)
-        self.sketch.connect(signal, result.terms[0].node, self.sizes)
+        self.sketch.connect(signal, result.terms[0].node)
         return result
 
     def _per_lsb(self, signal: Signal, name: str) -> float:

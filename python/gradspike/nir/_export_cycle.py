@@ -31,9 +31,9 @@ def recurrent_nodes(walk: "Walk", layer: nn.RecurrentLIF, path: str, signal: Sig
         part = span if len(blocks) > 1 else None
         spec = walk.export.neurons(layer, name, walk._hint(path, k), part, per_lsb)
         walk.add(name, spec, span.stop - span.start, reserved=True)
-    recurrent = Signal(tuple(Term(name, _place(span, layer.size)) for name, span in zip(names, spans)), layer.size)
+    recurrent = Signal(tuple(Term(name, span.stop - span.start, _place(span, layer.size)) for name, span in zip(names, spans)), layer.size)
     if len(blocks) == 1:
-        recurrent = Signal((Term(names[0]),), layer.size)
+        recurrent = Signal((Term(names[0], layer.size),), layer.size)
     _connect(walk, layer, "input", name_in, signal, names, spans)
     _connect(walk, layer, "recurrent", name_rec, recurrent, names, spans)
     return recurrent
@@ -58,7 +58,7 @@ def _connect(
     matrix = walk.export.weight(masked, scale, bounds, layer.rounding, layer.units)
     for target, span in zip(names, spans):
         for term in signal.terms:
-            size = walk.sizes[term.node]
+            size = term.size
             block, exists = matrix[span], mask[span]
             if term.index is not None:
                 block, exists = picked_columns(block, term.index, size), picked_columns(exists, term.index, size)
@@ -70,5 +70,5 @@ def _connect(
             spec = Spec("Linear", {"weight": block}, walk.export.said(metadata))
             whole = len(names) == 1 and len(signal.terms) == 1
             part = walk.add(name if whole else f"{term.node}->{target}", spec, block.shape[0])
-            walk.sketch.connect(Signal((Term(term.node),), size), part.terms[0].node, walk.sizes)
-            walk.sketch.connect(part, target, walk.sizes)
+            walk.sketch.connect(Signal((Term(term.node, size),), size), part.terms[0].node)
+            walk.sketch.connect(part, target)

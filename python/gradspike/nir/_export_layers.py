@@ -83,6 +83,8 @@ class LayerExport:
             if times.any():
                 entries["refractory_time"] = float(times[0]) if (times == times[0]).all() else times
                 self.unsaid.append(f"the refractory time of '{name}'")
+        if spec.type in ("LIF", "LI", "IF", "I"):
+            entries["lif"] = "instant_synapse"
         if parameters.forms:
             entries["forms"] = ",".join(parameters.forms.values())
         spec.metadata = self.said(entries)

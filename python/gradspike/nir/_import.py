@@ -60,7 +60,7 @@ def from_nir(
     reset: Optional[str] = None,
     decay: Optional[str] = None,
     bias: str = "refuse",
-    lif: str = "refuse",
+    lif: Optional[str] = None,
     rounding: Optional[str] = None,
     scale: Scale = None,
     min_weight: Optional[float] = None,
@@ -101,7 +101,7 @@ def from_nir(
             whose Euler step is that.
         bias: Of Affine nodes, where it is not zero: "refuse"; "leak" shifts the leak to where a constant input holds
             the membrane, right in the steady state; "add" adds it in every step, exact in simulation and on no chip.
-        lif: LIF, LI, IF and I, which have no synaptic current: "refuse"; "instant_synapse" gives them one that lasts
+        lif: LIF, LI, IF and I, which have no synaptic current: "refuse" (default); "instant_synapse" gives them one that lasts
             one step, so that their spikes and voltages come one step later, and are the same otherwise.
         rounding: "none" (default) computes with the weights as they are; "half_even" or "half_away" with the integers
             that the chip holds, see `gradspike.nn.Synapse`.
@@ -150,14 +150,14 @@ def from_nir(
     )
     assert used.dt is not None and used.time_unit is not None
     analysis = analysed(raw, used.dt, used.time_unit)
-    problems = analysis.problems + _policy.refusals(analysis, used, options)
+    choices = Choices(options, raw.metadata)
+    choices.used.update(stored)
+    problems = analysis.problems + _policy.refusals(analysis, used, choices)
     if problems:
         raise NIRImportError(_sentence(problems), sorted(problems, key=lambda p: natural(p.node)))
     for note in analysis.notes:
         if "steps" in note:
             warnings.warn(f"from_nir: {note}", NIRWarning, stacklevel=2)
-    choices = Choices(options, raw.metadata)
-    choices.used.update(stored)
     builder = Builder(
         analysis, used, choices, *(_names(given, analysis, choices, kind) for given, kind in
                                    ((inputs, "inputs"), (outputs, "outputs"))),

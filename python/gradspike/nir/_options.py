@@ -20,7 +20,7 @@ class Options:
     """Arguments of `from_nir` beyond the convention; None: what the metadata says, else the default."""
 
     bias: str = "refuse"
-    lif: str = "refuse"
+    lif: Optional[str] = None
     rounding: Optional[str] = None
     scale: Scale = None
     min_weight: Optional[float] = None
@@ -36,7 +36,8 @@ class Options:
     def check(self) -> None:
         """Raises ValueError or TypeError naming the argument."""
         choice("from_nir", "bias", self.bias, BIASES)
-        choice("from_nir", "lif", self.lif, LIFS)
+        if self.lif is not None:
+            choice("from_nir", "lif", self.lif, LIFS)
         if self.rounding is not None:
             choice("from_nir", "rounding", self.rounding, ("half_even", "half_away", "none"))
         if self.gradient is not None:

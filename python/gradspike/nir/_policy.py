@@ -4,21 +4,22 @@ from typing import List
 
 from gradspike.nir._conventions import Convention
 from gradspike.nir._network import Analysis, Unit
-from gradspike.nir._options import Options
+from gradspike.nir._options import Choices, Options
 from gradspike.nir._problems import Problem
 
 _NO_SYNAPSE = ("LIF", "LI", "IF", "I")
 
 
-def refusals(analysis: Analysis, used: Convention, options: Options) -> List[Problem]:
+def refusals(analysis: Analysis, used: Convention, choices: Choices) -> List[Problem]:
     """What these options do not import."""
+    options = choices.options
     found: List[Problem] = []
     for unit in analysis.units.values():
         if unit.fires and used.reset == "subtract":
             reason = "neurons here, as on the chip, reset to a value; there is no subtraction of the threshold"
             remedy = "reset='value', which is the same in the limit of small steps"
             found.append(Problem(unit.name, unit.type, reason, remedy))
-        if unit.type in _NO_SYNAPSE and options.lif == "refuse":
+        if unit.type in _NO_SYNAPSE and choices.get("lif", unit.name, unit.metadata, "refuse") == "refuse":
             reason = "it has no synaptic current, neurons here have one"
             remedy = "lif='instant_synapse': a current that lasts one step, so that spikes come one step later"
             found.append(Problem(unit.name, unit.type, reason, remedy))

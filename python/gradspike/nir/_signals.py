@@ -11,7 +11,18 @@ class Term:
     """One node's signal, or a choice of its elements: index -1 is an element that is 0."""
 
     node: str
+    size: int
+    """Elements of what the node gives."""
     index: Optional[np.ndarray] = None
+
+    def picked(self, index: np.ndarray) -> "Term":
+        values = np.where(index < 0, -1, index if self.index is None else self.index[index])
+        whole = values.size == self.size and bool((values == np.arange(self.size)).all())
+        return Term(self.node, self.size, None if whole else values)
+
+    @property
+    def is_zero(self) -> bool:
+        return self.index is not None and bool((self.index < 0).all())
 
 
 @dataclass(frozen=True)
@@ -24,14 +35,10 @@ class Signal:
 
     def picked(self, index: np.ndarray) -> "Signal":
         """Elements in a new order; -1: 0."""
-        terms = tuple(Term(t.node, _chosen(np.arange(self.size) if t.index is None else t.index, index))
-                      for t in self.terms)  # fmt: skip
+        terms = [term.picked(index) for term in self.terms]
+        kept = tuple(term for term in terms if not term.is_zero) or tuple(terms[:1])
         bias = None if self.bias is None else np.where(index < 0, 0.0, self.bias[index])
-        return Signal(terms, index.size, bias)
-
-
-def _chosen(values: np.ndarray, index: np.ndarray) -> np.ndarray:
-    return np.where(index < 0, -1, values[index])
+        return Signal(kept, index.size, bias)
 
 
 def added(a: Signal, b: Signal) -> Signal:
@@ -81,9 +88,9 @@ class Sketch:
         self.nodes[name] = spec
         return name
 
-    def connect(self, signal: Signal, target: str, size_of: Dict[str, int]) -> None:
+    def connect(self, signal: Signal, target: str) -> None:
         """Feeds a node with a signal; a choice of elements becomes a weight of ones and zeros."""
-        nodes = [self._plain(term, size_of) for term in signal.terms]
+        nodes = [self._plain(term) for term in signal.terms]
         if signal.bias is not None:
             nodes[0] = self._with_bias(nodes[0], signal.bias, signal.size)
         for place, node in enumerate(nodes):
@@ -93,10 +100,10 @@ class Sketch:
             if len(nodes) > 1 and self.nodes[node].type in ("Linear", "Affine", "Scale"):
                 self.nodes[node].metadata["place"] = place
 
-    def _plain(self, term: Term, size_of: Dict[str, int]) -> str:
+    def _plain(self, term: Term) -> str:
         if term.index is None:
             return term.node
-        weight = picked_columns(np.eye(term.index.size, dtype=np.float32), term.index, size_of[term.node])
+        weight = picked_columns(np.eye(term.index.size, dtype=np.float32), term.index, term.size)
         name = self.add(self.reserve(f"{term.node}_part"), Spec("Linear", {"weight": weight}))
         self.edges.append((term.node, name))
         return name
