@@ -35,7 +35,10 @@ class Builder:
         self.delayed: Dict[Signal, fx.Node] = {}
         self.keys: Set[str] = set()
         self.modules: Dict[str, str] = {}
-        self.meta: Dict[str, Any] = {"inputs": inputs, "outputs": outputs, "units": {}, "blocks": {}, "identities": []}
+        self.meta: Dict[str, Any] = {
+            "inputs": inputs, "outputs": outputs, "units": {}, "blocks": {}, "identities": [],
+            "input_sizes": [analysis.units[name].size for name in inputs],
+        }  # fmt: skip
 
     def build(self) -> fx.GraphModule:
         for name in self.inputs:

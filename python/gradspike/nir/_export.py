@@ -138,7 +138,7 @@ class Walk:
         self, root: torch.nn.Module, graph: fx.Graph, export: LayerExport, sizes: List[int], meta: Mapping[str, Any]
     ) -> None:
         self.root, self.graph, self.export, self.meta = root, graph, export, meta
-        self.example_sizes = sizes
+        self.example_sizes = sizes or list(meta.get("input_sizes", ()))
         self.sketch = Sketch()
         self.values: Dict[fx.Node, Optional[Signal]] = {}
         self.problems: List[Problem] = []
