@@ -126,8 +126,7 @@ def scripted(model: Any, example: Example = None, *, share_parameters: bool = Tr
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", category=DeprecationWarning, module=r"torch\.jit")
         warnings.filterwarnings("ignore", category=torch.jit.TracerWarning)
-        # torch.fx.GraphModule, as gradspike.nir makes it, annotates attributes in its constructor
-        warnings.filterwarnings("ignore", message=".*instance-level annotations", category=UserWarning)
+        warnings.filterwarnings("ignore", message="The TorchScript type system doesn't support instance-level")
         model = unwrapped(model) if isinstance(model, torch.nn.Module) else model
         if isinstance(model, torch.jit.ScriptModule):  # the reader makes its own evaluation copy
             return model if share_parameters else _cpu_copy(model).eval()

@@ -116,9 +116,12 @@ class Network:
         preset: str = "ideal",
         seed: int = 0,
         constants: Optional[Dict[str, float]] = None,
+        calibration: Optional[str] = None,
     ) -> "Deployed":
         """See `gradspike.chip.deploy`."""
-        return Deployed(self, self._on_backend(self._handle.compile, "deploy", target, preset, seed, constants))
+        _reading.require_type(calibration or "", str, "deploy: calibration")
+        asked = (target, preset, seed, constants, calibration or "")
+        return Deployed(self, self._on_backend(self._handle.compile, "deploy", *asked))
 
     def _on_backend(
         self,
@@ -128,6 +131,7 @@ class Network:
         preset: str,
         seed: int,
         constants: Optional[Dict[str, float]],
+        *further: Any,
     ) -> Any:
         """Calls a method that compiles for a backend; `verb` stands before the errors."""
         _reading.require_type(target or "", str, f"{verb}: target")
@@ -135,7 +139,7 @@ class Network:
         _reading.require_type(seed, int, f"{verb}: seed")
         _require_64_bits(seed, f"{verb}: seed")
         changed = {str(name): float(value) for name, value in (constants or {}).items()}
-        return _backends.call(method, target or "", preset, seed, changed)
+        return _backends.call(method, target or "", preset, seed, changed, *further)
 
     def run_model(self, *inputs: Tensor) -> Result:
         """Runs the operators of the model on the CPU and records every trace of every population."""

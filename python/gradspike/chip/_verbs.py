@@ -90,6 +90,7 @@ def deploy(
     seed: int = 0,
     *,
     constants: Optional[Dict[str, float]] = None,
+    calibration: Optional[str] = None,
     example: Example = None,
     network: Optional[str] = None,
 ) -> Deployed:
@@ -107,6 +108,7 @@ def deploy(
             "noiseless", "calibrated" and "delgrad-2024", see `presets`.
         seed: Seed of the chip: its fixed pattern.
         constants: Constants of the preset that are changed, by name.
+        calibration: Named to the backend, such as the path of a file; the emulator takes none.
         example: As for `read`.
         network: Name of the network.
 
@@ -117,7 +119,7 @@ def deploy(
         RuntimeError: the network does not fit (every misfit is named), a weight is NaN, or the backend is unknown.
         BackendError: the backend, a program or a library, is not there or does not take the network.
     """
-    return read(model, example, network).deploy(target, preset, seed, constants)
+    return read(model, example, network).deploy(target, preset, seed, constants, calibration)
 
 
 def presets() -> Dict[str, Dict[str, Dict[str, Any]]]:
