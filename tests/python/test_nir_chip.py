@@ -42,7 +42,9 @@ GRAPHS = {"feed-forward": feed_forward, "recurrent": recurrent, "shared": shared
 
 
 def inputs_of(module, report, made):
-    return [spikes(40, 2, int(made.nodes[name].input_type["input"][0]), k).float() for k, name in enumerate(report.inputs)]
+    return [
+        spikes(40, 2, int(made.nodes[name].input_type["input"][0]), k).float() for k, name in enumerate(report.inputs)
+    ]
 
 
 def outputs_of(results):

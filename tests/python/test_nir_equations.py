@@ -68,7 +68,9 @@ def test_the_same_value_for_all_neurons_is_a_number(kind):
     for field in vars(node):
         if isinstance(getattr(node, field), np.ndarray) and field not in ("input_type", "output_type"):
             setattr(node, field, np.full(4, getattr(node, field)[0]))
-    module, _ = gradspike.nir.from_nir(chain(nir.Linear(weight(4, 3)), node), dt=DT, time_unit="s", lif="instant_synapse")
+    module, _ = gradspike.nir.from_nir(
+        chain(nir.Linear(weight(4, 3)), node), dt=DT, time_unit="s", lif="instant_synapse"
+    )
     layer = getattr(module, "if_" if kind == "IF" else kind.lower())
     assert not list(layer.buffers()) and not list(layer.parameters())
     x = spikes(50, 2, 3)
@@ -79,9 +81,7 @@ def test_the_same_value_for_all_neurons_is_a_number(kind):
 def test_negative_and_zero_gains_move_into_the_weights():
     node = cubalif(4, r=np.array([1.0, -1.0, 0.0, 2.0]), w_in=np.array([3.0, 3.0, 3.0, -2.0]))
     matrix = weight(4, 5)
-    module, report = gradspike.nir.from_nir(
-        chain(nir.Linear(matrix), node), dt=DT, time_unit="s", dtype=torch.float64
-    )
+    module, report = gradspike.nir.from_nir(chain(nir.Linear(matrix), node), dt=DT, time_unit="s", dtype=torch.float64)
     x = spikes(50, 2, 5)
     membrane, fired = simulate(node, x @ torch.from_numpy(matrix).T, "held", "s")
     torch.testing.assert_close(module.cubalif.traces(module.linear(x)).membrane, membrane, rtol=1e-9, atol=1e-9)
@@ -178,7 +178,9 @@ def test_chains_of_linear_nodes_are_one_weight():
 
 def test_neurons_without_a_weight_before_them():
     node = cubalif(3, w_in=np.full(3, 12.0))
-    module, report = gradspike.nir.from_nir(chain(nir.Flatten({"input": np.array([1, 3])}, 0), node), dt=DT, time_unit="s")
+    module, report = gradspike.nir.from_nir(
+        chain(nir.Flatten({"input": np.array([1, 3])}, 0), node), dt=DT, time_unit="s"
+    )
     x = spikes(50, 2, 3, rate=0.5)
     _, fired = simulate(node, x, "held", "s")
     assert torch.equal(module(x.float()).double(), fired) and fired.mean() > 0.03

@@ -84,14 +84,18 @@ def test_parameters_per_neuron_keep_their_form(tmp_path, spike, form):
     st.floats(1e-7, 1.5e-6),
 )  # fmt: skip
 def test_numbers_come_back_to_the_last_bit(tau_mem, tau_syn, capacitance, spike, dt):
-    model = tnn.Sequential(Synapse(2, 3), LIF(3, tau_mem=tau_mem, tau_syn=tau_syn, membrane_capacitance=capacitance, dt=dt))
+    model = tnn.Sequential(
+        Synapse(2, 3), LIF(3, tau_mem=tau_mem, tau_syn=tau_syn, membrane_capacitance=capacitance, dt=dt)
+    )
     layer = from_nir(to_nir(model, spike=spike)).module.n1
     assert (layer.tau_mem, layer.tau_syn, layer.membrane_capacitance) == (tau_mem, tau_syn, capacitance)
 
 
 def test_a_time_that_a_unit_cannot_say_is_a_warning():
     times = np.linspace(3.0e-6, 9.0e-6, 64)
-    model = tnn.Sequential(Synapse(2, 64), LIF(64, tau_mem=torch.tensor(times), membrane_capacitance=torch.tensor(times)))
+    model = tnn.Sequential(
+        Synapse(2, 64), LIF(64, tau_mem=torch.tensor(times), membrane_capacitance=torch.tensor(times))
+    )
     with pytest.warns(NIRWarning, match="time_unit='s' is exact"):
         to_nir(model, time_unit="ms")
     with warnings.catch_warnings():
@@ -146,7 +150,9 @@ def test_an_order_of_three_summands_is_kept(tmp_path):
 def test_recurrent(tmp_path, rounding, masked):
     mask = torch.rand(8, 8) < 0.5 if masked else None
     inner = torch.rand(8, 5) < 0.5 if masked else None
-    layer = RecurrentLIF(5, 8, threshold=0.3, tau_syn=4e-6, mask=mask, input_mask=inner, rounding=rounding, input_scale=16.0)
+    layer = RecurrentLIF(
+        5, 8, threshold=0.3, tau_syn=4e-6, mask=mask, input_mask=inner, rounding=rounding, input_scale=16.0
+    )
     model = tnn.Sequential(layer, Synapse(8, 2), LI(2))
     made = same(model, *some_spikes(5), folder=tmp_path)
     assert set(made.nodes) == {"input", "0", "0_input", "0_recurrent", "1", "2", "output"}
@@ -291,7 +297,10 @@ REFUSED = {
     "time steps picked": (Calls(lambda m, x: m.s(x)[0], s=Synapse(3, 4)), "getitem"),
     "batches joined": (Calls(lambda m, x: torch.cat([m.s(x), m.s(x)], 1), s=Synapse(3, 4)), "cat .*no counterpart"),
     "no size": (Calls(lambda m, x: torch.cat([x, x], -1)), "give example="),
-    "code that looks at numbers": (Calls(lambda m, x: m.s(x) if x.sum() > 0 else x, s=Synapse(3, 4)), "cannot be traced"),
+    "code that looks at numbers": (
+        Calls(lambda m, x: m.s(x) if x.sum() > 0 else x, s=Synapse(3, 4)),
+        "cannot be traced",
+    ),
 }
 
 

@@ -10,10 +10,13 @@ what it means in the words of `gradspike.functional.lif`.
 """
 
 from gradspike.nir._conventions import PRESETS, Convention, NeuronArguments, neuron_arguments
+from gradspike.nir._data import from_nir_data, to_nir_data
 from gradspike.nir._export import to_nir
 from gradspike.nir._import import Imported, analyse, from_nir
+from gradspike.nir._inspect import inspect
 from gradspike.nir._modules import Bias, Delay, Threshold
 from gradspike.nir._network import Analysis, Group, Projection, Unit
+from gradspike.nir._node_map import Step, hx_node_map
 from gradspike.nir._problems import NIRExportError, NIRImportError, NIRWarning, Problem
 from gradspike.nir._report import ImportReport, NodeReport
 
@@ -33,10 +36,15 @@ __all__ = [
     "NodeReport",
     "Problem",
     "Projection",
+    "Step",
     "Threshold",
     "Unit",
     "analyse",
     "from_nir",
+    "from_nir_data",
+    "hx_node_map",
+    "inspect",
     "neuron_arguments",
     "to_nir",
+    "to_nir_data",
 ]

@@ -205,5 +205,3 @@ def split(names: Optional[List[str]], wanted: List[Unit], argument: str) -> List
     if sorted(names) != sorted(known):
         raise ValueError(f"from_nir: {argument} must be the names {', '.join(known)} in any order, got {list(names)}")
     return list(names)
-
-

@@ -12,7 +12,6 @@ import numpy as np
 
 from gradspike.nir._exact import exactly
 from gradspike.nir._network import Unit
-from gradspike.nir._problems import NIRImportError
 from gradspike.nir._units import TIME_UNITS, Times
 
 SPIKES = ("held", "dirac", "jump")

@@ -7,7 +7,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from gradspike.nir._conventions import NeuronArguments
 from gradspike.nir._layers import LIF_ARGUMENTS, Layers, has_no_leak, instant
 from gradspike.nir._network import Analysis, Group, Projection
 from gradspike.nn import RecurrentLIF
@@ -92,9 +91,14 @@ def _blocks(
         rows = cycle.span(p.target)
         weight[rows, columns] += p.matrix(rows.stop - rows.start) * signs[p.target][:, None]
         stored = layers.choices.stored("mask", p.name, p.metadata) if p.exact else None
-        known = isinstance(stored, np.ndarray) and stored.shape == (rows.stop - rows.start, columns.stop - columns.start)
+        known = isinstance(stored, np.ndarray) and stored.shape == (
+            rows.stop - rows.start,
+            columns.stop - columns.start,
+        )
         diagonal = p.weight is None or p.weight.ndim == 1
-        exists[rows, columns] |= stored != 0 if known else np.eye(rows.stop - rows.start, dtype=bool) if diagonal else True
+        exists[rows, columns] |= (
+            stored != 0 if known else np.eye(rows.stop - rows.start, dtype=bool) if diagonal else True
+        )
         if (p.target, columns.start) in taken:
             layers.notes.append(f"'{p.name}' is added to another weight between the same neurons")
         taken.add((p.target, columns.start))
@@ -134,5 +138,3 @@ def _neuron_values(
     if has_no_leak(joined["tau_mem"]) and not has_no_leak(joined["tau_mem"][:1]):
         joined["tau_mem"] = np.minimum(joined["tau_mem"], 3e38)  # the largest of float32
     return {**{name: layers.value(array) for name, array in joined.items()}, **surrogate}
-
-

@@ -247,7 +247,9 @@ class Walk:
         if isinstance(layer, _PASSED) or (isinstance(layer, torch.nn.Flatten) and layer.start_dim >= 2):
             return signal
         if isinstance(layer, nn.SynapseLIF):
-            weighted = self._weighted(layer.projection or f"{path}_weight", self.export.synapse(layer), signal, layer.scale)
+            weighted = self._weighted(
+                layer.projection or f"{path}_weight", self.export.synapse(layer), signal, layer.scale
+            )
             return self._neurons(layer, layer.population or path, path, weighted)
         if isinstance(layer, (nn.Synapse, nn.SparseSynapse)) and not isinstance(layer, nn.EventPropSynapse):
             if path in self.meta.get("identities", ()):

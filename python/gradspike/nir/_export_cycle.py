@@ -31,7 +31,10 @@ def recurrent_nodes(walk: "Walk", layer: nn.RecurrentLIF, path: str, signal: Sig
         part = span if len(blocks) > 1 else None
         spec = walk.export.neurons(layer, name, walk._hint(path, k), part, per_lsb)
         walk.add(name, spec, span.stop - span.start, reserved=True)
-    recurrent = Signal(tuple(Term(name, span.stop - span.start, _place(span, layer.size)) for name, span in zip(names, spans)), layer.size)
+    recurrent = Signal(
+        tuple(Term(name, span.stop - span.start, _place(span, layer.size)) for name, span in zip(names, spans)),
+        layer.size,
+    )
     if len(blocks) == 1:
         recurrent = Signal((Term(names[0], layer.size),), layer.size)
     _connect(walk, layer, "input", name_in, signal, names, spans)

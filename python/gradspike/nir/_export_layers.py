@@ -98,6 +98,4 @@ def as_array(tensor: Tensor) -> np.ndarray:
 
 def is_plain(layer: nn.AELIF) -> bool:
     """Whether leak and spikes are its only terms."""
-    return layer.leaky and not (
-        layer.exponential or layer.subthreshold_adaptation or layer.spike_triggered_adaptation
-    )
+    return layer.leaky and not (layer.exponential or layer.subthreshold_adaptation or layer.spike_triggered_adaptation)

@@ -10,7 +10,7 @@ from gradspike.nir import _policy
 from gradspike.nir._analysis import analysed
 from gradspike.nir._build import Builder, split
 from gradspike.nir._conventions import Convention, convention
-from gradspike.nir._file import PathLike, read_raw
+from gradspike.nir._file import read_raw
 from gradspike.nir._network import Analysis, natural
 from gradspike.nir._options import Choices, Options, Scale
 from gradspike.nir._problems import NIRImportError, NIRWarning, Problem, counted
@@ -28,6 +28,8 @@ class Imported(NamedTuple):
 
 def raw_graph(graph: Any) -> RawGraph:
     """A graph of `nir`, or the file at a path, in raw form."""
+    if isinstance(graph, RawGraph):
+        return graph
     return read_raw(graph) if isinstance(graph, (str, os.PathLike)) else raw_of(graph)
 
 
@@ -187,7 +189,9 @@ def _report(builder: Builder, preset: Optional[str], used: Convention, options: 
     folded = [p for p in analysis.projections if len(p.weights) > 1]
     notes += [f"{', '.join(map(repr, p.weights))} are one weight, '{p.name}'" for p in folded]
     notes += _shared(analysis)
-    rows = [_row(builder, name, kind, options) for name, kind in sorted(analysis.types.items(), key=lambda e: natural(e[0]))]
+    rows = [
+        _row(builder, name, kind, options) for name, kind in sorted(analysis.types.items(), key=lambda e: natural(e[0]))
+    ]
     return ImportReport(
         {**({"preset": preset} if preset else {}), **said}, builder.inputs, builder.outputs, rows,
         _policy.approximations(analysis, used, options), notes, _policy.not_for_chip(analysis, options),
@@ -231,5 +235,3 @@ def _row(builder: Builder, name: str, kind: str, options: Options) -> NodeReport
 def _fold_remark(ways: List[Any]) -> str:
     names = sorted({p.name for p in ways})
     return f"into '{names[0]}'" + (f" and {len(names) - 1} more" if len(names) > 1 else "")
-
-

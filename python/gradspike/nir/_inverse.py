@@ -29,7 +29,9 @@ class Parameters:
             self.dtypes[name] = np.float64 if double else np.float32
             if isinstance(value, Tensor) and part is None:
                 kind = "parameter" if isinstance(value, torch.nn.Parameter) else "tensor"
-                self.forms[name] = f"{name}:{kind}:{'0' if value.dim() == 0 else 'n'}:{'float64' if double else 'float32'}"
+                self.forms[name] = (
+                    f"{name}:{kind}:{'0' if value.dim() == 0 else 'n'}:{'float64' if double else 'float32'}"
+                )
 
     @property
     def size(self) -> int:

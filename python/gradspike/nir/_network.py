@@ -124,7 +124,6 @@ class Analysis:
         """Projections of a unit, in the order in which they are summed."""
         return [p for p in self.projections if p.target == target]
 
-
     def biases_of(self, target: str) -> List[Bias]:
         return [b for b in self.biases if b.target == target]
 

@@ -82,4 +82,6 @@ class Choices:
 
 def plain(value: Any) -> Any:
     """A NumPy scalar or 0-dim array as Python's."""
-    return value.item() if isinstance(value, np.generic) or (isinstance(value, np.ndarray) and not value.ndim) else value
+    return (
+        value.item() if isinstance(value, np.generic) or (isinstance(value, np.ndarray) and not value.ndim) else value
+    )

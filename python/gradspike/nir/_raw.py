@@ -94,6 +94,8 @@ def _metadata(node: Any) -> Dict[str, Any]:
 
 def array_of(value: Any) -> Optional[np.ndarray]:
     """A float64 array, or None where the value is none."""
+    if value is None:
+        return None
     try:
         return np.asarray(value, dtype=np.float64)
     except (TypeError, ValueError):

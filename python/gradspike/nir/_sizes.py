@@ -75,4 +75,4 @@ def _elements(shape: Any) -> Optional[int]:
 def dimensions(node: RawNode) -> List[int]:
     """The shape that an Input or Output states, as it stands."""
     array = array_of(node.value("shape"))
-    return [] if array is None else [int(entry) for entry in array.reshape(-1).tolist()]
+    return [] if array is None or not np.isfinite(array).all() else [int(entry) for entry in array.reshape(-1).tolist()]

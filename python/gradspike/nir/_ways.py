@@ -71,7 +71,9 @@ class Ways:
     def _arrive(self, way: _Way, target: str) -> None:
         delay = way.delay if way.delay is not None and way.delay.any() else None
         self.projections.append(
-            Projection(way.nodes, way.weights, way.node, target, way.weight, way.exact, way.dtype, delay, way.metadata or {})
+            Projection(
+                way.nodes, way.weights, way.node, target, way.weight, way.exact, way.dtype, delay, way.metadata or {}
+            )
         )
 
     def _through(self, way: _Way, node: RawNode, target: str) -> Iterator[_Way]:
