@@ -1,8 +1,9 @@
 """gradspike: train spiking networks with the integer weights that the BrainScaleS-2 chip holds.
 
-`gradspike.functional` has one function per operator, `gradspike.nn` the modules, `gradspike.chip` reading, mapping and
-deploying, `gradspike.nir` import and export of NIR graphs, `gradspike.transforms` encoders and decoders,
-`gradspike.datasets` the data of the examples and `gradspike.plot` the figures. `save` and `load` write and read archives, `inspect` prints what is in one.
+`gradspike.functional` has one function per operator, `gradspike.nn` the modules, `gradspike.spiking` those of scripts
+written for hxtorch, `gradspike.chip` reading, mapping and deploying, `gradspike.nir` import and export of NIR graphs,
+`gradspike.transforms` encoders and decoders, `gradspike.datasets` the data of the examples and `gradspike.plot` the
+figures. `save` and `load` write and read archives, `inspect` prints what is in one.
 """
 
 from gradspike import _library, _vmap

@@ -18,22 +18,46 @@ def feed_forward():
 
 def recurrent():
     nodes = {
-        "x": nir.Input(np.array([4])), "y": nir.Input(np.array([3])), "w.x": nir.Linear(weight(3, 4)),
-        "w.y": nir.Linear(weight(2, 3)), "a": cubalif(3), "ab": nir.Linear(weight(2, 3, 1)), "b": cubalif(2, 7),
-        "ba": nir.Linear(weight(3, 2, 2)), "read": nir.Linear(weight(2, 2, 3)), "li": cubali(2),
+        "x": nir.Input(np.array([4])),
+        "y": nir.Input(np.array([3])),
+        "w.x": nir.Linear(weight(3, 4)),
+        "w.y": nir.Linear(weight(2, 3)),
+        "a": cubalif(3),
+        "ab": nir.Linear(weight(2, 3, 1)),
+        "b": cubalif(2, 7),
+        "ba": nir.Linear(weight(3, 2, 2)),
+        "read": nir.Linear(weight(2, 2, 3)),
+        "li": cubali(2),
         "out": nir.Output(np.array([2])),
-    }  # fmt: skip
-    edges = [("x", "w.x"), ("w.x", "a"), ("a", "ab"), ("ab", "b"), ("b", "ba"), ("ba", "a"), ("b", "read"),
-             ("read", "li"), ("li", "out"), ("y", "w.y"), ("w.y", "b")]  # fmt: skip
+    }
+    edges = [
+        ("x", "w.x"),
+        ("w.x", "a"),
+        ("a", "ab"),
+        ("ab", "b"),
+        ("b", "ba"),
+        ("ba", "a"),
+        ("b", "read"),
+        ("read", "li"),
+        ("li", "out"),
+        ("y", "w.y"),
+        ("w.y", "b"),
+    ]
     return graph(nodes, edges)
 
 
 def shared():
     """One weight into two populations, an identity, a delayed input, two outputs."""
     nodes = {
-        "x": nir.Input(np.array([4])), "d": nir.Delay(np.full(4, 2e-3)), "w": nir.Linear(weight(3, 4)), "a": cubalif(3),
-        "b": cubalif(3, 7), "c": cubalif(3, 9, w_in=np.full(3, 12.0)), "o1": nir.Output(np.array([3])), "o2": nir.Output(np.array([3])),
-    }  # fmt: skip
+        "x": nir.Input(np.array([4])),
+        "d": nir.Delay(np.full(4, 2e-3)),
+        "w": nir.Linear(weight(3, 4)),
+        "a": cubalif(3),
+        "b": cubalif(3, 7),
+        "c": cubalif(3, 9, w_in=np.full(3, 12.0)),
+        "o1": nir.Output(np.array([3])),
+        "o2": nir.Output(np.array([3])),
+    }
     edges = [("x", "d"), ("d", "w"), ("w", "a"), ("w", "b"), ("a", "c"), ("c", "o1"), ("b", "o2")]
     return graph(nodes, edges)
 

@@ -53,9 +53,13 @@ def test_exponential_decay_is_the_exact_one(kind):
     node = MAKERS[kind](6)
     matrix = weight(6, 5)
     module, _ = gradspike.nir.from_nir(
-        chain(nir.Linear(matrix), node), dt=DT, time_unit="s", decay="exponential", lif="instant_synapse",
+        chain(nir.Linear(matrix), node),
+        dt=DT,
+        time_unit="s",
+        decay="exponential",
+        lif="instant_synapse",
         dtype=torch.float64,
-    )  # fmt: skip
+    )
     x = spikes(60, 2, 5)
     membrane, _ = simulate(node, x @ torch.from_numpy(matrix).T, "held", "s", exponential=True)
     layer = getattr(module, kind.lower())
@@ -90,12 +94,26 @@ def test_negative_and_zero_gains_move_into_the_weights():
 
 def test_several_inputs_sums_and_outputs():
     nodes = {
-        "x10": nir.Input(np.array([3])), "x2": nir.Input(np.array([4])), "a": nir.Linear(weight(5, 4)),
-        "b": nir.Linear(weight(5, 3, 1)), "hidden": cubalif(5), "c": nir.Linear(weight(2, 5, 2)), "read": cubali(2),
-        "spikes": nir.Output(np.array([5])), "membrane": nir.Output(np.array([2])),
-    }  # fmt: skip
-    edges = [("read", "membrane"), ("c", "read"), ("hidden", "c"), ("hidden", "spikes"), ("b", "hidden"),
-             ("a", "hidden"), ("x2", "a"), ("x10", "b")]  # fmt: skip
+        "x10": nir.Input(np.array([3])),
+        "x2": nir.Input(np.array([4])),
+        "a": nir.Linear(weight(5, 4)),
+        "b": nir.Linear(weight(5, 3, 1)),
+        "hidden": cubalif(5),
+        "c": nir.Linear(weight(2, 5, 2)),
+        "read": cubali(2),
+        "spikes": nir.Output(np.array([5])),
+        "membrane": nir.Output(np.array([2])),
+    }
+    edges = [
+        ("read", "membrane"),
+        ("c", "read"),
+        ("hidden", "c"),
+        ("hidden", "spikes"),
+        ("b", "hidden"),
+        ("a", "hidden"),
+        ("x2", "a"),
+        ("x10", "b"),
+    ]
     module, report = gradspike.nir.from_nir(graph(nodes, edges), dt=DT, time_unit="s", dtype=torch.float64)
     assert report.inputs == ["x2", "x10"] and report.outputs == ["membrane", "spikes"]
     x, y = spikes(40, 2, 4), spikes(40, 2, 3, 1)
@@ -106,9 +124,13 @@ def test_several_inputs_sums_and_outputs():
     assert torch.equal(out, fired)
     torch.testing.assert_close(membrane, voltage, rtol=1e-9, atol=1e-9)
     swapped, _ = gradspike.nir.from_nir(
-        graph(nodes, edges), dt=DT, time_unit="s", dtype=torch.float64, inputs=["x10", "x2"],
+        graph(nodes, edges),
+        dt=DT,
+        time_unit="s",
+        dtype=torch.float64,
+        inputs=["x10", "x2"],
         outputs=["spikes", "membrane"],
-    )  # fmt: skip
+    )
     assert torch.equal(swapped(y, x)[0], out)
 
 
@@ -116,8 +138,10 @@ def recurrent_reference(node, arriving, matrix):
     """Spikes of one step come back in the next."""
     fired = torch.zeros_like(arriving)
     state = {"current": 0.0, "v": torch.from_numpy(node.v_leak) + torch.zeros_like(arriving[0])}
-    t = {name: torch.from_numpy(getattr(node, name)) for name in
-         ("tau_syn", "tau_mem", "r", "v_leak", "v_threshold", "v_reset", "w_in")}  # fmt: skip
+    t = {
+        name: torch.from_numpy(getattr(node, name))
+        for name in ("tau_syn", "tau_mem", "r", "v_leak", "v_threshold", "v_reset", "w_in")
+    }
     before = torch.zeros_like(arriving[0])
     for step in range(arriving.shape[0]):
         v = state["v"] + DT / t["tau_mem"] * (t["v_leak"] - state["v"] + t["r"] * state["current"])
@@ -130,8 +154,13 @@ def recurrent_reference(node, arriving, matrix):
 
 
 def test_a_loop_through_one_weight():
-    nodes = {"input": nir.Input(np.array([4])), "in": nir.Linear(weight(6, 4)), "lif": cubalif(6),
-             "rec": nir.Linear(weight(6, 6, 1)), "output": nir.Output(np.array([6]))}  # fmt: skip
+    nodes = {
+        "input": nir.Input(np.array([4])),
+        "in": nir.Linear(weight(6, 4)),
+        "lif": cubalif(6),
+        "rec": nir.Linear(weight(6, 6, 1)),
+        "output": nir.Output(np.array([6])),
+    }
     edges = [("lif", "rec"), ("rec", "lif"), ("lif", "output"), ("in", "lif"), ("input", "in")]
     module, report = gradspike.nir.from_nir(graph(nodes, edges), dt=DT, time_unit="s", dtype=torch.float64)
     x = spikes(60, 3, 4)
@@ -144,15 +173,27 @@ def test_a_loop_through_one_weight():
 
 
 def test_a_loop_through_two_populations_is_one_layer_with_masks():
-    nodes = {"x": nir.Input(np.array([4])), "in": nir.Linear(weight(3, 4)), "a": cubalif(3), "ab": nir.Linear(weight(2, 3, 1)),
-             "b": cubalif(2, 7), "ba": nir.Linear(weight(3, 2, 2)), "out": nir.Output(np.array([2]))}  # fmt: skip
+    nodes = {
+        "x": nir.Input(np.array([4])),
+        "in": nir.Linear(weight(3, 4)),
+        "a": cubalif(3),
+        "ab": nir.Linear(weight(2, 3, 1)),
+        "b": cubalif(2, 7),
+        "ba": nir.Linear(weight(3, 2, 2)),
+        "out": nir.Output(np.array([2])),
+    }
     edges = [("x", "in"), ("in", "a"), ("a", "ab"), ("ab", "b"), ("b", "ba"), ("ba", "a"), ("b", "out")]
     module, _ = gradspike.nir.from_nir(graph(nodes, edges), dt=DT, time_unit="s", dtype=torch.float64)
     layer = module.a_b
     assert layer.mask.int().tolist() == [[0, 0, 0, 1, 1]] * 3 + [[1, 1, 1, 0, 0]] * 2
     assert layer.input_mask.int().tolist() == [[1] * 4] * 3 + [[0] * 4] * 2
-    joined = cubalif(5, **{name: np.concatenate([getattr(nodes["a"], name), getattr(nodes["b"], name)]) for name in
-                           ("tau_syn", "tau_mem", "r", "v_leak", "v_threshold", "v_reset", "w_in")})  # fmt: skip
+    joined = cubalif(
+        5,
+        **{
+            name: np.concatenate([getattr(nodes["a"], name), getattr(nodes["b"], name)])
+            for name in ("tau_syn", "tau_mem", "r", "v_leak", "v_threshold", "v_reset", "w_in")
+        },
+    )
     matrix = torch.zeros(5, 5, dtype=torch.float64)
     matrix[:3, 3:], matrix[3:, :3] = torch.from_numpy(nodes["ba"].weight), torch.from_numpy(nodes["ab"].weight)
     x = spikes(60, 3, 4)
@@ -166,8 +207,14 @@ def test_a_loop_through_two_populations_is_one_layer_with_masks():
 
 def test_chains_of_linear_nodes_are_one_weight():
     scale, second = np.array([0.5, 2.0, -1.0]), np.array([1.0, 3.0])
-    nodes = (nir.Scale(np.array([1.0, 0.5, 2.0, 1.0])), nir.Linear(weight(3, 4)), nir.Scale(scale),
-             nir.Linear(weight(2, 3, 1)), nir.Scale(second), cubalif(2))  # fmt: skip
+    nodes = (
+        nir.Scale(np.array([1.0, 0.5, 2.0, 1.0])),
+        nir.Linear(weight(3, 4)),
+        nir.Scale(scale),
+        nir.Linear(weight(2, 3, 1)),
+        nir.Scale(second),
+        cubalif(2),
+    )
     module, report = gradspike.nir.from_nir(chain(*nodes), dt=DT, time_unit="s", dtype=torch.float64)
     matrix = np.diag(second) @ nodes[3].weight @ np.diag(scale) @ nodes[1].weight @ np.diag(nodes[0].scale)
     x = spikes(40, 2, 4)
@@ -189,12 +236,19 @@ def test_neurons_without_a_weight_before_them():
 
 
 def test_delays_of_inputs_and_inside():
-    nodes = (nir.Delay(np.array([2e-3, 0.0, 1e-3])), nir.Linear(weight(2, 3)), cubalif(2),
-             nir.Delay(np.array([3e-3, 3e-3])), nir.Linear(weight(2, 2, 1)), cubali(2))  # fmt: skip
+    nodes = (
+        nir.Delay(np.array([2e-3, 0.0, 1e-3])),
+        nir.Linear(weight(2, 3)),
+        cubalif(2),
+        nir.Delay(np.array([3e-3, 3e-3])),
+        nir.Linear(weight(2, 2, 1)),
+        cubali(2),
+    )
     module, report = gradspike.nir.from_nir(chain(*nodes), dt=DT, time_unit="s", dtype=torch.float64)
     x = spikes(40, 2, 3)
-    shifted = torch.stack([torch.cat([torch.zeros(d, 2, dtype=torch.float64), x[: 40 - d, :, k]])
-                           for k, d in enumerate((2, 0, 1))], -1)  # fmt: skip
+    shifted = torch.stack(
+        [torch.cat([torch.zeros(d, 2, dtype=torch.float64), x[: 40 - d, :, k]]) for k, d in enumerate((2, 0, 1))], -1
+    )
     _, fired = simulate(nodes[2], shifted @ torch.from_numpy(nodes[1].weight).T, "held", "s")
     late = torch.cat([torch.zeros(3, 2, 2, dtype=torch.float64), fired[:-3]])
     membrane, _ = simulate(nodes[5], late @ torch.from_numpy(nodes[4].weight).T, "held", "s")
@@ -236,21 +290,36 @@ def test_a_bias_as_a_shift_of_the_leak_is_right_in_the_steady_state(spike):
 def test_a_bias_that_is_added_is_exact(spike):
     node, bias = cubalif(4), np.array([0.3, -0.2, 0.0, 0.1])
     module, report = gradspike.nir.from_nir(
-        chain(nir.Affine(weight(4, 3, size=0.3), bias), node), dt=DT, time_unit="s", spike=spike, bias="add",
+        chain(nir.Affine(weight(4, 3, size=0.3), bias), node),
+        dt=DT,
+        time_unit="s",
+        spike=spike,
+        bias="add",
         dtype=torch.float64,
-    )  # fmt: skip
+    )
     x = spikes(50, 2, 3)
     arriving = x @ torch.from_numpy(weight(4, 3, size=0.3)).T + torch.from_numpy(bias)
-    membrane, fired = simulate(node, arriving, spike, "s")
+    _, fired = simulate(node, arriving, spike, "s")
     assert torch.equal(module(x), fired) and report.exact and report.not_for_chip
 
 
 def test_nested_graphs_and_names_with_dots():
-    inner = nir.NIRGraph({"in": nir.Input(np.array([3])), "w.1": nir.Linear(weight(2, 3)), "lif.lif": cubalif(2),
-                          "out": nir.Output(np.array([2]))},
-                         [("in", "w.1"), ("w.1", "lif.lif"), ("lif.lif", "out")])  # fmt: skip
-    nodes = {"0": nir.Input(np.array([3])), "block.a": inner, "class": nir.Linear(weight(2, 2, 1)), "1": cubali(2),
-             "2": nir.Output(np.array([2]))}  # fmt: skip
+    inner = nir.NIRGraph(
+        {
+            "in": nir.Input(np.array([3])),
+            "w.1": nir.Linear(weight(2, 3)),
+            "lif.lif": cubalif(2),
+            "out": nir.Output(np.array([2])),
+        },
+        [("in", "w.1"), ("w.1", "lif.lif"), ("lif.lif", "out")],
+    )
+    nodes = {
+        "0": nir.Input(np.array([3])),
+        "block.a": inner,
+        "class": nir.Linear(weight(2, 2, 1)),
+        "1": cubali(2),
+        "2": nir.Output(np.array([2])),
+    }
     edges = [("0", "block.a"), ("block.a", "class"), ("class", "1"), ("1", "2")]
     module, report = gradspike.nir.from_nir(graph(nodes, edges), dt=DT, time_unit="s", dtype=torch.float64)
     x = spikes(40, 2, 3)

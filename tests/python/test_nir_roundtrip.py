@@ -48,9 +48,11 @@ def same(model, *inputs, folder=None, **options):
 def sequential(rounding="half_even", **changed):
     values = {"tau_mem": 8e-6, "tau_syn": 3.3e-6, "membrane_capacitance": 7.7e-6, "threshold": 0.3, "leak": 0.02}
     return tnn.Sequential(
-        Synapse(3, 6, rounding=rounding), LIF(6, **{**values, **changed}), Synapse(6, 2, rounding=rounding),
+        Synapse(3, 6, rounding=rounding),
+        LIF(6, **{**values, **changed}),
+        Synapse(6, 2, rounding=rounding),
         LI(2, tau_mem=20e-6, membrane_capacitance=13e-6),
-    )  # fmt: skip
+    )
 
 
 @pytest.mark.parametrize("spike", SPIKES)
@@ -70,9 +72,13 @@ def test_parameters_per_neuron_keep_their_form(tmp_path, spike, form):
         return tnn.Parameter(value) if form == "parameter" else value
 
     model = sequential(
-        tau_mem=drawn(5e-6, 2e-5), tau_syn=drawn(3e-6, 1e-5), membrane_capacitance=drawn(5e-6, 1e-5),
-        leak=drawn(-0.1, 0.1), reset=drawn(-0.2, 0.0), threshold=drawn(0.2, 0.5),
-    )  # fmt: skip
+        tau_mem=drawn(5e-6, 2e-5),
+        tau_syn=drawn(3e-6, 1e-5),
+        membrane_capacitance=drawn(5e-6, 1e-5),
+        leak=drawn(-0.1, 0.1),
+        reset=drawn(-0.2, 0.0),
+        threshold=drawn(0.2, 0.5),
+    )
     made = same(model, *some_spikes(3), folder=tmp_path, spike=spike)
     again = from_nir(made).module
     kinds = [type(getattr(again.n1, name)) for name in ("tau_mem", "leak", "membrane_capacitance")]
@@ -80,9 +86,12 @@ def test_parameters_per_neuron_keep_their_form(tmp_path, spike, form):
 
 
 @given(
-    st.floats(1.5e-6, 1e-3), st.floats(1.5e-6, 1e-3), st.floats(1e-7, 1e-2), st.sampled_from(SPIKES),
+    st.floats(1.5e-6, 1e-3),
+    st.floats(1.5e-6, 1e-3),
+    st.floats(1e-7, 1e-2),
+    st.sampled_from(SPIKES),
     st.floats(1e-7, 1.5e-6),
-)  # fmt: skip
+)
 def test_numbers_come_back_to_the_last_bit(tau_mem, tau_syn, capacitance, spike, dt):
     model = tnn.Sequential(
         Synapse(2, 3), LIF(3, tau_mem=tau_mem, tau_syn=tau_syn, membrane_capacitance=capacitance, dt=dt)
@@ -165,9 +174,12 @@ def test_recurrent(tmp_path, rounding, masked):
 def test_fused_layers_and_plain_aelif(tmp_path):
     plain = {"exponential": False, "subthreshold_adaptation": False, "spike_triggered_adaptation": False}
     model = tnn.Sequential(
-        SynapseLIF(5, 8, threshold=0.3, name="w", population="h"), Synapse(8, 4), AELIF(4, threshold=0.3, **plain),
-        Synapse(4, 2), AELIF(2, fire=False, **plain),
-    )  # fmt: skip
+        SynapseLIF(5, 8, threshold=0.3, name="w", population="h"),
+        Synapse(8, 4),
+        AELIF(4, threshold=0.3, **plain),
+        Synapse(4, 2),
+        AELIF(2, fire=False, **plain),
+    )
     made = to_nir(model)
     x = some_spikes(5)[0]
     module, _ = from_nir(made)
@@ -224,13 +236,35 @@ def test_nothing_depends_on_the_metadata_but_what_it_says():
 
 def test_an_imported_graph_is_exported_as_it_was():
     nodes = {
-        "x": nir.Input(np.array([4])), "w.in": nir.Linear(weight(3, 4)), "a.1": cubalif(3), "ab": nir.Linear(weight(2, 3, 1)),
-        "b": cubalif(2, 7), "ba": nir.Linear(weight(3, 2, 2)), "read.w": nir.Linear(weight(2, 2, 3)), "read.li": cubali(2),
-        "d": nir.Delay(np.array([2e-3, 2e-3])), "l": nir.Linear(weight(3, 2, 4)), "lif": lif(3),
-        "out": nir.Output(np.array([2])), "spikes": nir.Output(np.array([3])),
-    }  # fmt: skip
-    edges = [("x", "w.in"), ("w.in", "a.1"), ("a.1", "ab"), ("ab", "b"), ("b", "ba"), ("ba", "a.1"), ("b", "read.w"),
-             ("read.w", "read.li"), ("read.li", "out"), ("b", "d"), ("d", "l"), ("l", "lif"), ("lif", "spikes")]  # fmt: skip
+        "x": nir.Input(np.array([4])),
+        "w.in": nir.Linear(weight(3, 4)),
+        "a.1": cubalif(3),
+        "ab": nir.Linear(weight(2, 3, 1)),
+        "b": cubalif(2, 7),
+        "ba": nir.Linear(weight(3, 2, 2)),
+        "read.w": nir.Linear(weight(2, 2, 3)),
+        "read.li": cubali(2),
+        "d": nir.Delay(np.array([2e-3, 2e-3])),
+        "l": nir.Linear(weight(3, 2, 4)),
+        "lif": lif(3),
+        "out": nir.Output(np.array([2])),
+        "spikes": nir.Output(np.array([3])),
+    }
+    edges = [
+        ("x", "w.in"),
+        ("w.in", "a.1"),
+        ("a.1", "ab"),
+        ("ab", "b"),
+        ("b", "ba"),
+        ("ba", "a.1"),
+        ("b", "read.w"),
+        ("read.w", "read.li"),
+        ("read.li", "out"),
+        ("b", "d"),
+        ("d", "l"),
+        ("l", "lif"),
+        ("lif", "spikes"),
+    ]
     module, _ = from_nir(graph(nodes, edges), dt=DT, time_unit="s", lif="instant_synapse", dtype=torch.float64)
     again = to_nir(module)
     named = {"a.1->b": "ab", "b->a.1": "ba", "x->a.1": "w.in", "b_delay": "d"}
@@ -270,7 +304,7 @@ def test_imported_modules_train_and_load_state():
     assert torch.equal(other(*some_spikes(3)), module(*some_spikes(3)))
 
 
-# ---- what cannot be exported ------------------------------------------------------------------------------------------
+# ---- what cannot be exported ----------------------------------------------------------------------------------------
 
 
 class Calls(tnn.Module):

@@ -2,7 +2,7 @@
 
 import keyword
 import operator
-from typing import Any, Dict, List, Optional, Set
+from typing import Any, Dict, List, Optional, Set, Tuple
 
 import numpy as np
 import torch
@@ -95,7 +95,7 @@ class Builder:
         self.meta["blocks"][path] = [(unit.name, unit.size) for unit in units]
         for unit in units:
             span = cycle.span(unit.name)
-            part = (spikes, (Ellipsis, slice(span.start, span.stop)))
+            part: Tuple[Any, ...] = (spikes, (Ellipsis, slice(span.start, span.stop)))
             self.values[unit.name] = spikes if len(units) == 1 else self.graph.call_function(operator.getitem, part)
             self.modules[unit.name] = path
             self._remember(unit, path)
@@ -122,7 +122,7 @@ class Builder:
         return 1.0 if self.used.spike != "dirac" else (self.used.dt or 1.0) / self.used.times.unit
 
     def _remember(self, unit: Unit, path: str) -> None:
-        entry = {"name": unit.name, "type": unit.type}
+        entry: Dict[str, Any] = {"name": unit.name, "type": unit.type}
         if "w_in" in unit.parameters and f"{unit.type}.w_in" not in self.used.ignored:
             entry["w_in"] = unit.parameters["w_in"].copy()
         self.meta["units"].setdefault(path, []).append(entry)

@@ -9,9 +9,9 @@ import numpy as np
 
 
 def exactly(formula: Callable[..., Fraction], *values: np.ndarray) -> np.ndarray:
-    """`formula` of the finite values, element by element, rounded once to float64. Each distinct input is computed once.
+    """`formula` of finite values, element by element, rounded once to float64; overflow gives infinity.
 
-    Overflow gives infinity.
+    Each distinct input is computed once.
     """
     stacked = np.stack([np.asarray(value, dtype=np.float64).reshape(-1) for value in values])
     distinct, where = np.unique(stacked, axis=1, return_inverse=True)

@@ -19,7 +19,7 @@ def recurrent_nodes(walk: "Walk", layer: nn.RecurrentLIF, path: str, signal: Sig
     population, name_in, name_rec = names_of(layer, path)
     blocks: List[Tuple[str, int]] = list(walk.meta.get("blocks", {}).get(path, [(population, layer.size)]))
     starts = np.cumsum([0, *(size for _, size in blocks)])
-    spans = [slice(int(a), int(b)) for a, b in zip(starts, starts[1:])]
+    spans = [slice(int(start), int(start) + size) for start, (_, size) in zip(starts, blocks)]
     names = [walk.sketch.reserve(name) for name, _ in blocks]
     per_lsb = 1.0
     if walk.export.weights == "integers":

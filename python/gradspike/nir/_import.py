@@ -103,8 +103,8 @@ def from_nir(
             whose Euler step is that.
         bias: Of Affine nodes, where it is not zero: "refuse"; "leak" shifts the leak to where a constant input holds
             the membrane, right in the steady state; "add" adds it in every step, exact in simulation and on no chip.
-        lif: LIF, LI, IF and I, which have no synaptic current: "refuse" (default); "instant_synapse" gives them one that lasts
-            one step, so that their spikes and voltages come one step later, and are the same otherwise.
+        lif: LIF, LI, IF and I, which have no synaptic current: "refuse" (default); "instant_synapse" gives them one
+            that lasts one step, so that their spikes and voltages come one step later, and are the same otherwise.
         rounding: "none" (default) computes with the weights as they are; "half_even" or "half_away" with the integers
             that the chip holds, see `gradspike.nn.Synapse`.
         scale: Model weight to LSB, for all weights or by name of the weight node. Default: `suggest_scale` of each.

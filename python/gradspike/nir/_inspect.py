@@ -27,7 +27,7 @@ def inspect(
     graph: Any, *, dt: Optional[float] = None, time_unit: Optional[str] = None, preset: Optional[str] = None,
     json: bool = False,
 ) -> str:  # fmt: skip
-    """What a graph or file holds: nodes with sizes and parameters, units that are plausible, what is refused, what fits.
+    """What a graph or file holds: nodes with sizes and parameters, plausible units, what is refused, what fits.
 
     Args:
         graph: A `nir.NIRGraph` or the path of a file.

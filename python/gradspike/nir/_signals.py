@@ -129,5 +129,5 @@ def picked_columns(weight: np.ndarray, index: np.ndarray, size: int) -> np.ndarr
     """A weight over a choice of elements as one over all elements of the source."""
     result = np.zeros((weight.shape[0], size), dtype=weight.dtype)
     there = index >= 0
-    np.add.at(result, (slice(None), index[there]), weight[:, there])
+    np.add.at(result.T, index[there], weight[:, there].T)  # an element may be picked more than once
     return result

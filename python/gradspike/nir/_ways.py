@@ -79,10 +79,11 @@ class Ways:
     def _through(self, way: _Way, node: RawNode, target: str) -> Iterator[_Way]:
         """The way with one more node; none where the node is refused."""
         way = replace(way, nodes=(way.node, *way.nodes))
+        weight = node.value("scale" if node.type == "Scale" else "weight")
         if node.type == "Delay":
             yield from self._delayed(way, node)
         elif node.type in ("Linear", "Affine", "Scale"):
-            factor = array_of(node.value("scale" if node.type == "Scale" else "weight"))
+            factor = array_of(weight)
             assert factor is not None
             if node.type == "Affine":
                 self._add_bias(way, node, target)
@@ -90,11 +91,10 @@ class Ways:
                 reason = "its output is delayed by a different time for each element"
                 self._refuse(way.node, reason, "delay the input of the weight, or all elements alike")
                 return
-            dtype = np.asarray(node.value("scale" if node.type == "Scale" else "weight")).dtype
             first = way.weight is None
             yield replace(
                 way, weights=(way.node, *way.weights), weight=product(way.weight, factor.reshape(-1) if node.type == "Scale" else factor),
-                exact=first and node.type != "Scale" and way.exact, dtype=dtype if first else np.dtype(np.float64),
+                exact=first and node.type != "Scale" and way.exact, dtype=np.asarray(weight).dtype if first else np.dtype(np.float64),
                 metadata=node.metadata if first else way.metadata,
             )  # fmt: skip
         else:
@@ -135,7 +135,6 @@ def product(after: Optional[np.ndarray], before: np.ndarray) -> np.ndarray:
     """The weight of two in a row; one-dimensional ones are diagonals, those of one element factors."""
     if after is None:
         return before
-    if after.ndim == 1:
-        result: np.ndarray = after[:, None] * before if before.ndim == 2 else after * before
-        return result
-    return after @ before if before.ndim == 2 else after * before[None, :]
+    if after.ndim == 2 and before.ndim == 2:
+        return np.asarray(after @ before)
+    return np.asarray(after[:, None] * before if before.ndim == 2 else after * before)
