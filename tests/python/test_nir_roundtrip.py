@@ -8,7 +8,7 @@ import nir
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn as tnn
 
@@ -92,6 +92,7 @@ def test_parameters_per_neuron_keep_their_form(tmp_path, spike, form):
     st.sampled_from(SPIKES),
     st.floats(1e-7, 1.5e-6),
 )
+@settings(max_examples=100)
 def test_numbers_come_back_to_the_last_bit(tau_mem, tau_syn, capacitance, spike, dt):
     model = tnn.Sequential(
         Synapse(2, 3), LIF(3, tau_mem=tau_mem, tau_syn=tau_syn, membrane_capacitance=capacitance, dt=dt)

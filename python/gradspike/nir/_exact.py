@@ -27,29 +27,29 @@ def _rounded(value: Fraction) -> float:
 
 
 def solved(
-    forward: Callable[..., np.ndarray], wanted: np.ndarray, guesses: Sequence[np.ndarray], rounding: Any = np.float64
+    forward: Callable[..., np.ndarray], wanted: np.ndarray, *guesses: Sequence[np.ndarray], rounding: Any = np.float64
 ) -> Tuple[Tuple[np.ndarray, ...], bool]:
-    """Values next to `guesses` whose `forward` is `wanted`, after rounding to the type `rounding`; and whether all are.
+    """Values next to one of `guesses` whose `forward` is `wanted`, after rounding; and whether all are.
 
     Args:
-        forward: From arrays like the guesses to one like `wanted`.
+        forward: From arrays like those of a guess to one like `wanted`.
         wanted: What is to come out.
-        guesses: One array per argument; the first one is varied most.
+        guesses: Each has one array per argument; later ones serve the elements for which earlier ones fail.
         rounding: Type in which the result is compared.
     """
-    best = [np.array(guess, dtype=np.float64) for guess in guesses]
+    best = [np.array(array, dtype=np.float64) for array in guesses[0]]
     target = np.asarray(wanted, dtype=rounding)
-    right = np.asarray(forward(*best), dtype=rounding) == target
+    right = np.zeros(target.shape, dtype=bool)
     steps = sorted(itertools.product((0, 1, -1, 2, -2), repeat=len(best)), key=lambda s: sum(map(abs, reversed(s))))
-    for step in steps[1:]:
-        if right.all():
-            break
-        tried = [_moved(np.asarray(guess, dtype=np.float64), by) for guess, by in zip(guesses, step)]
+    for guess, step in itertools.product(guesses, steps):
+        tried = [_moved(np.asarray(array, dtype=np.float64), by) for array, by in zip(guess, step)]
         hits = (np.asarray(forward(*tried), dtype=rounding) == target) & ~right
         for values, candidate in zip(best, tried):
             values[hits] = candidate[hits]
         right |= hits
-    return tuple(best), bool(right.all())
+        if right.all():
+            return tuple(best), True
+    return tuple(best), False
 
 
 def _moved(values: np.ndarray, by: int) -> np.ndarray:

@@ -52,7 +52,8 @@ def neuron_spec(p: Parameters, fires: bool, used: Convention, hint: Dict[str, An
     off: List[str] = []
     times: Dict[str, Optional[np.ndarray]] = {"tau_mem": None, "tau_syn": None}
     for name in ("tau_mem", "tau_syn") if kind.startswith("Cuba") else ("tau_mem",) if kind in ("LIF", "LI") else ():
-        (value,), right = solved(used.times.seconds, p.arrays[name], [_in_units(p.arrays[name], used)], p.dtypes[name])
+        guess = [_in_units(p.arrays[name], used)]
+        (value,), right = solved(used.times.seconds, p.arrays[name], guess, rounding=p.dtypes[name])
         fields[name if kind.startswith("Cuba") else "tau"] = value
         times[name] = used.times.seconds(value)
         off += [] if right else [name]
@@ -87,9 +88,9 @@ def _gain(
     cuba = kind.startswith("Cuba")
 
     def forward(r: np.ndarray, w_in: np.ndarray) -> np.ndarray:
-        capacitance = capacitance_of(kind, times["tau_mem"], times["tau_syn"], r * 1.0, w_in, used)
-        per_second = exactly(lambda x: x * used.times.exact_unit, capacitance) if kind in ("I", "IF") else capacitance
-        return per_second
+        if kind in ("I", "IF"):  # per second, as units have it
+            r = exactly(lambda x: x / used.times.exact_unit, r)
+        return capacitance_of(kind, times["tau_mem"], times["tau_syn"], r, w_in, used)
 
     w_in = ones
     if cuba and times["tau_syn"] is not None:
@@ -99,12 +100,13 @@ def _gain(
     found = hint.get("w_in")
     if cuba and isinstance(found, np.ndarray) and found.shape == ones.shape and (found > 0).all():
         w_in = found
+    rounding = p.dtypes["membrane_capacitance"]
     r = forward(ones, w_in) / wanted
-    if kind in ("I", "IF"):
-        (r,), right = solved(lambda r: forward(r, ones), wanted, [r], p.dtypes["membrane_capacitance"])
-    elif cuba:
-        (r, w_in), right = solved(forward, wanted, [r, w_in], p.dtypes["membrane_capacitance"])
+    if cuba:
+        # Where r and w_in have gaps of one size between their numbers, another share between them has not.
+        guesses = [(r / share, w_in * share) for share in (1.0, 1.5, 1.25, 1.75)]
+        (r, w_in), right = solved(forward, wanted, *guesses, rounding=rounding)
     else:
-        (r,), right = solved(lambda r: forward(r, ones), wanted, [r], p.dtypes["membrane_capacitance"])
+        (r,), right = solved(lambda r: forward(r, ones), wanted, [r], rounding=rounding)
     off += [] if right else ["membrane_capacitance"]
     return {"r": r, "w_in": w_in} if cuba else {"r": r}

@@ -93,10 +93,13 @@ class Ways:
                 return
             first = way.weight is None
             yield replace(
-                way, weights=(way.node, *way.weights), weight=product(way.weight, factor.reshape(-1) if node.type == "Scale" else factor),
-                exact=first and node.type != "Scale" and way.exact, dtype=np.asarray(weight).dtype if first else np.dtype(np.float64),
+                way,
+                weights=(way.node, *way.weights),
+                weight=product(way.weight, factor.reshape(-1) if node.type == "Scale" else factor),
+                exact=first and node.type != "Scale",
+                dtype=np.asarray(weight).dtype if first else np.dtype(np.float64),
                 metadata=node.metadata if first else way.metadata,
-            )  # fmt: skip
+            )
         else:
             yield way  # Flatten and ports of nested graphs
 
