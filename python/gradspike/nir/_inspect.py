@@ -51,6 +51,8 @@ def facts(raw: RawGraph, dt: Optional[float], time_unit: Optional[str], preset: 
     """All that `inspect` says, as a dictionary."""
     if preset is not None and preset not in PRESETS:
         raise ValueError(f"inspect: preset must be one of {', '.join(PRESETS)}, got {preset!r}")
+    if time_unit is not None and time_unit not in TIME_UNITS:
+        raise ValueError(f"inspect: time_unit must be one of {', '.join(TIME_UNITS)}, got {time_unit!r}")
     constants = time_constants(raw)
     readings = plausible(constants)
     known = PRESETS[preset] if preset is not None else None
@@ -167,7 +169,9 @@ def _importable(raw: RawGraph, dt: float, unit: str, preset: Optional[str]) -> D
     example = tuple(torch.zeros(1, 1, size) for size in module.meta["gradspike.nir"]["input_sizes"])
     try:
         checked = chip.check(module, example)
-        verdict = "fits" if checked.fits else "does not fit: gradspike check tells why, once it is imported and saved"
+        verdict = (
+            "fits one" if checked.fits else "does not fit one: gradspike check tells why, once it is imported and saved"
+        )
         return {"refused": refusals, "not_for_chip": report.not_for_chip, "chip": verdict, "fits": checked.fits}
     except (RuntimeError, ValueError) as error:
         sentence = str(error).split("\n", 1)[0]
