@@ -114,16 +114,36 @@ BAD = {
     "dt": (lambda: from_nir_data(of(events()), dt=0.0), ValueError, "dt must be a number of seconds above 0"),
     "unit": (lambda: from_nir_data(of(events()), dt=1.0, time_unit="h"), ValueError, "time_unit must be one of"),
     "steps": (lambda: from_nir_data(of(events()), dt=1.0, steps=-1), ValueError, "steps must be a whole number"),
-    "observable": (lambda: from_nir_data(of(events()), dt=1.0, observable="v"), ValueError, "no node has the observable 'v'"),
+    "observable": (
+        lambda: from_nir_data(of(events()), dt=1.0, observable="v"),
+        ValueError,
+        "no node has the observable 'v'",
+    ),
     "type": (lambda: from_nir_data(3, dt=1.0), TypeError, r"data must be a nir\.NIRGraphData, got int"),
     "entry": (lambda: from_nir_data(of(3), dt=1.0), TypeError, "node 'a' has neither events nor a grid"),
-    "neuron": (lambda: from_nir_data(of(events((0, 0.0, 7))), dt=1.0), ValueError, r"idx must lie in 0\.\.2, or be -1 for none, got 7"),
+    "neuron": (
+        lambda: from_nir_data(of(events((0, 0.0, 7))), dt=1.0),
+        ValueError,
+        r"idx must lie in 0\.\.2, or be -1 for none, got 7",
+    ),
     "negative": (lambda: from_nir_data(of(events((0, 0.0, -2))), dt=1.0), ValueError, "got -2"),
-    "shape": (lambda: to_nir_data({"a": torch.zeros(3, 4)}, dt=1.0), ValueError, r"spikes of node 'a' must be a tensor \[time, batch, neuron\]"),
-    "fractions": (lambda: to_nir_data({"a": torch.full((1, 1, 1), 0.5)}, dt=1.0), ValueError, "must be whole numbers of at least 0"),
-    "nan": (lambda: to_nir_data({"a": torch.full((1, 1, 1), float("nan"))}, dt=1.0), ValueError, "must be whole numbers"),
+    "shape": (
+        lambda: to_nir_data({"a": torch.zeros(3, 4)}, dt=1.0),
+        ValueError,
+        r"spikes of node 'a' must be a tensor \[time, batch, neuron\]",
+    ),
+    "fractions": (
+        lambda: to_nir_data({"a": torch.full((1, 1, 1), 0.5)}, dt=1.0),
+        ValueError,
+        "must be whole numbers of at least 0",
+    ),
+    "nan": (
+        lambda: to_nir_data({"a": torch.full((1, 1, 1), float("nan"))}, dt=1.0),
+        ValueError,
+        "must be whole numbers",
+    ),
     "no tensor": (lambda: to_nir_data({"a": 3}, dt=1.0), ValueError, "got int"),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("case", BAD)

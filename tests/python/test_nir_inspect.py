@@ -90,7 +90,7 @@ def test_bad_input_is_one_line_and_exit_code_3(capsys, saved, arguments, text):
     assert code == 3 and not out and text in err and err.count("\n") == 1
 
 
-# ---- nirtorch ----------------------------------------------------------------------------------------------------------
+# ---- nirtorch -------------------------------------------------------------------------------------------------------
 
 
 def stepped(node_map, nodes, x):

@@ -129,7 +129,7 @@ def test_frameworks_that_subtract_are_refused_unless_told(preset):
     for field in ("r", "w_in", "v_leak") if preset == "spyx" else ("r",) if preset == "sinabs" else ():
         setattr(node, field, np.full(3, 0.0 if field == "v_leak" else 1.0))
     unit = "s" if preset == "rockpool" else "steps"
-    membrane, fired = simulate(node, x @ torch.from_numpy(weight(3, 4)).T, "jump", unit, exponential=preset != "spyx")
+    _, fired = simulate(node, x @ torch.from_numpy(weight(3, 4)).T, "jump", unit, exponential=preset != "spyx")
     assert torch.equal(module(x), fired)
 
 
@@ -147,9 +147,16 @@ def test_arguments_go_before_presets():
 
 
 def test_analysis_is_what_a_second_builder_needs():
-    nodes = {"in": nir.Input(np.array([2, 2])), "f": nir.Flatten({"input": np.array([2, 2])}, 0), "w": nir.Linear(weight(3, 4)),
-             "n": cubalif(3, unit="ms"), "v": nir.Linear(weight(3, 3)), "o": nir.Linear(weight(2, 3)), "li": cubali(2, unit="ms"),
-             "out": nir.Output(np.array([2]))}  # fmt: skip
+    nodes = {
+        "in": nir.Input(np.array([2, 2])),
+        "f": nir.Flatten({"input": np.array([2, 2])}, 0),
+        "w": nir.Linear(weight(3, 4)),
+        "n": cubalif(3, unit="ms"),
+        "v": nir.Linear(weight(3, 3)),
+        "o": nir.Linear(weight(2, 3)),
+        "li": cubali(2, unit="ms"),
+        "out": nir.Output(np.array([2])),
+    }
     edges = [("in", "f"), ("f", "w"), ("w", "n"), ("n", "v"), ("v", "n"), ("n", "o"), ("o", "li"), ("li", "out")]
     found = analyse(graph(nodes, edges), dt=DT, time_unit="ms")
     assert [(g.members, g.recurrent) for g in found.order] == [
@@ -159,7 +166,11 @@ def test_analysis_is_what_a_second_builder_needs():
         (("out",), False),
     ]
     assert [(p.name, p.source, p.target, p.nodes) for p in found.projections] == [
-        ("o", "n", "li", ("o",)), ("v", "n", "n", ("v",)), ("w", "in", "n", ("f", "w")), ("li->out", "li", "out", ())]  # fmt: skip
+        ("o", "n", "li", ("o",)),
+        ("v", "n", "n", ("v",)),
+        ("w", "in", "n", ("f", "w")),
+        ("li->out", "li", "out", ()),
+    ]
     assert found.units["in"].shape == (2, 2) and found.units["in"].size == 4
     np.testing.assert_allclose(found.units["n"].parameters["tau_mem"], nodes["n"].tau_mem * 1e-3, rtol=1e-15)
     arguments = neuron_arguments(found.units["n"], PRESETS["hxtorch"])

@@ -9,12 +9,12 @@ from gradspike import nn
 from gradspike.nir._signals import Signal, Spec, Term, picked_columns
 
 if TYPE_CHECKING:
-    from gradspike.nir._export import Walk
+    from gradspike.nir._export_walk import Walk
 
 
 def recurrent_nodes(walk: "Walk", layer: nn.RecurrentLIF, path: str, signal: Signal) -> Signal:
     """The populations, and a weight for each block that exists."""
-    from gradspike.nir._export import names_of
+    from gradspike.nir._export_walk import names_of
 
     population, name_in, name_rec = names_of(layer, path)
     blocks: List[Tuple[str, int]] = list(walk.meta.get("blocks", {}).get(path, [(population, layer.size)]))

@@ -139,7 +139,7 @@ def from_nir(
         >>> graph = nir.NIRGraph.from_list(nir.Linear(numpy.eye(2)), neurons)
         >>> module, report = from_nir(graph, dt=1e-3, time_unit="s")
         >>> report.exact, module(torch.ones(30, 1, 2)).sum(0).tolist()
-        (True, [[6.0, 6.0]])
+        (True, [[8.0, 8.0]])
     """
     options = Options(
         bias, lif, rounding, scale, min_weight, max_weight, gradient, surrogate, alpha, refractory_time, dtype, device,
