@@ -10,19 +10,13 @@ from gradspike.nir._problems import Problem
 from gradspike.nir._raw import FIELDS, OPTIONAL, RawGraph, RawNode, array_of
 from gradspike.nir._sizes import sizes_of
 from gradspike.nir._units import TIME_UNITS, UNITS, Times, unit_of
+from gradspike.nir._unroll import UNROLLED, unroll
 from gradspike.nir._ways import Ways
 
 _LINEAR = ("Linear", "Affine", "Scale", "Delay", "Flatten", PORT)
 
-_REMEDIES = {
-    "Conv1d": "write it out as a Linear node",
-    "Conv2d": "write it out as a Linear node",
-    "AvgPool2d": "write it out as a Linear node",
-    "SumPool2d": "write it out as a Linear node",
-}
 
-
-def analysed(graph: RawGraph, dt: float, time_unit: str) -> Analysis:
+def analysed(graph: RawGraph, dt: float, time_unit: str, conv: str = "refuse") -> Analysis:
     """The normal form; all that is wrong is in `problems`, and nothing is raised for it."""
     if time_unit not in TIME_UNITS:
         raise ValueError(f"from_nir: time_unit must be one of {', '.join(TIME_UNITS)}, got {time_unit!r}")
@@ -30,8 +24,11 @@ def analysed(graph: RawGraph, dt: float, time_unit: str) -> Analysis:
         raise ValueError(f"from_nir: dt must be a number of seconds above 0, got {dt!r}")
     times = Times(float(dt), time_unit)
     flat = inline(graph)
-    flat.problems += [p for name, node in flat.nodes.items() for p in _faults(name, node)]
     types = {name: node.type for name, node in flat.nodes.items()}
+    if conv == "unroll":
+        unroll(flat)
+    known = {problem.node for problem in flat.problems}
+    flat.problems += [p for name, node in flat.nodes.items() if name not in known for p in _faults(name, node)]
     result = Analysis({}, [], [], [], flat.problems, flat.notes, types, graph.metadata)
     faulty = {problem.node for problem in flat.problems}
     sized = Flat(flat.nodes, [(a, b) for a, b in flat.edges if not {a, b} & faulty])
@@ -50,7 +47,9 @@ def analysed(graph: RawGraph, dt: float, time_unit: str) -> Analysis:
 def _faults(name: str, node: RawNode) -> List[Problem]:
     """What is wrong with one node, whatever surrounds it."""
     if node.type not in UNITS and node.type not in _LINEAR:
-        remedy = _REMEDIES.get(node.type, "replace it by nodes that are: " + ", ".join((*UNITS, *_LINEAR[:-1])))
+        remedy = "replace it by nodes that are: " + ", ".join((*UNITS, *_LINEAR[:-1]))
+        if node.type in UNROLLED:
+            remedy = "conv='unroll' writes it out as a Linear node"
         return [Problem(name, node.type, "nodes of this type are not imported", remedy)]
     missing = node.missing() if node.type not in ("Input", "Output") else []
     if missing:

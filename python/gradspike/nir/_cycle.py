@@ -91,6 +91,7 @@ def _blocks(
         rows = cycle.span(p.target)
         weight[rows, columns] += p.matrix(rows.stop - rows.start) * signs[p.target][:, None]
         stored = layers.choices.stored("mask", p.name, p.metadata) if p.exact else None
+        stored = stored if p.exists is None else p.exists
         known = isinstance(stored, np.ndarray) and stored.shape == (
             rows.stop - rows.start,
             columns.stop - columns.start,

@@ -34,7 +34,9 @@ def read_raw(path: PathLike) -> RawGraph:
     try:
         with h5py.File(path, "r") as file:
             return _Reader(h5py, path).root(file)
-    except (OSError, RuntimeError, KeyError) as error:
+    except NIRImportError:
+        raise
+    except Exception as error:  # whatever HDF5 makes of a damaged file
         raise NIRImportError(f"from_nir: '{path}' is damaged: {_first_line(error)}") from None
 
 

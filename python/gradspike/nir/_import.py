@@ -33,13 +33,14 @@ def raw_graph(graph: Any) -> RawGraph:
     return read_raw(graph) if isinstance(graph, (str, os.PathLike)) else raw_of(graph)
 
 
-def analyse(graph: Any, *, dt: float, time_unit: str) -> Analysis:
+def analyse(graph: Any, *, dt: float, time_unit: str, conv: str = "refuse") -> Analysis:
     """The normal form of a graph: for builders of other modules, and to look at.
 
     Args:
         graph: A `nir.NIRGraph` or the path of a file.
         dt: Time step [s].
         time_unit: Unit of the times in the graph: "s", "ms", "us" or "steps".
+        conv: "unroll" writes convolutions and poolings out as matrices.
 
     Returns:
         Analysis, whose `problems` say what no builder can import; nothing is raised for these.
@@ -49,7 +50,7 @@ def analyse(graph: Any, *, dt: float, time_unit: str) -> Analysis:
         ValueError: dt or time_unit is out of its range.
         TypeError: graph is neither a graph nor a path.
     """
-    return analysed(raw_graph(graph), dt, time_unit)
+    return analysed(raw_graph(graph), dt, time_unit, conv)
 
 
 def from_nir(
@@ -63,6 +64,7 @@ def from_nir(
     decay: Optional[str] = None,
     bias: str = "refuse",
     lif: Optional[str] = None,
+    conv: str = "refuse",
     rounding: Optional[str] = None,
     scale: Scale = None,
     min_weight: Optional[float] = None,
@@ -105,6 +107,8 @@ def from_nir(
             the membrane, right in the steady state; "add" adds it in every step, exact in simulation and on no chip.
         lif: LIF, LI, IF and I, which have no synaptic current: "refuse" (default); "instant_synapse" gives them one
             that lasts one step, so that their spikes and voltages come one step later, and are the same otherwise.
+        conv: Conv1d, Conv2d, SumPool2d and AvgPool2d: "refuse", or "unroll", which writes each out as the matrix that
+            it is, exactly; its weights are then trained one by one.
         rounding: "none" (default) computes with the weights as they are; "half_even" or "half_away" with the integers
             that the chip holds, see `gradspike.nn.Synapse`.
         scale: Model weight to LSB, for all weights or by name of the weight node. Default: `suggest_scale` of each.
@@ -142,7 +146,7 @@ def from_nir(
         (True, [[8.0, 8.0]])
     """
     options = Options(
-        bias, lif, rounding, scale, min_weight, max_weight, gradient, surrogate, alpha, refractory_time, dtype, device,
+        bias, lif, conv, rounding, scale, min_weight, max_weight, gradient, surrogate, alpha, refractory_time, dtype, device,
         metadata,
     )  # fmt: skip
     options.check()
@@ -151,7 +155,7 @@ def from_nir(
         preset, raw.metadata if metadata else {}, dt=dt, time_unit=time_unit, spike=spike, reset=reset, decay=decay
     )
     assert used.dt is not None and used.time_unit is not None
-    analysis = analysed(raw, used.dt, used.time_unit)
+    analysis = analysed(raw, used.dt, used.time_unit, conv)
     choices = Choices(options, raw.metadata)
     choices.used.update(stored)
     problems = analysis.problems + _policy.refusals(analysis, used, choices)

@@ -162,7 +162,7 @@ def _importable(raw: RawGraph, dt: float, unit: str, preset: Optional[str]) -> D
             refusals = [problem.as_dict() for problem in error.problems]
         try:
             module, report = _import(
-                raw, **options, bias="leak", lif="instant_synapse", reset="value", rounding="half_even"
+                raw, **options, bias="leak", lif="instant_synapse", reset="value", rounding="half_even", conv="unroll"
             )
         except NIRImportError:
             return {"refused": refusals, "not_for_chip": [], "chip": "unknown: the graph is not imported", "fits": None}

@@ -17,6 +17,8 @@ LI_ARGUMENTS = ("leak", "tau_mem", "tau_syn", "membrane_capacitance")
 
 Value = Union[float, Tensor]
 
+_SPARSE = 0.03  # of the pairs, below which a sparse product is faster than a dense one
+
 
 class Layers:
     """Makes layers under the options of one import."""
@@ -80,7 +82,8 @@ class Layers:
             return self._sparse(index, weight, (size, size), options, p, metadata, trained=p.weight is not None)
         array = p.weight if (sign == 1).all() else p.weight * sign[:, None]
         weight = self.weight(array, p.name, dtype)
-        if mask is not None and self.choices.stored("kind", p.name, metadata) == "sparse":
+        sparse = self.choices.stored("kind", p.name, metadata) == "sparse"
+        if mask is not None and (sparse or (p.exists is not None and float(p.exists.mean()) < _SPARSE)):
             index = mask.nonzero().t().contiguous()
             values = weight[index[0], index[1]]
             return self._sparse(index, values, (size, int(weight.shape[1])), options, p, metadata)
@@ -103,6 +106,8 @@ class Layers:
         return layer
 
     def _mask(self, p: Projection, metadata: Mapping[str, Any]) -> Optional[Tensor]:
+        if p.exists is not None:
+            return torch.as_tensor(p.exists)
         found = self.choices.stored("mask", p.name, metadata)
         if not isinstance(found, np.ndarray) or p.weight is None or found.shape != p.weight.shape:
             return None

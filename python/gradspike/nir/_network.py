@@ -61,6 +61,8 @@ class Projection:
     """Whole steps by which the source's signal comes later, `[1]` or `[source size]`."""
     metadata: Dict[str, Any] = field(default_factory=dict)
     """Of the node that holds the weight."""
+    exists: Optional[np.ndarray] = None
+    """Boolean like the weight: which connections there are, where the weight is a convolution written out."""
 
     @property
     def name(self) -> str:

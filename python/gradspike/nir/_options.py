@@ -21,6 +21,7 @@ class Options:
 
     bias: str = "refuse"
     lif: Optional[str] = None
+    conv: str = "refuse"
     rounding: Optional[str] = None
     scale: Scale = None
     min_weight: Optional[float] = None
@@ -38,6 +39,7 @@ class Options:
         choice("from_nir", "bias", self.bias, BIASES)
         if self.lif is not None:
             choice("from_nir", "lif", self.lif, LIFS)
+        choice("from_nir", "conv", self.conv, ("refuse", "unroll"))
         if self.rounding is not None:
             choice("from_nir", "rounding", self.rounding, ("half_even", "half_away", "none"))
         if self.gradient is not None:

@@ -27,6 +27,8 @@ class _Way:
     dtype: Any = np.float64
     delay: Optional[np.ndarray] = None
     metadata: Optional[Dict[str, Any]] = None
+    exists: Optional[np.ndarray] = None
+    matrices: int = 0
 
 
 class Ways:
@@ -72,7 +74,16 @@ class Ways:
         delay = way.delay if way.delay is not None and way.delay.any() else None
         self.projections.append(
             Projection(
-                way.nodes, way.weights, way.node, target, way.weight, way.exact, way.dtype, delay, way.metadata or {}
+                way.nodes,
+                way.weights,
+                way.node,
+                target,
+                way.weight,
+                way.exact,
+                way.dtype,
+                delay,
+                way.metadata or {},
+                way.exists if way.matrices == 1 else None,
             )
         )
 
@@ -99,6 +110,8 @@ class Ways:
                 exact=first and node.type != "Scale",
                 dtype=np.asarray(weight).dtype if first else np.dtype(np.float64),
                 metadata=node.metadata if first else way.metadata,
+                exists=node.fields.get("exists", way.exists),
+                matrices=way.matrices + int(node.type != "Scale"),
             )
         else:
             yield way  # Flatten and ports of nested graphs
