@@ -14,6 +14,8 @@ PathLike = Union[str, "os.PathLike[str]"]
 _MAX_DEPTH = 32
 _MAX_ELEMENTS = 2**31  # of one array
 _MAX_NODES = 10**6
+_SMALL = 2**24  # bytes of an array that is read whatever the file stores of it
+_MAX_COMPRESSION = 1100  # deflate reaches 1032
 
 
 def read_raw(path: PathLike) -> RawGraph:
@@ -138,6 +140,10 @@ class _Reader:
             self.fail(f"{what} keeps its numbers in another file, which is not opened")
         if dataset.size is not None and dataset.size > _MAX_ELEMENTS:
             self.fail(f"{what} has {dataset.size} elements, more than {_MAX_ELEMENTS}")
+        claimed = (dataset.size or 0) * dataset.dtype.itemsize
+        stored = dataset.id.get_storage_size()
+        if claimed > _SMALL and claimed > stored * _MAX_COMPRESSION:
+            self.fail(f"is damaged: {what} claims {claimed} bytes, of which the file stores {stored}")
         try:
             value = dataset[()]
         except (OSError, ValueError, TypeError, MemoryError) as error:

@@ -146,8 +146,8 @@ def from_nir(
         (True, [[8.0, 8.0]])
     """
     options = Options(
-        bias, lif, conv, rounding, scale, min_weight, max_weight, gradient, surrogate, alpha, refractory_time, dtype, device,
-        metadata,
+        bias, lif, conv, rounding, scale, min_weight, max_weight, gradient, surrogate, alpha, refractory_time, dtype,
+        device, metadata,
     )  # fmt: skip
     options.check()
     raw = raw_graph(graph)

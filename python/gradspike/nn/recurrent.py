@@ -147,6 +147,8 @@ class RecurrentLIF(_Neurons):
 
     def reset_parameters(self) -> None:
         """Draws both weights as `Synapse.reset_parameters` does, each for its own number of inputs."""
+        if self.input_weight.is_meta:
+            return  # as in Synapse.reset_parameters
         with torch.no_grad():
             self.input_weight.normal_(0.0, _initial_sigma(self.in_features))
             self.recurrent_weight.normal_(0.0, _initial_sigma(self.size))
