@@ -380,6 +380,20 @@ def scrambled(path):
     path.write_bytes(bytes(content))
 
 
+def broken_heap(path):
+    """The length of the first text runs over the end of its heap."""
+    rewritten(lambda file: None)(path)
+    content = bytearray(path.read_bytes())
+    start = content.index(b"GCOL")
+    content[start + 24 : start + 32] = (10**6).to_bytes(8, "little")
+    path.write_bytes(bytes(content))
+
+
+def claiming(file):
+    del file["node/nodes/w/weight"]
+    file.create_dataset("node/nodes/w/weight", (2**13, 2**13), "f8", chunks=(64, 64))[0, 0] = 1.0
+
+
 def replaced(file, name, value):
     del file[name]
     if value is not None:
@@ -424,6 +438,8 @@ FILES = {
     "half a signature": (written(b"\x89HDF\n\n\n\n"), "the signature of HDF5 is not whole"),
     "signature alone": (written(b"\x89HDF\r\n\x1a\n"), "damaged"),
     "truncated": (truncated, "damaged"),
+    "a broken heap": (broken_heap, "is damaged: a heap of texts is broken"),
+    "an array that is not there": (rewritten(claiming), "claims 536870912 bytes, of which the file stores 32768"),
     "scrambled": (scrambled, "damaged|cannot be imported|must"),
     "NIR data": (data_file, "holds NIR data, not a graph"),
     "another HDF5 file": (rewritten(lambda f: f.move("node", "model_weights")), "without the group 'node'"),

@@ -5,6 +5,7 @@ from typing import Any, Dict, List, NoReturn, Optional, Tuple, Union
 
 import numpy as np
 
+from gradspike.nir._heap import heaps_are_whole
 from gradspike.nir._problems import NIRImportError
 from gradspike.nir._raw import FIELDS, RawGraph, RawNode
 from gradspike.nir._require import require
@@ -33,6 +34,8 @@ def read_raw(path: PathLike) -> RawGraph:
         raise NIRImportError(f"from_nir: '{path}' is a folder, not a file")
     if not h5py.is_hdf5(path):
         _refuse_foreign(path)
+    if not heaps_are_whole(path):
+        raise NIRImportError(f"from_nir: '{path}' is damaged: a heap of texts is broken")
     try:
         with h5py.File(path, "r") as file:
             return _Reader(h5py, path).root(file)
