@@ -83,10 +83,13 @@ def _inspect(arguments: argparse.Namespace) -> int:
     import gradspike
     from gradspike.nir import _file
 
+    about = {"dt": arguments.dt, "time_unit": arguments.time_unit, "preset": arguments.preset}
     if _file.is_hdf5(arguments.file):
-        about = {"dt": arguments.dt, "time_unit": arguments.time_unit, "preset": arguments.preset}
         print(gradspike.nir.inspect(arguments.file, json=arguments.json, **about))
         return 0
+    given = [f"--{name.replace('_', '-')}" for name, value in about.items() if value is not None]
+    if given:
+        raise ValueError(f"{', '.join(given)} is for graphs of NIR, and '{arguments.file}' is none")
     print(gradspike.inspect(arguments.file, json=arguments.json))
     return 0
 

@@ -79,6 +79,7 @@ def test_files_of_gradspike_say_their_units(tmp_path):
     "arguments, text",
     [
         (("text.nir",), "text.nir"),
+        (("text.nir", "--dt", "1"), "--dt is for graphs of NIR"),
         (("none.nir",), "there is no file"),
         (("ms.nir", "--dt", "0"), "must be a number of seconds above 0"),
         (("ms.nir", "--time-unit", "h"), "time_unit must be one of s, ms, us, steps, got 'h'"),

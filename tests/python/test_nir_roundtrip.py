@@ -172,6 +172,11 @@ def test_recurrent(tmp_path, rounding, masked):
         assert torch.equal(again.mask, mask) and torch.equal(again.input_mask, inner)
 
 
+def test_the_mask_of_the_inputs_is_checked():
+    with pytest.raises(ValueError, match=r"RecurrentLIF: input_mask must be boolean of shape \[8, 5\], got torch.bool"):
+        RecurrentLIF(5, 8, input_mask=torch.ones(5, 8, dtype=torch.bool))
+
+
 def test_fused_layers_and_plain_aelif(tmp_path):
     plain = {"exponential": False, "subthreshold_adaptation": False, "spike_triggered_adaptation": False}
     model = tnn.Sequential(
