@@ -182,12 +182,15 @@ std::string NetworkHandle::network_file() const {
 }
 std::string NetworkHandle::report(const std::string& target, std::int64_t chips) const {
   const std::lock_guard<std::mutex> lock(mutex_);
-  return deployment().check(target, losses(), chips).to_json();
+  chip::Weights integers;
+  try {
+    integers = weights();
+  } catch (const Error&) {  // a weight is NaN: the other verbs refuse it by name
+    return deployment().check(target, losses(), chips).to_json();
+  }
+  return deployment().check(target, losses(), chips, &integers).to_json();
 }
-std::string NetworkHandle::report_text(const std::string& target, std::int64_t chips) const {
-  const std::lock_guard<std::mutex> lock(mutex_);
-  return deployment().check(target, losses(), chips).text();
-}
+std::string NetworkHandle::layers() const { return chip::layers_json(deployment().network()); }
 
 std::string NetworkHandle::map() {
   const std::lock_guard<std::mutex> lock(mutex_);
@@ -263,6 +266,14 @@ std::tuple<c10::IValue, chip::Observables> NetworkHandle::run(const chip::Deploy
   return {c10::IValue(), deployed.run(spikes, options)};
 }
 
+c10::Dict<std::string, std::string> ProgramHandle::written() const {
+  c10::Dict<std::string, std::string> result;
+  for (const auto& [name, hash] : deployed_->written()) {
+    result.insert(name, chip::hash_str(hash));
+  }
+  return result;
+}
+
 bool ProgramHandle::changed() const {
   const std::lock_guard<std::mutex> lock(network_->mutex_);
   return deployed_->changed(network_->weights());
@@ -288,6 +299,7 @@ TORCH_LIBRARY_FRAGMENT(gradspike, m) {
   m.class_<ProgramHandle>("Program")  // before Network, which gives programs
       .def("target", &ProgramHandle::target)
       .def("changed", &ProgramHandle::changed)
+      .def("written", &ProgramHandle::written)
       .def("run", &ProgramHandle::run);
   m.class_<NetworkHandle>("Network")
       .def_static("read", &NetworkHandle::read)
@@ -302,7 +314,7 @@ TORCH_LIBRARY_FRAGMENT(gradspike, m) {
       .def("records", &NetworkHandle::records)
       .def("network_file", &NetworkHandle::network_file)
       .def("report", &NetworkHandle::report)
-      .def("report_text", &NetworkHandle::report_text)
+      .def("layers", &NetworkHandle::layers)
       .def("map", &NetworkHandle::map)
       .def("map_text", &NetworkHandle::map_text)
       .def("set_mapping", &NetworkHandle::set_mapping)

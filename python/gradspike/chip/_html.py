@@ -11,9 +11,19 @@ from gradspike.chip import _html_check_run
 from gradspike.chip._html_figures import histogram
 from gradspike.chip._html_parts import bars, cards, numbers_table, pairs, section, text
 from gradspike.chip._page_data import chip_json
-from gradspike.chip._terminal import approximations, seconds, span, spread
+from gradspike.chip._terminal import (
+    approximations,
+    calibration_basis,
+    calibration_texts,
+    calibration_warnings,
+    change_texts,
+    seconds,
+    span,
+    spread,
+)
 
 _PAGE = Path(__file__).with_name("page")
+_STATE_CLASSES = {"reached": "good", "nearest": "good", "other units": "warn", "unreachable": "bad"}
 _VERDICT_CLASSES = {"fits": "fits", "fits with losses": "losses", "does not fit": "misfit"}
 
 
@@ -34,7 +44,9 @@ def page(data: Dict[str, Any], chip: Optional[Dict[str, Any]]) -> str:
         ("resources", "Resources", _resources(data)),
         ("weights", "Weights", _weights(data)),
         ("time", "Time and units", _time(data)),
+        ("calibration", "Calibration", _calibration(data["calibration"])),
         ("approximations", "Approximations", _approximations(data)),
+        ("since", "Since the last deployment", _since(data["since"])),
         ("provenance", "Provenance", pairs(data["provenance"], mono=True)),
     ]
     shown = [part for part in sections if part[2]]
@@ -153,6 +165,32 @@ def _time(data: Dict[str, Any]) -> str:
     header = ("population", "kind", "neurons", "tau_mem", "tau_syn", "refractory", "threshold", "leak", "reset")
     table = numbers_table(header, rows, numbers=range(2, 9))
     return f"<p>step {text(seconds(time['dt']) + length)}</p>{table}<h3>conventions</h3>{pairs(data['conventions'])}"
+
+
+def _calibration(calibration: Dict[str, Any]) -> str:
+    rows: List[Sequence[str]] = []
+    for entry in calibration["parameters"]:
+        mark = _STATE_CLASSES[entry["state"]]
+        state = f'<span class="{mark}" title="{text(entry["remark"])}">{text(entry["state"])}</span>'
+        outside = f"{entry['outside']:,} of {entry['neurons']:,}"
+        wanted, range_of = calibration_texts(entry)
+        rows.append((text(entry["population"]), text(entry["parameter"]), text(wanted), text(range_of), outside, state))
+    if not rows:
+        return ""
+    header = ("population", "parameter", "wanted", "can be set to", "neurons outside", "state")
+    warnings = "".join(f'<li class="warn">{text(warning)}</li>' for warning in calibration_warnings(calibration))
+    notes = f"<ul>{warnings}</ul>" if warnings else ""
+    basis = f'<p class="note">{text(calibration_basis(calibration))}</p>'
+    return numbers_table(header, rows, numbers=(2, 3, 4)) + notes + basis
+
+
+def _since(since: Optional[Dict[str, Any]]) -> str:
+    if since is None:
+        return ""
+    if not since["changes"]:
+        return f"<p>Nothing changed: {text(since['target'])}.</p>"
+    rows = [tuple(text(cell) for cell in change_texts(change)) for change in since["changes"]]
+    return numbers_table(("what", "layer", "before", "now"), rows)
 
 
 def _approximations(data: Dict[str, Any]) -> str:
