@@ -232,6 +232,9 @@ class ChipNetwork:
 
     def __init__(self, network: Dict[str, Any], constants: Dict[str, float], blobs: Dict[str, Blob], dt: float) -> None:
         self.inputs = network["inputs"]
+        for node in self.inputs:
+            if node.get("background"):
+                raise Refused(f"input {node['name']!r} is made by background generators, which hxtorch does not set")
         self.populations = [NeuronSettings(described, dt, constants) for described in network["populations"]]
         self.matrices = synapse_matrices(network, blobs)
         self.constants = constants

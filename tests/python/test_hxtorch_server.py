@@ -154,13 +154,19 @@ def test_a_loop_with_stacked_weights_and_several_layers(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("projection", "delay", "words"),
+    ("part", "change", "words"),
     [
-        ("hidden_recurrent", 2, "'hidden_recurrent' has a delay of 2 steps, and hxtorch sets none"),
-        ("out", 1, "'out' has a delay of a step from another population or an input"),
+        (
+            "hidden_recurrent",
+            {"delay_steps": 2},
+            "'hidden_recurrent' has a delay of 2 steps, and hxtorch sets none",
+        ),
+        ("out", {"delay_steps": 1}, "'out' has a delay of a step from another population or an input"),
+        ("out", {"plasticity_rule": "k", "plasticity_period": 0}, "'out': its rule needs a period above 0, got 0 s"),
+        ("input0", {"background": {"rate": 1}}, "'input0' is made by background generators"),
     ],
 )
-def test_delays_that_hxtorch_does_not_set_are_refused(monkeypatch, projection, delay, words):
+def test_what_hxtorch_does_not_set_is_refused(monkeypatch, part, change, words):
     """By the server itself: the mapper takes few of them."""
     monkeypatch.syspath_prepend(str(ROOT / "examples" / "backends"))
     import hxtorch_network
@@ -168,7 +174,7 @@ def test_delays_that_hxtorch_does_not_set_are_refused(monkeypatch, projection, d
 
     handle = chip.read(recurrent(), SPIKES)
     network = handle.description
-    next(p for p in network["projections"] if p["name"] == projection)["delay_steps"] = delay
+    next(p for p in [*network["projections"], *network["inputs"]] if p["name"] == part).update(change)
     blobs = {f"integers/{name}": ("u8", (len(r),), array.array("B", r)) for name, r in handle.records().items()}
     with pytest.raises(protocol.Refused, match=words):
         hxtorch_network.ChipNetwork(network, hxtorch_network.CONSTANTS, blobs, 1e-6)
