@@ -3,58 +3,10 @@
 #include <cstdio>
 
 #include "csrc/chip/report.h"
+#include "csrc/chip/text_table.h"
 
 namespace gradspike::chip {
 namespace {
-
-using Row = std::vector<std::string>;
-
-/// A name without the characters that a terminal would obey: control characters and marks of the writing direction.
-std::string clean(const std::string& text) {
-  std::string result;
-  for (std::size_t k = 0; k < text.size(); ++k) {
-    const auto byte = [&](std::size_t i) { return i < text.size() ? static_cast<unsigned char>(text[i]) : 0U; };
-    const bool mark = byte(k) == 0xE2 && ((byte(k + 1) == 0x80 && byte(k + 2) >= 0xAA && byte(k + 2) <= 0xAE) ||
-                                          (byte(k + 1) == 0x81 && byte(k + 2) >= 0xA6 && byte(k + 2) <= 0xA9));
-    const bool control = byte(k) < 0x20 || byte(k) == 0x7F || (byte(k) == 0xC2 && byte(k + 1) < 0xA0);
-    if (!mark && !control) {
-      result += text[k];
-      continue;
-    }
-    result += '?';
-    k += mark ? 2 : (byte(k) == 0xC2 ? 1 : 0);
-  }
-  return result;
-}
-
-/// Characters of UTF-8 text.
-std::size_t length(const std::string& text) {
-  return static_cast<std::size_t>(
-      std::count_if(text.begin(), text.end(), [](char c) { return (static_cast<unsigned char>(c) & 0xC0) != 0x80; }));
-}
-
-/// Columns two blanks apart; those in `right` are set flush right.
-std::vector<std::string> table(const std::vector<Row>& rows, const std::vector<std::size_t>& right = {}) {
-  std::vector<std::size_t> widths;
-  for (const Row& row : rows) {
-    widths.resize(std::max(widths.size(), row.size()));
-    for (std::size_t k = 0; k < row.size(); ++k) {
-      widths[k] = std::max(widths[k], length(row[k]));
-    }
-  }
-  std::vector<std::string> lines;
-  for (const Row& row : rows) {
-    std::string line;
-    for (std::size_t k = 0; k < row.size(); ++k) {
-      const std::string pad(widths[k] - length(row[k]), ' ');
-      const bool flush_right = std::find(right.begin(), right.end(), k) != right.end();
-      line += "  " + (flush_right ? pad + row[k] : row[k] + pad);
-    }
-    line.erase(line.find_last_not_of(' ') + 1);
-    lines.push_back(line);
-  }
-  return lines;
-}
 
 std::string section(const std::string& title, const std::vector<std::string>& lines) {
   std::string text = lines.empty() ? "" : "\n" + title + "\n";
@@ -84,7 +36,8 @@ std::string bar(std::int64_t used, std::int64_t limit) {
 
 std::string verdict_line(const Report& report) {
   const std::string chips = std::to_string(report.chips);
-  return "network \"" + clean(report.network) + "\" " + name_of(report.verdict) + ": target " + clean(report.target) +
+  return "network \"" + printable(report.network) + "\" " + name_of(report.verdict) + ": target " +
+         printable(report.target) +
          (report.chips == 1 ? ", 1 chip, 1 run per sample\n"
                             : ", " + chips + " chips, or one chip and " + std::to_string(report.runs_per_sample) +
                                   " runs per sample\n");
@@ -94,27 +47,27 @@ std::vector<std::string> misfit_lines(const Report& report) {
   if (report.misfits.empty()) {
     return {};
   }
-  std::vector<Row> rows = {{"layer", "quantity", "needed", "limit", "over"}};
+  std::vector<TextRow> rows = {{"layer", "quantity", "needed", "limit", "over"}};
   for (const Misfit& m : report.misfits) {
-    rows.push_back({m.layer.empty() ? "(network)" : clean(m.layer), clean(m.quantity), std::to_string(m.need),
+    rows.push_back({m.layer.empty() ? "(network)" : printable(m.layer), printable(m.quantity), std::to_string(m.need),
                     std::to_string(m.limit), std::to_string(m.need - m.limit)});
   }
-  const std::vector<std::string> aligned = table(rows, {2, 3, 4});
-  std::vector<std::string> lines = {aligned[0]};
+  const std::vector<std::string> found = aligned(rows, {2, 3, 4});
+  std::vector<std::string> lines = {found[0]};
   for (std::size_t k = 0; k < report.misfits.size(); ++k) {
-    lines.push_back(aligned[k + 1]);
-    lines.push_back("    " + clean(report.misfits[k].remedy));
+    lines.push_back(found[k + 1]);
+    lines.push_back("    " + printable(report.misfits[k].remedy));
   }
   return lines;
 }
 
 std::vector<std::string> resource_lines(const Report& report) {
-  std::vector<Row> rows;
+  std::vector<TextRow> rows;
   for (const Resource& r : report.resources) {
-    rows.push_back({r.layer.empty() ? "(chip)" : clean(r.layer), clean(r.quantity), std::to_string(r.used), "/",
+    rows.push_back({r.layer.empty() ? "(chip)" : printable(r.layer), printable(r.quantity), std::to_string(r.used), "/",
                     std::to_string(r.limit), bar(r.used, r.limit)});
   }
-  return table(rows, {2, 4});
+  return aligned(rows, {2, 4});
 }
 
 /// Counts of integers as characters, at most 32 bins.
@@ -139,7 +92,7 @@ std::vector<std::string> weight_lines(const Report& report) {
   if (report.projections.empty()) {
     return {};
   }
-  std::vector<Row> rows = {
+  std::vector<TextRow> rows = {
       {"projection", "scale", "bounds", "count", "clipped", "to zero", "rms error [LSB]", "integers, low to high"}};
   for (const ProjectionReport& p : report.projections) {
     const auto found = report.weights.find(p.name);
@@ -147,11 +100,11 @@ std::vector<std::string> weight_lines(const Report& report) {
     const WeightLosses losses = known ? found->second : WeightLosses{p.in_features * p.out_features};
     const auto lost = [&](std::int64_t part) { return known ? percent(part, losses.count) : "-"; };
     rows.push_back(
-        {clean(p.name), number_str(p.scale), std::to_string(p.min_weight) + ".." + std::to_string(p.max_weight),
+        {printable(p.name), number_str(p.scale), std::to_string(p.min_weight) + ".." + std::to_string(p.max_weight),
          std::to_string(losses.count), lost(losses.clipped), lost(losses.rounded_to_zero),
          known ? fixed(losses.rms_rounding_error, 4) : "-", p.histogram.has_value() ? spark(*p.histogram) : ""});
   }
-  return table(rows, {1, 2, 3, 4, 5, 6});
+  return aligned(rows, {1, 2, 3, 4, 5, 6});
 }
 
 std::vector<std::string> time_lines(const Report& report) {
@@ -159,24 +112,25 @@ std::vector<std::string> time_lines(const Report& report) {
                                  ? ", " + std::to_string(report.steps) +
                                        " steps = " + seconds_str(static_cast<double>(report.steps) * report.dt)
                                  : "";
-  std::vector<Row> rows = {{"population", "neurons", "tau_mem", "tau_syn", "refractory", "threshold", "leak", "reset"}};
+  std::vector<TextRow> rows = {
+      {"population", "neurons", "tau_mem", "tau_syn", "refractory", "threshold", "leak", "reset"}};
   for (const PopulationParameters& p : report.populations) {
     const auto entry = [&](const char* parameter, const char* unit) {
       const Span* span = p.find(parameter);
       return span == nullptr ? std::string("-") : span_str(*span, unit);
     };
-    rows.push_back({clean(p.name), std::to_string(p.size) + (p.kind == NeuronKind::kLif ? " LIF" : " LI"),
+    rows.push_back({printable(p.name), std::to_string(p.size) + (p.kind == NeuronKind::kLif ? " LIF" : " LI"),
                     entry("tau_mem", "s"), entry("tau_syn", "s"), entry("refractory_time", "s"), entry("threshold", ""),
                     entry("leak", ""), entry("reset", "")});
   }
   std::vector<std::string> lines = {"  step " + seconds_str(report.dt) + length};
-  const std::vector<std::string> populations = table(rows, {1, 2, 3, 4, 5, 6, 7});
+  const std::vector<std::string> populations = aligned(rows, {1, 2, 3, 4, 5, 6, 7});
   lines.insert(lines.end(), populations.begin(), populations.end());
-  std::vector<Row> pairs;
+  std::vector<TextRow> pairs;
   for (const auto& [name, text] : conventions()) {
     pairs.push_back({name, text});
   }
-  const std::vector<std::string> convention_lines = table(pairs);
+  const std::vector<std::string> convention_lines = aligned(pairs);
   lines.insert(lines.end(), convention_lines.begin(), convention_lines.end());
   return lines;
 }
@@ -185,17 +139,17 @@ std::vector<std::string> calibration_lines(const CalibrationCheck& check) {
   if (check.entries.empty()) {
     return {};
   }
-  std::vector<Row> rows = {{"population", "parameter", "wanted", "can be set to", "neurons outside", ""}};
+  std::vector<TextRow> rows = {{"population", "parameter", "wanted", "can be set to", "neurons outside", ""}};
   std::vector<std::string> warnings;
   for (const CalibrationEntry& entry : check.entries) {
-    rows.push_back({clean(entry.population), entry.parameter, span_str(entry.wanted, entry.unit),
+    rows.push_back({printable(entry.population), entry.parameter, span_str(entry.wanted, entry.unit),
                     span_str({entry.minimum, entry.maximum}, entry.unit),
                     std::to_string(entry.outside) + " of " + std::to_string(entry.neurons), name_of(entry.state)});
     if (entry.state == Calibratable::kOtherUnits) {
-      warnings.push_back("  warning: " + clean(entry.population) + ": " + entry.remark);
+      warnings.push_back("  warning: " + printable(entry.population) + ": " + entry.remark);
     }
   }
-  std::vector<std::string> lines = table(rows, {2, 3, 4});
+  std::vector<std::string> lines = aligned(rows, {2, 3, 4});
   lines.insert(lines.end(), warnings.begin(), warnings.end());
   lines.push_back("  " + number_str(check.zero_lsb) + " LSB at membrane 0, " + number_str(check.lsb_per_unit) +
                   " LSB per model unit; " + check.source);
@@ -205,17 +159,17 @@ std::vector<std::string> calibration_lines(const CalibrationCheck& check) {
 std::vector<std::string> indented(const std::vector<std::string>& texts) {
   std::vector<std::string> lines;
   for (const std::string& text : texts) {
-    lines.push_back("  " + clean(text));
+    lines.push_back("  " + printable(text));
   }
   return lines;
 }
 
 std::vector<std::string> provenance_lines(const Report& report) {
-  std::vector<Row> rows;
+  std::vector<TextRow> rows;
   for (const auto& [name, value] : report.provenance) {
-    rows.push_back({clean(name), clean(value)});
+    rows.push_back({printable(name), printable(value)});
   }
-  return table(rows);
+  return aligned(rows);
 }
 
 }  // namespace

@@ -4,6 +4,8 @@
 #include <nlohmann/json.hpp>
 #include <sstream>
 
+#include "csrc/chip/text_table.h"
+
 namespace gradspike::host {
 namespace {
 
@@ -33,23 +35,10 @@ std::string join(const std::vector<std::string>& words) {
   return text;
 }
 
-/// Columns as wide as their widest cell, two blanks apart.
-std::string table(const std::vector<std::vector<std::string>>& rows) {
-  std::vector<std::size_t> widths;
-  for (const auto& row : rows) {
-    widths.resize(std::max(widths.size(), row.size()));
-    for (std::size_t k = 0; k < row.size(); ++k) {
-      widths[k] = std::max(widths[k], row[k].size());
-    }
-  }
+std::string table(const std::vector<chip::TextRow>& rows) {
   std::string text;
-  for (const auto& row : rows) {
-    std::string line;
-    for (std::size_t k = 0; k < row.size(); ++k) {
-      line += row[k] + std::string(widths[k] - row[k].size() + 2, ' ');
-    }
-    line.erase(line.find_last_not_of(' ') + 1);
-    text += line + "\n";
+  for (const std::string& line : chip::aligned(rows)) {
+    text += (line.empty() ? line : line.substr(2)) + "\n";  // not indented
   }
   return text;
 }

@@ -17,9 +17,10 @@ from gradspike.chip._terminal import (
     calibration_texts,
     calibration_warnings,
     change_texts,
-    seconds,
-    span,
+    losses_texts,
+    parameter_texts,
     spread,
+    step_text,
 )
 
 _PAGE = Path(__file__).with_name("page")
@@ -145,26 +146,18 @@ def _weights(data: Dict[str, Any]) -> str:
     return numbers_table(header, rows, numbers=(2, 3, 4, 6, 7, 8)) + f'<div class="grid">{figures}</div>{key}'
 
 
-def _losses(losses: Dict[str, Any]) -> Tuple[str, str, str]:
-    def share(part: int) -> str:
-        fraction = part / max(losses["count"], 1)
-        mark = ' class="warn"' if fraction > 0.05 else ""
-        return f"<span{mark}>{100.0 * fraction:.2f} %</span>"
-
-    return share(losses["clipped"]), share(losses["rounded_to_zero"]), f"{losses['rms_rounding_error']:.4f}"
+def _losses(losses: Dict[str, Any]) -> List[str]:
+    return [f'<span class="warn">{share}</span>' if notable else share for share, notable in losses_texts(losses)]
 
 
 def _time(data: Dict[str, Any]) -> str:
     time = data["time"]
-    length = f", {time['steps']} steps = {seconds(time['duration'])} per sample" if time["steps"] else ""
     rows: List[Sequence[str]] = []
     for name, p in time["populations"].items():
-        times = [span(p.get(key), seconds) for key in ("tau_mem", "tau_syn", "refractory_time")]
-        values = [span(p.get(key), lambda value: f"{value:g}") for key in ("threshold", "leak", "reset")]
-        rows.append((text(name), p["kind"].upper(), f"{p['size']}", *(text(value) for value in (*times, *values))))
+        rows.append((text(name), p["kind"].upper(), f"{p['size']}", *map(text, parameter_texts(p))))
     header = ("population", "kind", "neurons", "tau_mem", "tau_syn", "refractory", "threshold", "leak", "reset")
     table = numbers_table(header, rows, numbers=range(2, 9))
-    return f"<p>step {text(seconds(time['dt']) + length)}</p>{table}<h3>conventions</h3>{pairs(data['conventions'])}"
+    return f"<p>{text(step_text(time))}</p>{table}<h3>conventions</h3>{pairs(data['conventions'])}"
 
 
 def _calibration(calibration: Dict[str, Any]) -> str:

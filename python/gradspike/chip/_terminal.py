@@ -149,13 +149,15 @@ def _weights(data: Dict[str, Any], style: _Style) -> List[str]:
     return table(rows, right=(1, 2, 3, 4, 5, 6))
 
 
-def _losses(losses: Dict[str, Any], style: _Style) -> Tuple[str, str, str]:
-    def share(part: int) -> str:
-        fraction = part / max(losses["count"], 1)
-        text = f"{100.0 * fraction:.2f} %"
-        return style.paint(text, "yellow") if fraction > 0.05 else text
+def _losses(losses: Dict[str, Any], style: _Style) -> List[str]:
+    return [style.paint(text, "yellow") if notable else text for text, notable in losses_texts(losses)]
 
-    return share(losses["clipped"]), share(losses["rounded_to_zero"]), f"{losses['rms_rounding_error']:.4f}"
+
+def losses_texts(losses: Dict[str, Any]) -> List[Tuple[str, bool]]:
+    """Weights that are clipped, that become zero, and the rounding error, each with whether it is worth a mark."""
+    shares = [losses[kind] / max(losses["count"], 1) for kind in ("clipped", "rounded_to_zero")]
+    marked = [(f"{100.0 * share:.2f} %", share > 0.05) for share in shares]
+    return [*marked, (f"{losses['rms_rounding_error']:.4f}", False)]
 
 
 def _spark(histogram: Optional[Dict[str, Any]], style: _Style) -> str:
@@ -171,15 +173,24 @@ def _spark(histogram: Optional[Dict[str, Any]], style: _Style) -> str:
 
 def _time(data: Dict[str, Any]) -> List[str]:
     time = data["time"]
-    length = f", {time['steps']} steps = {seconds(time['duration'])}" if time["steps"] else ""
-    lines = [f"  step {seconds(time['dt'])}{length}"]
+    lines = [f"  {step_text(time)}"]
     rows: List[Row] = [("population", "neurons", "tau_mem", "tau_syn", "refractory", "threshold", "leak", "reset")]
     for name, p in time["populations"].items():
-        times = [span(p.get(key), seconds) for key in ("tau_mem", "tau_syn", "refractory_time")]
-        values = [span(p.get(key), lambda value: f"{value:g}") for key in ("threshold", "leak", "reset")]
-        rows.append((clean(name), f"{p['size']} {p['kind'].upper()}", *times, *values))
+        rows.append((clean(name), f"{p['size']} {p['kind'].upper()}", *parameter_texts(p)))
     lines += table(rows, right=(1, 2, 3, 4, 5, 6, 7))
     return lines + _pairs(data["conventions"])
+
+
+def step_text(time: Dict[str, Any]) -> str:
+    """Length of a time step, and of a sample where it is known."""
+    length = f", {time['steps']} steps = {seconds(time['duration'])}" if time["steps"] else ""
+    return f"step {seconds(time['dt'])}{length}"
+
+
+def parameter_texts(population: Dict[str, Any]) -> List[str]:
+    """Time constants and refractory time; threshold, leak and reset potential."""
+    times = [span(population.get(key), seconds) for key in ("tau_mem", "tau_syn", "refractory_time")]
+    return times + [span(population.get(key), lambda value: f"{value:g}") for key in ("threshold", "leak", "reset")]
 
 
 def _calibration(calibration: Dict[str, Any], style: _Style) -> List[str]:
