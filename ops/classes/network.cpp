@@ -83,9 +83,11 @@ std::string bytes_of(const at::Tensor& record) {
 }
 
 chip::CompileOptions compile_options(const std::string& preset, std::int64_t seed,
-                                     const c10::Dict<std::string, double>& constants) {
+                                     const c10::Dict<std::string, double>& constants,
+                                     const std::string& calibration = "") {
   chip::CompileOptions options;
   options.preset = preset;
+  options.calibration = calibration;
   options.seed = static_cast<std::uint64_t>(seed);
   for (const auto& entry : constants) {
     options.constants[entry.key()] = entry.value();
@@ -214,12 +216,13 @@ void NetworkHandle::set_mapping(const std::string& json) {
 
 c10::intrusive_ptr<ProgramHandle> NetworkHandle::compile(const std::string& backend, const std::string& preset,
                                                          std::int64_t seed,
-                                                         const c10::Dict<std::string, double>& constants) {
+                                                         const c10::Dict<std::string, double>& constants,
+                                                         const std::string& calibration) {
   const std::lock_guard<std::mutex> lock(mutex_);
-  return c10::make_intrusive<ProgramHandle>(c10::intrusive_ptr<NetworkHandle>::reclaim_copy(this), noting_failure([&] {
-                                              return deployment().compile(
-                                                  backend, compile_options(preset, seed, constants), weights());
-                                            }));
+  const chip::CompileOptions options = compile_options(preset, seed, constants, calibration);
+  return c10::make_intrusive<ProgramHandle>(
+      c10::intrusive_ptr<NetworkHandle>::reclaim_copy(this),
+      noting_failure([&] { return deployment().compile(backend, options, weights()); }));
 }
 
 std::string NetworkHandle::measure_scales(const std::string& backend, const std::string& preset, std::int64_t seed,

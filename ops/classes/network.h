@@ -50,7 +50,8 @@ class NetworkHandle : public torch::CustomClassHolder {
 
   /// A program of its own for every call: an earlier one stays what it is.
   c10::intrusive_ptr<ProgramHandle> compile(const std::string& backend, const std::string& preset, std::int64_t seed,
-                                            const c10::Dict<std::string, double>& constants);
+                                            const c10::Dict<std::string, double>& constants,
+                                            const std::string& calibration);
   /// JSON list, one entry per projection: what a probe of it on a backend gave (chip::ScaleMeasurement).
   std::string measure_scales(const std::string& backend, const std::string& preset, std::int64_t seed,
                              const c10::Dict<std::string, double>& constants) const;

@@ -13,11 +13,11 @@ import gradspike
 def modules(name):
     """A module and, where it is a package, the modules in it."""
     module = importlib.import_module(f"gradspike.{name}")
-    inner = [f"{name}.{m.name}" for m in pkgutil.iter_modules(getattr(module, "__path__", []))]
-    return [module] + [importlib.import_module(f"gradspike.{m}") for m in inner]
+    inner = pkgutil.walk_packages(getattr(module, "__path__", []), f"gradspike.{name}.")
+    return [module] + [importlib.import_module(m.name) for m in inner]
 
 
-@pytest.mark.parametrize("name", ["functional", "nn", "transforms", "datasets", "_library"])
+@pytest.mark.parametrize("name", ["functional", "nn", "spiking", "transforms", "datasets", "_library"])
 def test_examples(name):
     found = {"torch": torch, "gradspike": gradspike, **vars(importlib.import_module(f"gradspike.{name}"))}
     results = [doctest.testmod(module, extraglobs=found) for module in modules(name)]

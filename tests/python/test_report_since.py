@@ -2,6 +2,7 @@
 
 import json
 import subprocess
+import sys
 
 import pytest
 import torch
@@ -129,6 +130,32 @@ def test_deployments_of_a_process_are_compared():
     )
     chip.clear("network")
     assert since(chip.deploy(model).report) is None
+
+
+def test_the_calibration_is_part_of_a_deployment(tmp_path, request):
+    server = request.config.rootpath / "examples" / "backends" / "emulator_server.py"
+    # A server that takes any calibration.
+    (tmp_path / "server.py").write_text(
+        f"import sys\nsys.path.insert(0, {str(server.parent)!r})\n"
+        "import emulator_server as e\n"
+        "class Server(e.EmulatorServer):\n"
+        "    def compile(self, program, request, blobs):\n"
+        "        request['options']['calibration'] = ''\n"
+        "        return super().compile(program, request, blobs)\n"
+        "e.serve(Server())\n"
+    )
+    chip.attach("lab", [sys.executable, str(tmp_path / "server.py")], timeout=60.0)
+    handle = chip.read(network())
+    (tmp_path / "calibration.bin").write_bytes(b"one")
+    first = handle.deploy("lab", calibration=str(tmp_path / "calibration.bin"))
+    (tmp_path / "calibration.bin").write_bytes(b"two")
+    second = handle.deploy("lab", calibration=str(tmp_path / "calibration.bin"))
+    named = handle.deploy("lab", calibration="of the setup")
+    hashes = [deployed.report.data["provenance"]["calibration hash"] for deployed in (first, second, named)]
+    assert len(set(hashes)) == 3 and str(tmp_path) not in named.report.to_json()
+    assert found(since(second.report)["changes"]) == {("calibration", ""): tuple(hashes[:2])}
+    assert found(since(handle.deploy("lab").report)["changes"]) == {("calibration", ""): (hashes[2], "none")}
+    chip.detach("lab")
 
 
 def test_a_check_run_counts_as_one_deployment():

@@ -12,7 +12,7 @@ from gradspike import _reading
 from gradspike._version import __version__
 from gradspike.chip import _backends, _since
 from gradspike.chip._report import Mapping, Report
-from gradspike.chip._report_data import report_of, sha256
+from gradspike.chip._report_data import file_hash, report_of, sha256
 from gradspike.chip._result import Result, result_of
 
 DEFAULT_TARGET = "emulator ideal"
@@ -127,23 +127,33 @@ class Network:
         preset: str = "ideal",
         seed: int = 0,
         constants: Optional[Dict[str, float]] = None,
+        calibration: Optional[str] = None,
     ) -> "Deployed":
         """See `gradspike.chip.deploy`."""
-        deployed = self._compiled(target, preset, seed, constants)
+        deployed = self._compiled(target, preset, seed, constants, calibration)
         deployed._previous = _since.note(self._state(deployed))
         return deployed
 
     def _compiled(
-        self, target: Optional[str], preset: str, seed: int = 0, constants: Optional[Dict[str, float]] = None
+        self,
+        target: Optional[str],
+        preset: str,
+        seed: int = 0,
+        constants: Optional[Dict[str, float]] = None,
+        calibration: Optional[str] = None,
     ) -> "Deployed":
         """A deployment that no later one is compared with."""
-        return Deployed(self, self._on_backend(self._handle.compile, "deploy", target, preset, seed, constants))
+        _reading.require_type(calibration or "", str, "deploy: calibration")
+        asked = (target, preset, seed, constants, calibration or "")
+        return Deployed(self, self._on_backend(self._handle.compile, "deploy", *asked), file_hash(calibration or ""))
 
     def _state(self, deployed: "Deployed") -> _since.State:
         """What a later deployment is compared with; refers to neither the model nor the backend."""
         hashes = {"network hash": self._network_hash, "gradspike": __version__}
         if "_mapping_hash" in self.__dict__:  # else not worth the time
             hashes["mapping hash"] = self._mapping_hash
+        if deployed._calibration_hash:
+            hashes["calibration hash"] = deployed._calibration_hash
         layers = self._layers
         written = dict(deployed._program.written())
         return _since.State(self.name, deployed.target, layers["projections"], layers["time"], written, hashes)
@@ -156,6 +166,7 @@ class Network:
         preset: str,
         seed: int,
         constants: Optional[Dict[str, float]],
+        *further: Any,
     ) -> Any:
         """Calls a method that compiles for a backend; `verb` stands before the errors."""
         _reading.require_type(target or "", str, f"{verb}: target")
@@ -163,7 +174,7 @@ class Network:
         _reading.require_type(seed, int, f"{verb}: seed")
         _require_64_bits(seed, f"{verb}: seed")
         changed = {str(name): float(value) for name, value in (constants or {}).items()}
-        return _backends.call(method, target or "", preset, seed, changed)
+        return _backends.call(method, target or "", preset, seed, changed, *further)
 
     def run_model(self, *inputs: Tensor) -> Result:
         """Runs the operators of the model on the CPU and records every trace of every population."""
@@ -182,8 +193,9 @@ class Deployed:
     It stays what it is where the network is deployed again: with other weights, on another backend.
     """
 
-    def __init__(self, network: Network, program: Any) -> None:
+    def __init__(self, network: Network, program: Any, calibration_hash: str = "") -> None:
         self.network = network
+        self._calibration_hash = calibration_hash
         self._program = program
         self._previous: Optional[_since.State] = None
         self.target: str = program.target()
@@ -195,6 +207,8 @@ class Deployed:
         Where this process deployed a network of this name before, it says what changed since then.
         """
         report = self.network._report(self.target, _AS_MANY_AS_IT_TAKES)
+        if self._calibration_hash:
+            report.data["provenance"]["calibration hash"] = self._calibration_hash
         return report if self._previous is None else report._after(self._previous)
 
     @property

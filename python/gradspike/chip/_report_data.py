@@ -4,7 +4,8 @@ import hashlib
 import json
 import platform
 import re
-from typing import TYPE_CHECKING, Any, Dict, Tuple
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Dict, Tuple, Union
 
 from torch import Tensor
 
@@ -73,6 +74,15 @@ def target_options(target: str) -> Tuple[str, str]:
     return preset, words.get("seed", "")
 
 
-def sha256(text: str) -> str:
+def sha256(text: Union[str, bytes]) -> str:
     """The first 16 hexadecimal digits of the SHA-256; "" for no text."""
-    return "" if not text else hashlib.sha256(text.encode()).hexdigest()[:16]
+    data = text.encode() if isinstance(text, str) else text
+    return "" if not data else hashlib.sha256(data).hexdigest()[:16]
+
+
+def file_hash(name: str) -> str:
+    """Of what a file holds, or of the name where there is no such file here."""
+    try:
+        return sha256(Path(name).read_bytes()) if name else ""
+    except (OSError, ValueError):
+        return sha256(name)

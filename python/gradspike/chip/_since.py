@@ -105,6 +105,7 @@ def _network(before: State, after: State) -> List[Change]:
             "seed": seed[1] if seed else "none",
             "dt": seconds(state.time["dt"]),
             "steps": str(state.time["steps"] or "unknown"),
+            "calibration": state.provenance.get("calibration hash", "none"),
         }
 
     return _paired("", texts(before), texts(after))

@@ -31,8 +31,8 @@ def read(
     mode); before and after the network any code. Unnamed modules take the path by which the model holds them.
 
     Args:
-        model: A module, also compiled, wrapped by DDP or scripted; or a function of `torch.ops.gradspike` calls, whose
-            captured tensors are its parameters.
+        model: A module, also compiled, wrapped by DDP or scripted; an exported program; or a function of
+            `torch.ops.gradspike` calls, whose captured tensors are its parameters.
         example: Input or tuple of inputs. Needed for functions and for modules that cannot be scripted, which are
             traced, and where the size of an input does not follow from the weights.
         network: Name of the network, "network" by default; keys are `<network>/<name>`.
@@ -52,6 +52,8 @@ def read(
         if network is not None or projections is not None or card is not None:
             raise ValueError("read: a Network keeps its name, projections and card: give the model to change them")
         return model
+    if isinstance(model, torch.export.ExportedProgram):
+        example = _reading.example_list(example) or _reading.program_inputs(model)
     scripted = _reading.scripted(model, example)
     stored = _reading.stored_options(model)
     options: Dict[str, Any] = {**stored}
@@ -91,6 +93,7 @@ def deploy(
     seed: int = 0,
     *,
     constants: Optional[Dict[str, float]] = None,
+    calibration: Optional[str] = None,
     example: Example = None,
     network: Optional[str] = None,
 ) -> Deployed:
@@ -108,6 +111,7 @@ def deploy(
             "noiseless", "calibrated" and "delgrad-2024", see `presets`.
         seed: Seed of the chip: its fixed pattern.
         constants: Constants of the preset that are changed, by name.
+        calibration: Named to the backend, such as the path of a file; the emulator takes none.
         example: As for `read`.
         network: Name of the network.
 
@@ -118,7 +122,7 @@ def deploy(
         RuntimeError: the network does not fit (every misfit is named), a weight is NaN, or the backend is unknown.
         BackendError: the backend, a program or a library, is not there or does not take the network.
     """
-    return read(model, example, network).deploy(target, preset, seed, constants)
+    return read(model, example, network).deploy(target, preset, seed, constants, calibration)
 
 
 def presets() -> Dict[str, Dict[str, Dict[str, Any]]]:

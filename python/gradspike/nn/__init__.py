@@ -5,6 +5,7 @@ kept in them: `step` takes and gives the state. Axes are `[time, batch, neuron]`
 """
 
 from gradspike.nn.aelif import AELIF
+from gradspike.nn.batch_dropout import BatchDropout
 from gradspike.nn.eventprop import EventPropLIF, EventPropSynapse, ExactEventPropLIF
 from gradspike.nn.neurons import LI, LIF
 from gradspike.nn.plasticity import PlasticityRule
@@ -19,6 +20,7 @@ __all__ = [
     "AELIF",
     "LI",
     "LIF",
+    "BatchDropout",
     "EventPropLIF",
     "EventPropSynapse",
     "ExactEventPropLIF",

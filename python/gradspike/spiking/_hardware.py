@@ -1,0 +1,335 @@
+"""An experiment on a backend: reads, maps and uploads what changed, runs, and hands out what was measured."""
+
+import os
+import re
+import warnings
+from typing import Any, Dict, List, Optional, Sequence, Tuple
+
+import torch
+from torch import Tensor
+
+from gradspike import chip, nn
+from gradspike.spiking._module import Equivalent, equivalent
+from gradspike.spiking._readout import Observables
+from gradspike.spiking.backend.module_manager import Call, describe, external_inputs
+from gradspike.spiking.modules.hx_module_wrapper import HXModuleWrapper
+from gradspike.spiking.modules.neuron import AELIF
+from gradspike.spiking.modules.types import Population, Projection
+from gradspike.spiking.transforms.weight_transforms import linear_transform
+
+_CIRCUITS = re.compile(r"AtomicNeuronOnDLS\(.*\)|\[?\s*\d+(\s*,\s*\d+)*\s*\]?")
+"""Coordinates that the mapper reads, see `gradspike.chip.read`."""
+
+_EMULATOR = "emulator"
+
+
+class Hardware:
+    """What an experiment has on its backend.
+
+    Attributes:
+        result: What the last run gave.
+        mapping: Mapping of the network, None before the first run.
+        uploads: How often weights were written.
+        network: The network that was read, None before the first run.
+    """
+
+    def __init__(self, experiment: Any) -> None:
+        self.experiment = experiment
+        self.result: Optional[chip.Result] = None
+        self.mapping: Optional[chip.Mapping] = None
+        self.network: Optional[chip.Network] = None
+        self.uploads = 0
+        self._equivalent: Optional[Equivalent] = None
+        self._deployed: Optional[chip.Deployed] = None
+        self._content: Any = None
+        self._masks: List[Optional[Tensor]] = []
+        self._target: Any = None
+        self._warned = False
+
+    def run(self, calls: Sequence[Call], runtime: int) -> chip.Result:
+        """Runs the calls on the backend and gives each module what was measured."""
+        _require_populations(self.experiment, calls)
+        handles = external_inputs(calls)
+        inputs = [_in_steps(_spikes(self.experiment, handle), runtime) for handle in handles]
+        deployed = self._deploy(calls, inputs)
+        self.result = deployed(
+            *inputs,
+            membrane=self._recorded(),
+            madc=self._madc(),
+            seed=self.experiment.trial,
+            inter_batch_wait=float(self.experiment.inter_batch_entry_wait or 0.0),
+        )
+        self.experiment.trial += 1
+        self.experiment.runtime = runtime
+        self._hand_out(calls, inputs)
+        return self.result
+
+    def chip_configs(self) -> Optional[Dict[str, Tensor]]:
+        """The integers that the backend held in the last run; None before that."""
+        return None if self.network is None or self.result is None else self.network.integers()
+
+    # Reading, mapping, uploading
+
+    def _deploy(self, calls: Sequence[Call], inputs: Sequence[Tensor]) -> chip.Deployed:
+        content = _content(self.experiment, calls)
+        if self.network is None or self.network.is_stale or content != self._content:
+            self._read(calls, inputs)
+            self._content = content
+        self._set_dropout(calls)
+        target = self._options()
+        if self._deployed is None or target != self._target or self._deployed.changed:
+            assert self.network is not None
+            self._deployed = self.network.deploy(*target)
+            self._target = target
+            self.uploads += 1
+            self._mark_written(calls)
+        return self._deployed
+
+    def _read(self, calls: Sequence[Call], inputs: Sequence[Tensor]) -> None:
+        """Reads the network; it keeps the mapping where the new one has the same connections."""
+        self._equivalent = equivalent(self.experiment, calls, on_chip=True)
+        network = chip.read(
+            self._equivalent.module, tuple(inputs), self.experiment.name, projections=wishes_of(self._equivalent.names)
+        )
+        if self.mapping is None or not _takes(network, self.mapping):
+            self.mapping = network.map()
+            if self.experiment.post_mapping_hook is not None:
+                self.experiment.post_mapping_hook(self.mapping)
+        self.network, self._deployed = network, None
+
+    def _options(self) -> Tuple[Any, ...]:
+        experiment = self.experiment
+        chosen = experiment.backend or os.environ.get("GRADSPIKE_BACKEND")
+        if chosen is None and not self._warned:
+            self._warned = True
+            warnings.warn(
+                f"{experiment.name}: no backend is named, the network runs on the emulator ({experiment.preset}); name "
+                "one with Experiment(backend=...) or GRADSPIKE_BACKEND, Experiment(backend='emulator') for this one",
+                stacklevel=6,
+            )
+        calibration = experiment.calibration or experiment.default_execution_instance.calib_path
+        text = calibration if isinstance(calibration, str) else ""
+        if chosen is None or chosen.split()[0] == _EMULATOR:
+            text = ""  # an emulator is calibrated to the model
+        constants = dict(experiment.constants or {})
+        return experiment.backend, experiment.preset, experiment.seed, constants, text
+
+    def _set_dropout(self, calls: Sequence[Call]) -> None:
+        """Dropped neurons have connections of weight 0, which are uploaded like any other change of weights."""
+        assert self._equivalent is not None
+        for call, mask in _dropout_masks(calls):
+            layer = self._layer(call.module)
+            kept = torch.ones_like(layer.mask) if mask is None else mask.to(layer.mask.device).expand_as(layer.mask)
+            own = getattr(call.module, "mask", None)
+            layer.mask.copy_(kept if own is None else kept & own)
+
+    def _layer(self, module: Any) -> Any:
+        assert self._equivalent is not None
+        name = self._equivalent.names[module]
+        found = (layer for layer in self._equivalent.module.modules() if getattr(layer, "projection", None) == name)
+        return next(found)
+
+    def _mark_written(self, calls: Sequence[Call]) -> None:
+        for module in _modules(calls):
+            module.changed_topology = False
+            if hasattr(module, "changed_input_data"):
+                module.changed_input_data = False
+
+    # Measuring
+
+    def _populations(self) -> Dict[str, AELIF]:
+        assert self._equivalent is not None
+        return {name: module for module, name in self._equivalent.names.items() if isinstance(module, AELIF)}
+
+    def _recorded(self) -> List[str]:
+        return [name for name, module in self._populations().items() if module.enable_cadc_recording and module.fire]
+
+    def _madc(self) -> Optional[Tuple[str, int]]:
+        asked = [(name, module) for name, module in self._populations().items() if module.enable_madc_recording]
+        if not asked:
+            return None
+        if len(asked) > 1:
+            names = ", ".join(repr(name) for name, _ in asked)
+            raise ValueError(f"the fast converter records one population in a run, asked for {names}")
+        name, module = asked[0]
+        if module.record_neuron_id is None:
+            raise ValueError(f"{describe(self.experiment, module)}: enable_madc_recording needs record_neuron_id")
+        return name, int(module.record_neuron_id)
+
+    def _hand_out(self, calls: Sequence[Call], inputs: Sequence[Tensor]) -> None:
+        """Gives each population what was measured, on the device of the input."""
+        assert self.result is not None
+        device = inputs[0].device if inputs else torch.device("cpu")
+        madc = self._madc()
+        for module in _modules(calls):
+            module.hw_observables = None
+        for name, module in self._populations().items():
+            spikes, membrane = self.result.spikes.get(name), self.result.membrane.get(name)
+            samples = None
+            if madc is not None and madc[0] == name and self.result.madc:
+                (values,) = (value for key, value in self.result.madc.items() if key != "times")
+                times = self.result.madc["times"].to(torch.float32)
+                samples = torch.stack((times.unsqueeze(1).expand(-1, values.shape[1]), values.float())).to(device)
+            module.hw_observables = Observables(
+                None if spikes is None else spikes.to(device),
+                None if membrane is None else membrane.to(device=device, dtype=torch.float32),
+                samples,
+            )
+
+
+def _takes(network: chip.Network, mapping: chip.Mapping) -> bool:
+    """Whether the mapping of an earlier reading is one of this network too."""
+    try:
+        network.use_mapping(mapping)
+    except RuntimeError:
+        return False
+    return True
+
+
+def _require_populations(experiment: Any, calls: Sequence[Call]) -> None:
+    inside = [module for call in calls for module in getattr(call.module, "wrapped", {}).values()]
+    for call in calls:
+        module = call.module
+        if isinstance(module, Projection) and module not in inside and module.target_population() is None:
+            raise ValueError(
+                f"{describe(experiment, module)}: on hardware a projection needs a population behind it, nothing reads "
+                "its handle but the host"
+            )
+
+
+def _spikes(experiment: Any, handle: Any) -> Tensor:
+    spikes = getattr(handle, "spikes", None)
+    if not isinstance(spikes, Tensor) or spikes.dim() != 3:
+        got = list(spikes.shape) if isinstance(spikes, Tensor) else spikes
+        raise ValueError(
+            f"{experiment.name}: on hardware the inputs are handles with spikes [time, batch, neuron], got {got}"
+        )
+    return spikes.detach()
+
+
+def _in_steps(spikes: Tensor, runtime: int) -> Tensor:
+    """The first steps of the spikes, or the spikes and then none."""
+    missing = runtime - spikes.shape[0]
+    return spikes[:runtime] if missing <= 0 else torch.cat([spikes, spikes.new_zeros(missing, *spikes.shape[1:])])
+
+
+def _modules(calls: Sequence[Call]) -> List[Any]:
+    found: List[Any] = []
+    for call in calls:
+        found += list(call.module.wrapped.values()) if isinstance(call.module, HXModuleWrapper) else [call.module]
+    return found
+
+
+def _dropout_masks(calls: Sequence[Call]) -> List[Tuple[Call, Optional[Tensor]]]:
+    """Projections behind dropout, with the neurons that are kept."""
+    from gradspike.spiking.modules.batch_dropout import BatchDropout
+
+    masks: Dict[int, Optional[Tensor]] = {}
+    found = []
+    for call in calls:
+        if isinstance(call.module, BatchDropout):
+            masks.update({id(target): call.module.mask for target in call.targets})
+        elif isinstance(call.module, Projection) and id(call.inputs[0]) in masks:
+            found.append((call, masks[id(call.inputs[0])]))
+    return found
+
+
+def _content(experiment: Any, calls: Sequence[Call]) -> Any:
+    """What the description of the network depends on: connections, sizes, transforms and values of parameters."""
+    places = {id(target): (k, n) for k, call in enumerate(calls) for n, target in enumerate(call.targets)}
+    order = {id(handle): -1 - k for k, handle in enumerate(external_inputs(calls))}
+    wiring = tuple(
+        (call.module, tuple(places.get(id(handle), order.get(id(handle))) for handle in call.inputs)) for call in calls
+    )
+    return wiring, experiment.dt, tuple(_state(module) for module in _modules(calls))
+
+
+def _state(module: Any) -> Any:
+    if isinstance(module, Projection):
+        given: Any = module.weight_transform
+        transform = linear_transform(given) or given
+        return (
+            module.weight,
+            transform,
+            module.receptor,
+            module.uses_hardware_weights,
+            module.weight_scale,
+            str(module.chip_coordinate),
+            str(module.execution_instance),
+            module.training,
+        )
+    if isinstance(module, AELIF):
+        values = (module.plain_value(name) for name in module._computed_names())
+        own = tuple(value.tolist() if isinstance(value, Tensor) else value for value in values)
+        return (*(_frozen(value) for value in own), module.method, module._alpha(), str(module.placement_constraint))
+    return module.training
+
+
+def _frozen(value: Any) -> Any:
+    return tuple(value) if isinstance(value, list) else value
+
+
+# Wishes
+
+
+def wishes_of(names: Dict[Any, str]) -> Dict[str, Dict[str, Any]]:
+    """Wishes of `gradspike.chip.read` by projection."""
+    wishes: Dict[str, Dict[str, Any]] = {}
+    for module, name in names.items():
+        if not isinstance(module, Projection):
+            continue
+        target = module.target_population()
+        coordinate = _circuits(target) or _text(module.chip_coordinate)
+        wish: Dict[str, Any] = {"chip_coordinate": coordinate} if coordinate else {}
+        instance = module.execution_instance or getattr(target, "execution_instance", None)
+        instance = instance or _instance_of(module.chip_coordinate)
+        if instance is not None:
+            wish["execution_instance"] = str(instance)
+        if module.plasticity_rule is not None:
+            wish["plasticity_rule"] = plasticity_rule(module.plasticity_rule)
+        if wish:
+            wishes[name] = wish
+    return wishes
+
+
+def _circuits(population: Any) -> str:
+    """Circuits of the neurons of a population, where it has a constraint."""
+    places = getattr(population, "placement_constraint", None)
+    if places is None:
+        return _text(getattr(population, "chip_coordinate", None)) if isinstance(population, Population) else ""
+    return "[" + ", ".join(str(circuit) for place in places for circuit in circuits_of(place)) + "]"
+
+
+def circuits_of(place: Any) -> List[int]:
+    """Numbers of the circuits of a coordinate: a number, an atomic neuron, or a logical neuron with its circuits."""
+    atomic = getattr(place, "get_atomic_neurons", None)
+    if callable(atomic):
+        return [circuit for neuron in atomic() for circuit in circuits_of(neuron)]
+    enum = getattr(place, "toEnum", None)
+    return [int(enum()) if callable(enum) else int(place)]
+
+
+def _text(coordinate: Any) -> str:
+    """The coordinate as the mapper reads it; "" for what it does not."""
+    if isinstance(coordinate, (list, tuple)) and coordinate and all(isinstance(entry, int) for entry in coordinate):
+        return str(list(coordinate))
+    text = coordinate if isinstance(coordinate, str) else ""
+    return text if _CIRCUITS.fullmatch(text.strip()) else ""
+
+
+def _instance_of(coordinate: Any) -> Any:
+    """Execution instance in a coordinate: the key of a dictionary by instance."""
+    return next(iter(coordinate), None) if isinstance(coordinate, dict) else None
+
+
+def plasticity_rule(rule: Any) -> nn.PlasticityRule:
+    """A rule of hxtorch, with a timer in microseconds, as gradspike's."""
+    if isinstance(rule, nn.PlasticityRule):
+        return rule
+    timer = rule.timer
+    return nn.PlasticityRule(
+        rule.kernel,
+        period=float(timer.period) * 1e-6,
+        start=float(timer.start) * 1e-6,
+        executions=int(timer.num_periods),
+    )

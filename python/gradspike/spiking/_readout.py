@@ -1,0 +1,148 @@
+"""What a backend measured, in the units of the model: readings of the converters, their offset and their scale.
+
+Backends give membranes in model units. A script that was written for the chip expects the readings of its converter
+and turns them into model units itself, by `trace_offset` and `trace_scale`. So a membrane first becomes a reading, by
+the two values that each parameter has: `leak` of the model is `leak` of the hardware [LSB], `threshold` likewise, and
+linear in between, which is what a calibrated chip does. Where the values are the same, readings are model units, bit
+for bit.
+"""
+
+from typing import Any, NamedTuple, Optional
+
+import torch
+from torch import Tensor
+
+from gradspike.spiking.handle import Handle
+from gradspike.spiking.observables import AnalogObservable
+
+
+class Measured(NamedTuple):
+    """What takes the place of the model's values; None: nothing does."""
+
+    spikes: Optional[Tensor] = None
+    membrane: Optional[Tensor] = None
+    madc: Any = None
+    adaptation: Optional[Tensor] = None
+    adaptation_madc: Any = None
+
+
+class Observables(NamedTuple):
+    """What a backend gave of one population, on the device of the input.
+
+    Attributes:
+        spikes: `[time, batch, neuron]`, or None.
+        membrane: `[time, batch, neuron]` in model units, or None.
+        madc: `[2, sample, batch]`, times [s] and values [LSB], or None.
+    """
+
+    spikes: Optional[Tensor] = None
+    membrane: Optional[Tensor] = None
+    madc: Optional[Tensor] = None
+
+
+def measured(hw_data: Any) -> Measured:
+    """The fields of the bundle that `post_process` gives."""
+    if hw_data is None:
+        return Measured()
+    voltage, adaptation = getattr(hw_data, "voltage", None), getattr(hw_data, "adaptation", None)
+    return Measured(
+        getattr(hw_data, "spikes", None),
+        getattr(voltage, "cadc", None),
+        getattr(voltage, "madc", None),
+        getattr(adaptation, "cadc", None),
+        getattr(adaptation, "madc", None),
+    )
+
+
+def post_process(neurons: Any, observables: Observables) -> Any:
+    """Spikes and readings of a population as `hw_data`, where their recording is enabled."""
+    cadc = None
+    if observables.membrane is not None and neurons.enable_cadc_recording:
+        cadc = model_units(neurons, readings(neurons, observables.membrane))
+    spikes = observables.spikes if neurons.enable_spike_recording else None
+    madc = observables.madc if neurons.enable_madc_recording else None
+    return Handle(spikes=spikes, voltage=AnalogObservable(cadc, madc), adaptation=AnalogObservable())
+
+
+def readings(neurons: Any, membrane: Tensor) -> Tensor:
+    """Readings of the converter [LSB] for a membrane in model units."""
+    leak, gain = neurons.leak, lsb_per_unit(neurons)
+    model, hardware = leak.model_value_detach(), leak.hardware_value_detach()
+    if _equal(gain, 1.0) and _equal(model, hardware):
+        return membrane
+    like = membrane.device
+    result: Tensor = (membrane - _on(model, like)) * _on(gain, like) + _on(hardware, like)
+    return result
+
+
+def lsb_per_unit(neurons: Any) -> Any:
+    """LSB of the converter per model unit, from leak and threshold.
+
+    Integrators have no threshold: without one among their arguments they take the gain of the firing populations of the
+    experiment, which share their chip, or 1 where those differ or there are none.
+    """
+    if neurons.fire or neurons.has_threshold:
+        return _gain(neurons)
+    firing = (other for other in neurons.experiment.elements if getattr(other, "fire", False))
+    gains = [_gain(other) for other in firing]
+    same = bool(gains) and all(_equal(gain, gains[0]) for gain in gains)
+    return gains[0] if same and not (isinstance(gains[0], Tensor) and gains[0].dim()) else 1.0
+
+
+def _gain(neurons: Any) -> Any:
+    leak, threshold = neurons.leak, neurons.threshold
+    model = threshold.model_value_detach() - leak.model_value_detach()
+    hardware = threshold.hardware_value_detach() - leak.hardware_value_detach()
+    if _equal(model, hardware) or not _nonzero(model):
+        return 1.0
+    return hardware / model
+
+
+def model_units(neurons: Any, trace: Tensor) -> Tensor:
+    """Readings in model units: shifted in time, less the offset, times the scale."""
+    shift = int(neurons.cadc_time_shift)
+    if shift:
+        trace = _earlier(trace, shift)
+    if neurons.shift_cadc_to_first:
+        trace = trace - trace[:1]
+    else:
+        trace = _minus(trace, per_neuron(neurons.trace_offset, trace))
+    return _times(trace, per_neuron(neurons.trace_scale, trace))
+
+
+def per_neuron(value: Any, trace: Tensor) -> Any:
+    """A number, a tensor `[size]`, or a dictionary by neuron, as a number or a tensor on the device of the trace."""
+    if hasattr(value, "model_value"):
+        value = value.model_value
+    if isinstance(value, dict):
+        value = torch.tensor([float(entry) for entry in value.values()])
+    if isinstance(value, Tensor):
+        return value.to(device=trace.device, dtype=trace.dtype)
+    return float(value)
+
+
+def _earlier(trace: Tensor, steps: int) -> Tensor:
+    """The trace `steps` earlier; the edge value fills what is missing."""
+    place = torch.arange(trace.shape[0], device=trace.device) + steps
+    return trace[place.clamp(0, trace.shape[0] - 1)]
+
+
+def _minus(trace: Tensor, offset: Any) -> Tensor:
+    return trace if _equal(offset, 0.0) else trace - offset
+
+
+def _times(trace: Tensor, scale: Any) -> Tensor:
+    return trace if _equal(scale, 1.0) else trace * scale
+
+
+def _on(value: Any, device: torch.device) -> Any:
+    return value.to(device) if isinstance(value, Tensor) else value
+
+
+def _nonzero(value: Any) -> bool:
+    return bool((value != 0).all()) if isinstance(value, Tensor) else value != 0
+
+
+def _equal(a: Any, b: Any) -> bool:
+    """Equality of numbers and tensors in every entry."""
+    return bool((a == b).all()) if isinstance(a, Tensor) or isinstance(b, Tensor) else bool(a == b)

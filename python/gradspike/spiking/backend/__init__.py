@@ -1,0 +1,1 @@
+"""The graph of the modules that were called."""

@@ -1,0 +1,102 @@
+"""Recurrent networks as one operator."""
+
+from typing import Any, List, NamedTuple, Tuple
+
+import torch
+from torch import Tensor
+
+from gradspike import functional
+from gradspike.spiking import _readout
+from gradspike.spiking.handle import LIFObservables, SynapseHandle
+
+
+class RecurrentPattern(NamedTuple):
+    """A population with projections into it, one of them from itself.
+
+    Attributes:
+        inputs: Projections that the rest of the network feeds.
+        recurrent: The projection of the population onto itself.
+        population: The neurons.
+    """
+
+    inputs: List[Any]
+    recurrent: Any
+    population: Any
+
+
+def recurrent_pattern(wrapper: Any) -> RecurrentPattern:
+    """The pattern that the modules of a wrapper form.
+
+    Raises:
+        NotImplementedError: they form another one, which needs a `forward_func` of its own.
+    """
+    from gradspike.spiking.modules.neuron import LIF
+    from gradspike.spiking.modules.synapse import Synapse
+
+    modules = list(wrapper.wrapped.values())
+    populations = [module for module in modules if type(module).__name__ != "EventPropLIF" and isinstance(module, LIF)]
+    synapses = [module for module in modules if isinstance(module, Synapse)]
+    if len(populations) == 1 and len(synapses) == len(modules) - 1:
+        graph = wrapper.experiment.modules
+        recurrent = [synapse for synapse in synapses if populations[0] in graph.sources_of(synapse)]
+        inputs = [synapse for synapse in synapses if synapse not in recurrent]
+        if len(recurrent) == 1 and inputs:
+            return RecurrentPattern(inputs, recurrent[0], populations[0])
+    raise NotImplementedError(
+        f"{type(wrapper).__name__}: without a forward_func of its own, a wrapper holds projections into one population "
+        "of LIF neurons and one projection of that population onto itself, got "
+        + ", ".join(f"{name}={type(module).__name__}" for name, module in wrapper.wrapped.items())
+    )
+
+
+def run_recurrent(wrapper: Any, inputs: Tuple[Any, ...], hw_data: Any) -> Tuple[Any, ...]:
+    """The handles of the modules, in order; those of projections stay empty: their sums never leave the operator."""
+    pattern = recurrent_pattern(wrapper)
+    neurons = pattern.population
+    place = [module is neurons for module in wrapper.wrapped.values()].index(True)
+    measured = _readout.measured(None if hw_data is None else hw_data[place])
+    spikes = [synapse._spikes_of(handle) for synapse, handle in zip(pattern.inputs, inputs)]
+    weight, scale, low, high, rounding = joined_arithmetic(pattern.inputs)
+    own = pattern.recurrent.arithmetic()
+    if own[4] != rounding:
+        raise ValueError(f"{neurons._describe()}: hardware_weights must be the same in all of its projections")
+    result = functional.recurrent_lif(
+        torch.cat(spikes, dim=-1) if len(spikes) > 1 else spikes[0],
+        weight,
+        own[0],
+        **{name: neurons._argument(name) for name in neurons._computed_names()},
+        recurrent_mask=getattr(pattern.recurrent, "mask", None),
+        input_scale=scale,
+        input_min_weight=low,
+        input_max_weight=high,
+        recurrent_scale=own[1],
+        recurrent_min_weight=own[2],
+        recurrent_max_weight=own[3],
+        rounding=rounding,
+        dt=neurons.experiment.dt,
+        surrogate=neurons.method,
+        alpha=neurons._alpha(),
+        outputs="spikes+membrane+current",
+        measured_spikes=measured.spikes,
+        measured_membrane=measured.membrane,
+    )
+    observables = LIFObservables(
+        current=result.current, spikes=result.spikes, membrane_cadc=result.membrane, membrane_madc=measured.madc
+    )
+    return tuple(observables if module is neurons else SynapseHandle() for module in wrapper.wrapped.values())
+
+
+def joined_arithmetic(synapses: List[Any]) -> Tuple[Tensor, float, float, float, str]:
+    """Several projections into one population as one, over the concatenation of their inputs.
+
+    Raises:
+        ValueError: scale, bounds or rounding differ.
+    """
+    parts = [synapse.arithmetic() for synapse in synapses]
+    if any(part[1:] != parts[0][1:] for part in parts):
+        raise ValueError(
+            "the input projections of a recurrent population must have the same scale, bounds and rounding, got "
+            + ", ".join(str(part[1:]) for part in parts)
+        )
+    weight = parts[0][0] if len(parts) == 1 else torch.cat([part[0] for part in parts], dim=1)
+    return (weight, *parts[0][1:])
