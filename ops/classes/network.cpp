@@ -220,9 +220,9 @@ c10::intrusive_ptr<ProgramHandle> NetworkHandle::compile(const std::string& back
                                                          const std::string& calibration) {
   const std::lock_guard<std::mutex> lock(mutex_);
   const chip::CompileOptions options = compile_options(preset, seed, constants, calibration);
-  return c10::make_intrusive<ProgramHandle>(
-      c10::intrusive_ptr<NetworkHandle>::reclaim_copy(this),
-      noting_failure([&] { return deployment().compile(backend, options, weights()); }));
+  return c10::make_intrusive<ProgramHandle>(c10::intrusive_ptr<NetworkHandle>::reclaim_copy(this), noting_failure([&] {
+                                              return deployment().compile(backend, options, weights());
+                                            }));
 }
 
 std::string NetworkHandle::measure_scales(const std::string& backend, const std::string& preset, std::int64_t seed,
