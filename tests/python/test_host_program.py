@@ -16,7 +16,9 @@ from torch import Tensor, nn
 
 import gradspike
 from gradspike import _library, chip
+from gradspike.chip import _terminal
 from gradspike.nn import LI, LIF, RecurrentLIF, SparseSynapse, Synapse
+from json_schema import errors
 
 
 @pytest.fixture(scope="module")
@@ -251,6 +253,26 @@ def test_check_and_its_exit_code(program, saved, tmp_path):
     assert done.returncode == 2 and "neuron circuits" in done.stdout
     done = run(program, tmp_path / "large.pt", "--check", "--json")
     assert json.loads(done.stdout)["verdict"] == "does not fit"
+
+
+@pytest.mark.parametrize("name", ["net.pt", "net.json", "large.pt"])
+def test_check_says_what_python_says(program, saved, tmp_path, name):
+    """All but what only Python knows: versions and hashes of its own, the order of JSON and blocks in UTF-8."""
+    folder, _, _ = saved
+    if name == "large.pt":
+        folder = tmp_path
+        model = nn.Sequential(
+            Synapse(300, 600, scale=16.0), LIF(600, tau_mem=80e-6, refractory_time=0.0, threshold=4.0)
+        )
+        gradspike.save(model, folder / name)
+    found = json.loads(run(program, folder / name, "--check", "--json").stdout)
+    assert errors(found, chip.Report.schema(), chip.Report.schema()) == []
+    expected = gradspike.open_network(folder / name).check().data
+    assert expected["provenance"].items() >= found["provenance"].items()
+    assert found["provenance"].keys() >= {"gradspike", *(f"weights of {p}" for p in expected["projections"])}
+    expected["provenance"] = found["provenance"]
+    assert found == expected
+    assert run(program, folder / name, "--check").stdout == _terminal.render(expected)
 
 
 def test_steps_and_batch(program, saved, tmp_path):
