@@ -208,6 +208,13 @@ def test_weights_as_model_weights_or_integers(weights):
         assert torch.equal(module(x), model(x))
 
 
+def test_a_trained_scale_becomes_a_number():
+    model = tnn.Sequential(Synapse(5, 8, scale=tnn.Parameter(torch.tensor(13.7))), LIF(8, threshold=0.3))
+    x = some_spikes(5)[0]
+    module = from_nir(to_nir(model)).module
+    assert torch.equal(module(x), model(x)) and module.n0.scale == float(model[0].scale)
+
+
 def test_layers_in_lsb():
     model = tnn.Sequential(Synapse(5, 8, scale=16.0, units="lsb"), LIF(8, threshold=5.0))
     x = some_spikes(5)[0]

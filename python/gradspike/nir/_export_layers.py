@@ -46,14 +46,15 @@ class LayerExport:
         sparse = isinstance(layer, nn.SparseSynapse)
         bounds = (layer.min_weight, layer.max_weight)
         effective = layer.to_dense() if sparse else layer.effective_weight()
-        matrix = self.weight(effective, layer.scale, bounds, layer.rounding, layer.units)
+        scale = scale_of(layer)
+        matrix = self.weight(effective, scale, bounds, layer.rounding, layer.units)
         mask = None
         if sparse:
             mask = np.zeros(matrix.shape, dtype=np.uint8)
             mask[tuple(layer.connections.cpu().numpy())] = 1
         elif layer.mask is not None:
             mask = layer.mask.cpu().numpy().astype(np.uint8)
-        entries = self.weight_metadata(layer.scale, bounds, layer)
+        entries = self.weight_metadata(scale, bounds, layer)
         if mask is not None:
             entries.update(mask=mask, kind="sparse" if sparse else "dense")
         return Spec("Linear", {"weight": matrix}, self.said(entries))
@@ -89,6 +90,11 @@ class LayerExport:
             entries["forms"] = ",".join(parameters.forms.values())
         spec.metadata = self.said(entries)
         return spec
+
+
+def scale_of(layer: Any) -> float:
+    """The scale of a synapse as a number, also where it is trained."""
+    return float(layer.scale.detach()) if isinstance(layer.scale, Tensor) else float(layer.scale)
 
 
 def as_array(tensor: Tensor) -> np.ndarray:

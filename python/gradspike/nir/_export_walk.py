@@ -8,7 +8,7 @@ import torch
 from torch import fx
 
 from gradspike import nn
-from gradspike.nir._export_layers import LayerExport, as_array, is_plain
+from gradspike.nir._export_layers import LayerExport, as_array, is_plain, scale_of
 from gradspike.nir._modules import Bias, Delay, Threshold
 from gradspike.nir._problems import Problem
 from gradspike.nir._signals import Signal, Sketch, Spec, Term, added, concatenated, picked_columns
@@ -139,7 +139,7 @@ class Walk:
         if isinstance(layer, (nn.Synapse, nn.SparseSynapse)) and not isinstance(layer, nn.EventPropSynapse):
             if path in self.meta.get("identities", ()):
                 return signal
-            return self._weighted(layer.projection or path, self.export.synapse(layer), signal, layer.scale)
+            return self._weighted(layer.projection or path, self.export.synapse(layer), signal, scale_of(layer))
         if isinstance(layer, nn.RecurrentLIF):
             return self._recurrent(layer, path, signal)
         if isinstance(layer, (nn.LIF, nn.LI)) or (isinstance(layer, nn.AELIF) and is_plain(layer)):
