@@ -212,7 +212,7 @@ def test_a_trained_scale_becomes_a_number():
     model = tnn.Sequential(Synapse(5, 8, scale=tnn.Parameter(torch.tensor(13.7))), LIF(8, threshold=0.3))
     x = some_spikes(5)[0]
     module = from_nir(to_nir(model)).module
-    assert torch.equal(module(x), model(x)) and module.n0.scale == float(model[0].scale)
+    assert torch.equal(module(x), model(x)) and module.n0.scale == float(model[0].scale.detach())
 
 
 def test_layers_in_lsb():

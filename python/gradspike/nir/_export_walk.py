@@ -133,7 +133,7 @@ class Walk:
             return signal
         if isinstance(layer, nn.SynapseLIF):
             weighted = self._weighted(
-                layer.projection or f"{path}_weight", self.export.synapse(layer), signal, layer.scale
+                layer.projection or f"{path}_weight", self.export.synapse(layer), signal, scale_of(layer)
             )
             return self._neurons(layer, layer.population or path, path, weighted)
         if isinstance(layer, (nn.Synapse, nn.SparseSynapse)) and not isinstance(layer, nn.EventPropSynapse):
