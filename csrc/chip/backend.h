@@ -91,6 +91,7 @@ struct RunCounters {
   std::int64_t synapse_events = 0;  // synapses that responded with a weight other than 0
   std::int64_t events_dropped = 0;  // asked for and not delivered
   std::int64_t spikes_lost = 0;     // fired and not recorded
+  std::int64_t background_spikes = 0;  // of sources, made by the chip's generators in the place of those given
 };
 
 struct Observables {

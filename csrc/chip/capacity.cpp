@@ -6,6 +6,7 @@
 #include <map>
 #include <set>
 
+#include "csrc/chip/background.h"
 #include "csrc/chip/connections.h"
 #include "csrc/chip/geometry.h"
 #include "csrc/core/error.h"
@@ -394,6 +395,9 @@ Capacity check_capacity(const Network& network) {
   check_scales(network, capacity);
   check_features(network, capacity);
   check_addresses(network, capacity);
+  for (Misfit& misfit : background_misfits(network)) {
+    capacity.misfits.push_back(std::move(misfit));
+  }
   return capacity;
 }
 

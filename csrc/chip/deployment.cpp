@@ -1,5 +1,6 @@
 #include "csrc/chip/deployment.h"
 
+#include "csrc/chip/background.h"
 #include "csrc/chip/checker.h"
 #include "csrc/chip/partitioned_program.h"
 #include "csrc/chip/registry.h"
@@ -21,7 +22,7 @@ void require_newest(const std::string& name, std::uint64_t generation) {
 
 /// What runs on a chip is not quite what was trained, whatever the weights are.
 std::vector<std::string> approximations_of(const Network& network) {
-  std::vector<std::string> result;
+  std::vector<std::string> result = background_approximations(network);
   for (const Projection& p : network.projections) {
     if (p.rounding == math::Rounding::kNone) {
       result.push_back(

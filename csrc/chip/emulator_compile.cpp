@@ -193,11 +193,12 @@ std::int32_t WiredSynapse::magnitude(const IntegerMatrix& matrix) const {
 
 EmulatorProgram::EmulatorProgram(EmulatorSetup setup, const Weights& weights) : EmulatorSetup(std::move(setup)) {
   ChargeSum sum(*wiring, weights, num_slots);
-  for (const std::vector<EventRoute>& events : wiring->routes.inputs) {
+  for (std::size_t n = 0; n < wiring->routes.inputs.size(); ++n) {
+    const std::vector<EventRoute>& events = wiring->routes.inputs[n];
     for (const EventRoute& event : events) {
       sum.add(event);
     }
-    input_routes.push_back(sum.finish(events.size(), responses));
+    input_routes.push_back(sum.finish(wiring->routes.generated[n] ? 0 : events.size(), responses));
   }
   for (const CompiledPopulation& population : populations) {
     for (std::int64_t n = 0; n < population.size; ++n) {

@@ -84,10 +84,20 @@ Json write(const Projection& projection) {
   return json;
 }
 
+Json write(const Input& input) {
+  Json json = {{"name", input.name}, {"size", input.size}};
+  if (input.background) {  // later than version 1, as above
+    json["background"] = {{"kind", input.background->random ? "poisson" : "regular"},
+                          {"rate", bits_of(input.background->rate)},
+                          {"seed", input.background->seed}};
+  }
+  return json;
+}
+
 Json write(const Network& network) {
   Json inputs = Json::array();
   for (const Input& input : network.inputs) {
-    inputs.push_back({{"name", input.name}, {"size", input.size}});
+    inputs.push_back(write(input));
   }
   Json populations = Json::array();
   for (const Population& population : network.populations) {
@@ -235,6 +245,24 @@ ModelCard read_model_card(const JsonReader& reader) {
   return card;
 }
 
+Input read_input(const JsonReader& reader) {
+  reader.require_keys({"name", "size"}, {"background"});
+  Input input;
+  input.name = reader.at("name").text();
+  input.size = reader.at("size").integer(-kAnyInteger, kAnyInteger);
+  if (reader.has("background")) {
+    const JsonReader wish = reader.at("background");
+    wish.require_keys({"kind", "rate", "seed"});
+    Background background;
+    background.random = wish.at("kind").choice<bool>({{"poisson", true}, {"regular", false}});
+    background.rate = wish.at("rate").double_bits();
+    background.seed =
+        static_cast<std::uint32_t>(wish.at("seed").integer(0, std::numeric_limits<std::uint32_t>::max()));
+    input.background = background;
+  }
+  return input;
+}
+
 Network read_network(const JsonReader& reader) {
   reader.require_format(kFormat, kVersion);
   GRADSPIKE_REQUIRE(!reader.has("integers"), reader.path(),
@@ -245,9 +273,7 @@ Network read_network(const JsonReader& reader) {
   network.dt = reader.at("dt").double_bits();
   const JsonReader inputs = reader.at("inputs");
   for (std::size_t i = 0; i < inputs.array_size(); ++i) {
-    const JsonReader input = inputs.element(i);
-    input.require_keys({"name", "size"});
-    network.inputs.push_back({input.at("name").text(), input.at("size").integer(-kAnyInteger, kAnyInteger)});
+    network.inputs.push_back(read_input(inputs.element(i)));
   }
   const JsonReader populations = reader.at("populations");
   for (std::size_t i = 0; i < populations.array_size(); ++i) {

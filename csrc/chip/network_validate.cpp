@@ -222,7 +222,11 @@ void validate(const Network& network) {
   require_names(network.populations, "population");
   require_names(network.projections, "projection");
   for (const Input& input : network.inputs) {
-    require_size("input \"" + input.name + "\"", "size", input.size);
+    const std::string where = "input \"" + input.name + "\"";
+    require_size(where, "size", input.size);
+    const double rate = input.background ? input.background->rate : 1.0;
+    GRADSPIKE_REQUIRE(std::isfinite(rate) && rate > 0.0, where,
+                      ": the rate of background spikes must be finite and above 0 Hz, got ", rate);
   }
   for (const Population& population : network.populations) {
     validate_population(population);

@@ -61,6 +61,7 @@ struct Holdings {
   std::int64_t synapses = 0;
   std::int64_t inputs = 0;    // input neurons that are sent to the chip
   std::int64_t replayed = 0;  // neurons of earlier instances that are
+  std::int64_t generators = 0;
 };
 Holdings holdings_of(const Instance& instance);
 

@@ -125,7 +125,8 @@ class InstanceBuilder {
                          [&name](const Input& input) { return input.name == name; })) {
         name += "'";
       }
-      instance_.network.inputs.push_back({name, network_.source_size(instance_.inputs.back())});
+      const std::optional<Background> background = replayed ? std::nullopt : network_.inputs[at(index)].background;
+      instance_.network.inputs.push_back({name, network_.source_size(instance_.inputs.back()), background});
     }
   }
 

@@ -89,6 +89,7 @@ Holdings holdings_of(const Instance& instance) {
     const bool replayed = instance.inputs[i].kind == NodeRef::Kind::kPopulation;
     (replayed ? holdings.replayed : holdings.inputs) += sent(instance.mapping.inputs[i]);
   }
+  holdings.generators = static_cast<std::int64_t>(instance.mapping.generators.size());
   return holdings;
 }
 

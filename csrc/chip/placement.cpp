@@ -38,6 +38,11 @@ RoutingProblem::RoutingProblem(const Network& given, const Capacity& capacity)
   for (std::size_t p = 0; p < network.populations.size(); ++p) {
     population_of.insert(population_of.end(), at(network.populations[p].size), static_cast<std::int32_t>(p));
   }
+  slices = background_slices(network);
+  slice_of.assign(at(index.num_inputs()), -1);
+  for (std::size_t s = 0; s < slices.size(); ++s) {
+    std::fill_n(slice_of.begin() + first_source(slices[s]), slices[s].size, static_cast<std::int32_t>(s));
+  }
 }
 
 Placer::Placer(const RoutingProblem& problem)

@@ -66,6 +66,10 @@ c10::Dict<std::string, at::Tensor> named_tensors(const chip::Network& network, c
   result.insert("count/events_sent", number(observables.counters.events_sent));
   result.insert("count/spikes_on_chip", number(observables.counters.spikes_on_chip));
   result.insert("count/synapse_events", number(observables.counters.synapse_events));
+  if (std::any_of(network.inputs.begin(), network.inputs.end(),
+                  [](const chip::Input& input) { return input.background.has_value(); })) {
+    result.insert("count/background_spikes", number(observables.counters.background_spikes));
+  }
   result.insert("lost/events_dropped", number(observables.counters.events_dropped));
   result.insert("lost/spikes_lost", number(observables.counters.spikes_lost));
   for (const auto& [kind, count] : observables.losses) {

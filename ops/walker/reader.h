@@ -28,6 +28,7 @@ struct ProjectionWish {
 
 struct ReadOptions {
   std::string name = "network";
+  std::map<std::string, chip::Background> backgrounds;  // inputs whose spikes the chip's own generators make
   std::map<std::string, ProjectionWish> projections;
   chip::ModelCard card;
   std::vector<c10::IValue> example;       // inputs of the model; may be empty where all sizes follow from the weights

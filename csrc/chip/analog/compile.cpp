@@ -3,6 +3,7 @@
 
 #include "csrc/chip/analog/pattern.h"
 #include "csrc/chip/analog/program.h"
+#include "csrc/chip/connections.h"
 #include "csrc/chip/geometry.h"
 #include "csrc/core/error.h"
 
@@ -52,6 +53,19 @@ std::vector<std::int32_t> add_neurons(const Network& network, const Mapping& map
   }
   quantise_refractory_times(program.constants, chip_halves, program.neurons);
   return neuron_of_circuit;
+}
+
+/// Generators of the same sources fire together, so one of them tells when.
+void add_generators(const Network& network, const Mapping& mapping, AnalogSetup& program) {
+  const NeuronIndex index(network);
+  for (const BackgroundGenerator& g : mapping.generators) {
+    const std::int64_t first = index.source({NodeRef::Kind::kInput, g.input}, g.first);
+    const bool known = std::any_of(program.generators.begin(), program.generators.end(),
+                                   [first](const AnalogGenerator& other) { return other.first == first; });
+    if (!known) {
+      program.generators.push_back({{g.period, g.rate}, g.random, g.mask, g.seed, first});
+    }
+  }
 }
 
 std::shared_ptr<const AnalogWiring> wire(const Network& network, const Mapping& mapping, const Pattern& pattern,
@@ -143,7 +157,7 @@ const std::vector<std::string>& not_modelled() {
       "saturation of membranes between two events",
       "queueing delay on PADI buses",
       "losses on the way to the host",
-      "background generators",
+      "the shift registers of background generators and the time at which they start",
   };
   return phrases;
 }
@@ -176,7 +190,9 @@ std::shared_ptr<const Program> compile(const Network& network, const Mapping& ma
   for (const Input& input : network.inputs) {
     setup.input_names.push_back(input.name);
     setup.input_sizes.push_back(input.size);
+    setup.generated.push_back(input.background.has_value());
   }
+  add_generators(network, mapping, setup);
   const Pattern pattern(setup.constants, options.seed);
   const std::vector<std::int32_t> neuron_of_circuit = add_neurons(network, mapping, pattern, setup);
   setup.wiring = wire(network, mapping, pattern, neuron_of_circuit);
