@@ -44,6 +44,15 @@ bool within(const PartitionedMapping& partition, std::int64_t max_instances) {
 
 }  // namespace
 
+void require_right(const PartitionedMapping& partition, const Network& network) {
+  validate(partition, network);
+  for (const Instance& instance : partition.instances) {
+    const std::vector<std::string> violations = check_mapping(instance.network, instance.mapping);
+    GRADSPIKE_REQUIRE(violations.empty(), "the stored mapping of network '", network.name,
+                      "' is wrong: ", violations.empty() ? "" : violations.front());
+  }
+}
+
 Deployment::Deployment(Network network) : network_(std::move(network)), generation_(registry().set_network(network_)) {}
 
 bool Deployment::is_stale() const { return !is_newest(network_.name, generation_); }
@@ -95,21 +104,14 @@ std::shared_ptr<const Mapping> Deployment::mapping() {
 
 void Deployment::keep(PartitionedMapping partition) {
   partition_ = std::make_shared<const PartitionedMapping>(std::move(partition));
-  if (partition_->instances.size() == 1) {
-    registry().set_mapping(network_.name, generation_, mapping());
-  }
+  registry().set_partition(network_.name, generation_, partition_);
 }
 
 void Deployment::set_mapping(Mapping mapping) { set_partition(single_instance(network_, std::move(mapping))); }
 
 void Deployment::set_partition(PartitionedMapping partition) {
   require_newest(network_.name, generation_);
-  validate(partition, network_);
-  for (const Instance& instance : partition.instances) {
-    const std::vector<std::string> violations = check_mapping(instance.network, instance.mapping);
-    GRADSPIKE_REQUIRE(violations.empty(), "the stored mapping of network '", network_.name,
-                      "' is wrong: ", violations.empty() ? "" : violations.front());
-  }
+  require_right(partition, network_);
   keep(std::move(partition));
 }
 

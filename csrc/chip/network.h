@@ -110,6 +110,8 @@ struct Network {
   std::vector<Input> inputs;
   std::vector<Population> populations;  // in topological order
   std::vector<Projection> projections;  // in topological order, ties by name
+  /// A wish: circuits (enum values) in the order in which neurons are given one; only those listed. Empty: none.
+  std::vector<std::int32_t> neuron_permutation;
   ModelCard model_card;
 
   /// Index by name; throws with the nearest names where there is none.

@@ -107,7 +107,7 @@ Json write(const Network& network) {
   for (const Projection& projection : network.projections) {
     projections.push_back(write(projection));
   }
-  return {{"format", kFormat},
+  Json json = {{"format", kFormat},
           {"version", kVersion},
           {"name", network.name},
           {"dt", bits_of(network.dt)},
@@ -119,6 +119,10 @@ Json write(const Network& network) {
             {"encoder", network.model_card.encoder},
             {"decoder", network.model_card.decoder},
             {"class_names", network.model_card.class_names}}}};
+  if (!network.neuron_permutation.empty()) {  // later than version 1, as above
+    json["neuron_permutation"] = network.neuron_permutation;
+  }
+  return json;
 }
 
 NodeRef read_source(const JsonReader& reader) {
@@ -267,7 +271,8 @@ Network read_network(const JsonReader& reader) {
   reader.require_format(kFormat, kVersion);
   GRADSPIKE_REQUIRE(!reader.has("integers"), reader.path(),
                     " is a network file with integers, here a description alone is read");
-  reader.require_keys({"format", "version", "name", "dt", "inputs", "populations", "projections", "model_card"});
+  reader.require_keys({"format", "version", "name", "dt", "inputs", "populations", "projections", "model_card"},
+                      {"neuron_permutation"});
   Network network;
   network.name = reader.at("name").text();
   network.dt = reader.at("dt").double_bits();
@@ -284,6 +289,10 @@ Network read_network(const JsonReader& reader) {
     network.projections.push_back(read_projection(projections.element(i)));
   }
   network.model_card = read_model_card(reader.at("model_card"));
+  for (std::size_t k = 0;
+       reader.has("neuron_permutation") && k < reader.at("neuron_permutation").array_size(); ++k) {
+    network.neuron_permutation.push_back(reader.at("neuron_permutation").element(k).integer_as<std::int32_t>());
+  }
   validate(network);
   return network;
 }

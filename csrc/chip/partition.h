@@ -112,4 +112,9 @@ std::vector<std::string> differences(const PartitionedMapping& a, const Partitio
 std::string to_json(const PartitionedMapping& partition);
 PartitionedMapping partition_from_json(const std::string& text, const Network& network);
 
+/// How a network is placed, as files hold it: to_json of the mapping of one instance, of the partition where it takes
+/// several. Reads either.
+std::string placement_to_json(const PartitionedMapping& partition);
+PartitionedMapping placement_from_json(const std::string& text, const Network& network);
+
 }  // namespace gradspike::chip

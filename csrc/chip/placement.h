@@ -75,6 +75,8 @@ class Placer {
   };
 
   void place_wishes();
+  void place_permutation();
+  std::vector<AtomicNeuronOnDLS> first_fit(std::int32_t circuits) const;
   void place_wide_neurons();
   void place_wide(std::int64_t neuron);
   void fix(std::int64_t neuron, const std::vector<AtomicNeuronOnDLS>& circuits);

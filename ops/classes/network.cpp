@@ -195,8 +195,7 @@ std::string NetworkHandle::report_text(const std::string& target, std::int64_t c
 
 std::string NetworkHandle::map() {
   const std::lock_guard<std::mutex> lock(mutex_);
-  const auto partition = deployment().partition();
-  return partition->instances.size() == 1 ? chip::to_json(partition->instances[0].mapping) : chip::to_json(*partition);
+  return chip::placement_to_json(*deployment().partition());
 }
 std::string NetworkHandle::map_text() {
   const std::lock_guard<std::mutex> lock(mutex_);
@@ -205,12 +204,7 @@ std::string NetworkHandle::map_text() {
 }
 void NetworkHandle::set_mapping(const std::string& json) {
   const std::lock_guard<std::mutex> lock(mutex_);
-  const nlohmann::json object = nlohmann::json::parse(json, nullptr, /*allow_exceptions=*/false);
-  if (object.is_object() && object.value("instances", nlohmann::json()).is_array()) {
-    deployment().set_partition(chip::partition_from_json(json, deployment().network()));
-  } else {
-    deployment().set_mapping(chip::mapping_from_json(json));
-  }
+  deployment().set_partition(chip::placement_from_json(json, deployment().network()));
 }
 
 c10::intrusive_ptr<ProgramHandle> NetworkHandle::compile(const std::string& backend, const std::string& preset,

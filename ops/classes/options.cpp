@@ -1,4 +1,5 @@
 // Options from Python, as JSON, and back.
+#include <limits>
 #include <nlohmann/json.hpp>
 #include <type_traits>
 
@@ -97,6 +98,7 @@ ReadOptions parse_read_options(const std::string& json) {
   options.card.encoder = field<std::string>(card, "encoder", "");
   options.card.decoder = field<std::string>(card, "decoder", "");
   options.card.class_names = field<std::vector<std::string>>(card, "class_names", {});
+  options.neuron_permutation = field<std::vector<std::int64_t>>(object, "neuron_permutation", {});
   options.input_sizes = field<std::vector<std::int64_t>>(object, "input_sizes", {});
   return options;
 }
@@ -123,6 +125,7 @@ std::string to_json(const ReadOptions& options) {
   }
   return nlohmann::json{{"name", options.name},
                         {"inputs", inputs},
+                        {"neuron_permutation", options.neuron_permutation},
                         {"projections", projections},
                         {"card",
                          {{"steps", options.card.steps},

@@ -372,6 +372,11 @@ class Reader {
                         "projections: the network has no projection '", name, "'", chip::nearest_text(name, names));
     }
     apply_backgrounds();
+    for (const std::int64_t circuit : options_.neuron_permutation) {
+      GRADSPIKE_REQUIRE(circuit >= 0 && circuit < chip::kNeuronCircuits, "neuron_permutation must list circuits in 0..",
+                        chip::kNeuronCircuits - 1, ", got ", circuit);
+      read_.network.neuron_permutation.push_back(static_cast<std::int32_t>(circuit));
+    }
     put_in_order(read_, std::move(projections_));
     chip::validate(read_.network);
   }

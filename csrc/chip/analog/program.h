@@ -60,9 +60,11 @@ struct AnalogPopulation {
 /// What no weight changes.
 struct AnalogWiring {
   Network network;
-  EventRoutes routes;
-  std::vector<WiredSynapse> synapses;          // as in the mapping; `slot` is the neuron
-  std::vector<std::array<double, 2>> charges;  // of weight 1, on an excitatory and on an inhibitory row
+  std::size_t inputs = 0;  // input neurons
+  /// By source, input neurons and then neurons: the buses that each of its events reaches.
+  std::vector<std::vector<std::vector<std::int32_t>>> buses;
+  SynapseTerms terms;           // by bus of an event of a source
+  std::vector<double> charges;  // of weight 1, by term
 };
 
 /// The chip and the network on it, whatever the weights are.
