@@ -14,9 +14,7 @@ namespace {
 std::size_t at(std::int64_t i) { return static_cast<std::size_t>(i); }
 
 /// Of a rate, for a misfit: rounded towards what is refused.
-std::int64_t whole(double value) {
-  return static_cast<std::int64_t>(std::min(value, 9e18));
-}
+std::int64_t whole(double value) { return static_cast<std::int64_t>(std::min(value, 9e18)); }
 
 /// Spikes per second and source that the generators of an input can give.
 double lowest_rate(const Background& background, std::int64_t size) {
@@ -43,9 +41,9 @@ void check_input(const Input& input, std::vector<Misfit>& misfits) {
     while (2 * power < input.size) {
       power *= 2;
     }
-    misfits.push_back({input.name, "background sources, a power of two,", input.size, power,
-                       detail::concatenate("a generator draws label bits at random: use ", power, " or ", 2 * power,
-                                           " sources")});
+    misfits.push_back(
+        {input.name, "background sources, a power of two,", input.size, power,
+         detail::concatenate("a generator draws label bits at random: use ", power, " or ", 2 * power, " sources")});
     return;
   }
   const double low = lowest_rate(background, input.size);
@@ -150,17 +148,20 @@ std::vector<std::string> background_approximations(const Network& network) {
 
 std::vector<std::uint8_t> background_spikes(const Background& background, std::int64_t size, std::int64_t steps,
                                             std::int64_t batch, double dt, std::uint64_t trial) {
-  GRADSPIKE_REQUIRE(size >= 1 && steps >= 0 && batch >= 0, "background_spikes: sizes must be [steps >= 0, batch >= 0, "
-                    "size >= 1], got [", steps, ", ", batch, ", ", size, "]");
+  GRADSPIKE_REQUIRE(size >= 1 && steps >= 0 && batch >= 0,
+                    "background_spikes: sizes must be [steps >= 0, batch >= 0, "
+                    "size >= 1], got [",
+                    steps, ", ", batch, ", ", size, "]");
   GRADSPIKE_REQUIRE(std::isfinite(dt) && dt > 0.0, "background_spikes: dt must be finite and above 0 s, got ", dt);
   GRADSPIKE_REQUIRE(std::isfinite(background.rate) && background.rate > 0.0,
                     "background_spikes: rate must be finite and above 0 Hz, got ", background.rate);
   std::vector<Misfit> misfits;
   check_input({"", size, background}, misfits);
   GRADSPIKE_REQUIRE(misfits.empty(), "background_spikes: ",
-                    misfits.empty() ? "" : misfits.front().quantity + ": got " + std::to_string(misfits.front().need) +
-                                               ", limit " + std::to_string(misfits.front().limit) + "; " +
-                                               misfits.front().remedy);
+                    misfits.empty()
+                        ? ""
+                        : misfits.front().quantity + ": got " + std::to_string(misfits.front().need) + ", limit " +
+                              std::to_string(misfits.front().limit) + "; " + misfits.front().remedy);
   constexpr std::int64_t kMost = std::int64_t{1} << 40;
   GRADSPIKE_REQUIRE(steps <= kMost && batch <= kMost / std::max<std::int64_t>(steps, 1) &&
                         size <= kMost / std::max<std::int64_t>(steps * batch, 1),
@@ -168,7 +169,10 @@ std::vector<std::uint8_t> background_spikes(const Background& background, std::i
   std::vector<std::uint8_t> counts(at(steps * batch * size), 0);
   const math::BackgroundTiming timing = background_timing(background, size);
   const std::int64_t slice = background_slice_size(size);
-  const double end = static_cast<double>(std::max<std::int64_t>(steps - 1, 0)) * dt;
+  const double end = math::end_of_steps(steps, dt);
+  GRADSPIKE_REQUIRE(math::background_ticks(timing, end) <= math::kMostBackgroundTicks, "background_spikes: ", steps,
+                    " steps of ", dt, " s are too long: a generator of period ", timing.period, " cycles would tick ",
+                    math::background_ticks(timing, end), " times, at most ", math::kMostBackgroundTicks, " are made");
   for (std::int64_t b = 0; b < batch && steps > 0; ++b) {
     for (std::int64_t first = 0; first < size; first += slice) {
       math::BackgroundTrain train(timing, static_cast<std::int32_t>(slice - 1), background.random,

@@ -199,8 +199,8 @@ void check_features(const Network& network, Capacity& capacity) {
     }
     if (!projection.execution_instance.empty()) {
       refuse(capacity, projection, "chosen execution instances", 1,
-             "all layers are mapped to one run of one chip; leave execution_instance empty, got \"" +
-                 projection.execution_instance + "\"");
+             "one mapping is one execution instance: partition the network, which honours the wish for \"" +
+                 projection.execution_instance + "\", or leave execution_instance empty");
     }
     if (!projection.chip_coordinate.empty()) {
       check_wish(network, projection, wishes, capacity);

@@ -78,8 +78,8 @@ struct Mapping {
   std::vector<std::string> projections;  // names, in the order of the network
   std::array<std::array<std::uint8_t, kDriversPerHemisphere>, kHemispheres> compare_masks{};  // 5 bit
   std::array<std::array<RowMode, kSynapseRows>, kHemispheres> row_modes{};
-  std::vector<CrossbarRule> crossbar;   // all 76 nodes, in the order of all_crossbar_nodes()
-  std::vector<PlacedSynapse> synapses;  // by hemisphere, row, column
+  std::vector<CrossbarRule> crossbar;           // all 76 nodes, in the order of all_crossbar_nodes()
+  std::vector<PlacedSynapse> synapses;          // by hemisphere, row, column
   std::vector<BackgroundGenerator> generators;  // in use, by bus
 
   bool operator==(const Mapping& other) const;

@@ -189,15 +189,15 @@ std::string to_json(const Mapping& mapping) {
     crossbar.push_back({rule.node.input, rule.node.output, rule.mask, rule.target});
   }
   Json json = {{"format", kFormat},
-                     {"version", kVersion},
-                     {"network", mapping.network},
-                     {"inputs", write_inputs(mapping)},
-                     {"populations", write_populations(mapping)},
-                     {"projections", mapping.projections},
-                     {"compare_masks", mapping.compare_masks},
-                     {"row_modes", write_rows(mapping)},
-                     {"crossbar", std::move(crossbar)},
-                     {"synapses", write_synapses(mapping)}};
+               {"version", kVersion},
+               {"network", mapping.network},
+               {"inputs", write_inputs(mapping)},
+               {"populations", write_populations(mapping)},
+               {"projections", mapping.projections},
+               {"compare_masks", mapping.compare_masks},
+               {"row_modes", write_rows(mapping)},
+               {"crossbar", std::move(crossbar)},
+               {"synapses", write_synapses(mapping)}};
   if (!mapping.generators.empty()) {  // later than version 1 of the format: older files stay the same bytes
     json["generators"] = write_generators(mapping);
   }

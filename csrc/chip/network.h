@@ -41,9 +41,9 @@ struct RowRun {
 
 /// A wish that the chip's own generators make the spikes of an input.
 struct Background {
-  bool random = true;        // else regular
-  double rate = 0.0;         // spikes per second of each source
-  std::uint32_t seed = 0;    // of random ones: equal seeds and rates give equal trains
+  bool random = true;      // else regular
+  double rate = 0.0;       // spikes per second of each source
+  std::uint32_t seed = 0;  // of random ones: equal seeds and rates give equal trains
 };
 
 struct Input {

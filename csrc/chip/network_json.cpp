@@ -108,17 +108,17 @@ Json write(const Network& network) {
     projections.push_back(write(projection));
   }
   Json json = {{"format", kFormat},
-          {"version", kVersion},
-          {"name", network.name},
-          {"dt", bits_of(network.dt)},
-          {"inputs", std::move(inputs)},
-          {"populations", std::move(populations)},
-          {"projections", std::move(projections)},
-          {"model_card",
-           {{"steps", network.model_card.steps},
-            {"encoder", network.model_card.encoder},
-            {"decoder", network.model_card.decoder},
-            {"class_names", network.model_card.class_names}}}};
+               {"version", kVersion},
+               {"name", network.name},
+               {"dt", bits_of(network.dt)},
+               {"inputs", std::move(inputs)},
+               {"populations", std::move(populations)},
+               {"projections", std::move(projections)},
+               {"model_card",
+                {{"steps", network.model_card.steps},
+                 {"encoder", network.model_card.encoder},
+                 {"decoder", network.model_card.decoder},
+                 {"class_names", network.model_card.class_names}}}};
   if (!network.neuron_permutation.empty()) {  // later than version 1, as above
     json["neuron_permutation"] = network.neuron_permutation;
   }
@@ -260,8 +260,7 @@ Input read_input(const JsonReader& reader) {
     Background background;
     background.random = wish.at("kind").choice<bool>({{"poisson", true}, {"regular", false}});
     background.rate = wish.at("rate").double_bits();
-    background.seed =
-        static_cast<std::uint32_t>(wish.at("seed").integer(0, std::numeric_limits<std::uint32_t>::max()));
+    background.seed = static_cast<std::uint32_t>(wish.at("seed").integer(0, std::numeric_limits<std::uint32_t>::max()));
     input.background = background;
   }
   return input;
@@ -289,8 +288,7 @@ Network read_network(const JsonReader& reader) {
     network.projections.push_back(read_projection(projections.element(i)));
   }
   network.model_card = read_model_card(reader.at("model_card"));
-  for (std::size_t k = 0;
-       reader.has("neuron_permutation") && k < reader.at("neuron_permutation").array_size(); ++k) {
+  for (std::size_t k = 0; reader.has("neuron_permutation") && k < reader.at("neuron_permutation").array_size(); ++k) {
     network.neuron_permutation.push_back(reader.at("neuron_permutation").element(k).integer_as<std::int32_t>());
   }
   validate(network);

@@ -226,8 +226,8 @@ void validate_permutation(const Network& network) {
   for (const std::int32_t circuit : network.neuron_permutation) {
     GRADSPIKE_REQUIRE(circuit >= 0 && circuit < kNeuronCircuits, "network \"", network.name,
                       "\": neuron_permutation must list circuits in 0..", kNeuronCircuits - 1, ", got ", circuit);
-    GRADSPIKE_REQUIRE(seen.insert(circuit).second, "network \"", network.name,
-                      "\": neuron_permutation lists circuit ", circuit, " twice");
+    GRADSPIKE_REQUIRE(seen.insert(circuit).second, "network \"", network.name, "\": neuron_permutation lists circuit ",
+                      circuit, " twice");
   }
 }
 

@@ -91,7 +91,8 @@ Router::Outcome Router::attempt_both() {
 /// More groups of drivers where labels were short; false where each driver stands alone already.
 bool Router::split_groups() {
   auto& masks = masks_[at(short_hemisphere_)];
-  const std::int32_t least = short_of_groups_ > 0 ? masks[at(short_bus_)] : *std::min_element(masks.begin(), masks.end());
+  const std::int32_t least =
+      short_of_groups_ > 0 ? masks[at(short_bus_)] : *std::min_element(masks.begin(), masks.end());
   if (least == kRowSelects - 1) {
     return false;
   }
@@ -456,9 +457,8 @@ Router::Outcome Router::fail_generators(const BackgroundSlice& slice, std::int32
   }
   const std::string& input = problem_.network.inputs[at(slice.input)].name;
   const auto& cells = problem_.cells[at(source)];
-  const auto here = std::find_if(cells.begin(), cells.end(), [&](const SynapseCell& cell) {
-    return target(cell).hemisphere() == hemisphere;
-  });
+  const auto here = std::find_if(cells.begin(), cells.end(),
+                                 [&](const SynapseCell& cell) { return target(cell).hemisphere() == hemisphere; });
   const auto population = at(problem_.population_of[at(here->target)]);
   failure_ = {slices.size() == kBusesPerHemisphere ? input : problem_.network.populations[population].name,
               "background generators of " + hemisphere_str(hemisphere), kBusesPerHemisphere + 1, kBusesPerHemisphere,

@@ -93,7 +93,7 @@ class Router {
 
   const RoutingProblem& problem_;
   const Placement& placement_;
-  std::vector<std::int32_t> targets_;               // circuit by request
+  std::vector<std::int32_t> targets_;                                                // circuit by request
   std::array<std::array<std::int32_t, kBusesPerHemisphere>, kHemispheres> masks_{};  // compare mask of all its drivers
   std::array<std::array<std::int32_t, kBusesPerHemisphere>, kHemispheres> first_bin_{};
   std::array<std::array<bool, kHemispheres>, kEventOutputs> node_open_{};

@@ -18,13 +18,13 @@ std::int32_t rows_in_use(const Bin& bin) {
 
 /// What a generator on one bus would take of a slice.
 struct Router::GeneratorPlan {
-  std::int32_t bus = -1;                                            // -1: it has no labels left
-  std::vector<std::int32_t> bins;                                   // 64 sources each
-  std::int32_t label = 0;                                           // of the first source in the first bin
-  std::vector<std::pair<std::int64_t, std::int32_t>> placed;        // source, place in `bins`
-  std::vector<std::int64_t> left;                                   // sources whose rows another bus must hold
-  std::int32_t rows = 0;                                            // in use afterwards, in the fullest bin
-  std::int32_t missing_rows = 0;                                    // that the first source that is left would need
+  std::int32_t bus = -1;                                      // -1: it has no labels left
+  std::vector<std::int32_t> bins;                             // 64 sources each
+  std::int32_t label = 0;                                     // of the first source in the first bin
+  std::vector<std::pair<std::int64_t, std::int32_t>> placed;  // source, place in `bins`
+  std::vector<std::int64_t> left;                             // sources whose rows another bus must hold
+  std::int32_t rows = 0;                                      // in use afterwards, in the fullest bin
+  std::int32_t missing_rows = 0;                              // that the first source that is left would need
 };
 
 /// The slices with the most rows first: they are the hardest to place.
@@ -75,8 +75,8 @@ Router::Outcome Router::route_slice(const BackgroundSlice& slice, std::int32_t h
       const auto& masks = masks_[at(hemisphere)];
       coarsest = coarsest < 0 || masks[at(bus)] < masks[at(coarsest)] ? bus : coarsest;
       GeneratorPlan plan = plan_generator(left, slice, hemisphere, bus);
-      if (plan.bus >= 0 && (best.bus < 0 || std::make_pair(plan.left.size(), plan.rows) <
-                                                std::make_pair(best.left.size(), best.rows))) {
+      if (plan.bus >= 0 &&
+          (best.bus < 0 || std::make_pair(plan.left.size(), plan.rows) < std::make_pair(best.left.size(), best.rows))) {
         best = std::move(plan);
       }
     }
@@ -90,9 +90,8 @@ Router::Outcome Router::route_slice(const BackgroundSlice& slice, std::int32_t h
     }
     if (best.placed.empty()) {
       const auto& cells = problem_.cells[at(left.front())];
-      const auto here = std::find_if(cells.begin(), cells.end(), [&](const SynapseCell& cell) {
-        return target(cell).hemisphere() == hemisphere;
-      });
+      const auto here = std::find_if(cells.begin(), cells.end(),
+                                     [&](const SynapseCell& cell) { return target(cell).hemisphere() == hemisphere; });
       return fail_rows(hemisphere, best.bus, best.missing_rows, bins_[at(best.bins.front())].rows,
                        target(*here).column());
     }
@@ -139,8 +138,7 @@ std::int32_t Router::place_source(std::int64_t source, std::int32_t hemisphere, 
 Router::GeneratorPlan Router::plan_generator(const std::vector<std::int64_t>& sources, const BackgroundSlice& slice,
                                              std::int32_t hemisphere, std::int32_t bus) const {
   const std::int32_t groups = masks_[at(hemisphere)][at(bus)] + 1;
-  const auto selects =
-      static_cast<std::int32_t>(std::max<std::int64_t>(slice.size / kSynapseLabels, 1));
+  const auto selects = static_cast<std::int32_t>(std::max<std::int64_t>(slice.size / kSynapseLabels, 1));
   GeneratorPlan best;
   for (std::int32_t group = 0; group + selects <= groups; group += selects) {
     GeneratorPlan plan;
@@ -167,8 +165,7 @@ Router::GeneratorPlan Router::plan_generator(const std::vector<std::int64_t>& so
     for (const Bin& bin : trial) {
       plan.rows = std::max(plan.rows, rows_in_use(bin));
     }
-    if (best.bus < 0 ||
-        std::make_pair(plan.left.size(), plan.rows) < std::make_pair(best.left.size(), best.rows)) {
+    if (best.bus < 0 || std::make_pair(plan.left.size(), plan.rows) < std::make_pair(best.left.size(), best.rows)) {
       best = std::move(plan);
     }
   }
@@ -190,12 +187,11 @@ void Router::add_generator(const GeneratorPlan& plan, const BackgroundSlice& sli
   generator.mask = static_cast<std::int32_t>(slice.size - 1);
   const auto labels = std::min<std::int64_t>(slice.size, kSynapseLabels);
   for (const std::int32_t b : plan.bins) {
-    bins_[at(b)].labels |= labels == kSynapseLabels ? ~std::uint64_t{0}
-                                                    : ((std::uint64_t{1} << labels) - 1) << plan.label;
+    bins_[at(b)].labels |=
+        labels == kSynapseLabels ? ~std::uint64_t{0} : ((std::uint64_t{1} << labels) - 1) << plan.label;
   }
   for (const auto& [source, k] : plan.placed) {
-    const auto label =
-        static_cast<std::int32_t>(plan.label + (source - problem_.first_source(slice)) % kSynapseLabels);
+    const auto label = static_cast<std::int32_t>(plan.label + (source - problem_.first_source(slice)) % kSynapseLabels);
     for (const SynapseCell& cell : problem_.cells[at(source)]) {
       if (target(cell).hemisphere() == hemisphere) {
         place_cell(cell, plan.bins[at(k)], label);

@@ -75,9 +75,8 @@ void Router::write_crossbar(Mapping& mapping) const {
       } else if (node.output % kBusesPerHemisphere == l2_input) {
         rule = {node, kHemisphereBit, hemisphere == 1 ? kHemisphereBit : 0};
       }
-    } else if (hemisphere < 2 &&
-               std::any_of(generators_.begin(), generators_.end(),
-                           [&node](const BackgroundGenerator& g) { return g.bus == node.output; })) {
+    } else if (hemisphere < 2 && std::any_of(generators_.begin(), generators_.end(),
+                                             [&node](const BackgroundGenerator& g) { return g.bus == node.output; })) {
       rule = {node, 0, 0};
     }
     mapping.crossbar.push_back(rule);

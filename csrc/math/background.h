@@ -67,12 +67,27 @@ inline std::int64_t step_of_time(double time, double dt) {
   return static_cast<std::int64_t>(std::ceil(time / dt * (1.0 - 1e-12)));
 }
 
+/// Ticks that one batch entry may take: a second of a generator that ticks at every cycle.
+constexpr double kMostBackgroundTicks = 268435456.0;
+
+inline double background_ticks(BackgroundTiming timing, double end) {
+  return end * kBackgroundClock / static_cast<double>(timing.period);
+}
+
+/// The last time [s] at which an event has a step, on a grid of `steps`.
+inline double end_of_steps(std::int64_t steps, double dt) {
+  return static_cast<double>(steps - 1) * dt * (1.0 + 1e-12);
+}
+
 /// What a generator does in one batch entry. Each entry of each trial has a train of its own.
 class BackgroundTrain {
  public:
   BackgroundTrain(BackgroundTiming timing, std::int32_t mask, bool random, std::uint64_t seed, std::uint64_t trial,
                   std::int64_t entry)
-      : timing_(timing), mask_(mask), random_(random), key_(random_key(seed, trial, static_cast<std::uint64_t>(entry))) {}
+      : timing_(timing),
+        mask_(mask),
+        random_(random),
+        key_(random_key(seed, trial, static_cast<std::uint64_t>(entry))) {}
 
   /// Goes on to the next event, not beyond `end` [s]; false where there is none.
   bool next(double end) {
@@ -92,7 +107,7 @@ class BackgroundTrain {
       }
     }
   }
-  double time() const { return time_; }           // [s] after the start of the entry
+  double time() const { return time_; }            // [s] after the start of the entry
   std::int32_t source() const { return source_; }  // the open label bits
 
  private:

@@ -30,6 +30,20 @@ struct ContinuousLif {
   double refractory_time = 0.0;  // [s]
 };
 
+/// What coefficients stand for; infinite where nothing decays or drives.
+struct TimeConstants {
+  double tau_mem = 0.0;  // [s]
+  double tau_syn = 0.0;
+  double capacitance = 0.0;
+};
+
+template <class T>
+TimeConstants time_constants(const LifCoefficients<T>& c, double dt) {
+  const auto gain = static_cast<double>(c.input_gain);
+  return {dt / (gain * static_cast<double>(c.leak_conductance)), dt / (1.0 - static_cast<double>(c.current_decay)),
+          dt / gain};
+}
+
 struct ContinuousState {
   double membrane = 0.0;
   double exc = 0.0;  // currents; that of inhibition is negative

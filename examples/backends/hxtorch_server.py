@@ -187,6 +187,9 @@ class ChipNetwork:
 
     def __init__(self, network: Dict[str, Any], constants: Dict[str, float], blobs: Dict[str, Blob], dt: float) -> None:
         self.inputs = network["inputs"]
+        for node in self.inputs:
+            if "background" in node:
+                raise Refused(f"input {node['name']!r} is made by background generators, which this server does not set up")
         self.populations = [NeuronSettings(described, dt, constants) for described in network["populations"]]
         self.matrices = synapse_matrices(network, blobs)
         self.constants = constants

@@ -7,6 +7,7 @@
 #include <nlohmann/json.hpp>
 
 #include "csrc/chip/scales.h"
+#include "csrc/chip/time_constants.h"
 #include "csrc/core/error.h"
 #include "ops/archive.h"
 #include "ops/classes/failure.h"
@@ -143,6 +144,7 @@ std::map<std::string, chip::WeightLosses> NetworkHandle::losses() const {
 }
 
 std::string NetworkHandle::description() const { return chip::to_json(deployment().network()); }
+std::string NetworkHandle::time_constants() const { return chip::time_constants_json(deployment().network()); }
 std::string NetworkHandle::options() const { return to_json(options_of(deployment().network())); }
 std::vector<std::string> NetworkHandle::warnings() const { return warnings_; }
 bool NetworkHandle::is_stale() const { return deployment().is_stale(); }
@@ -293,6 +295,7 @@ TORCH_LIBRARY_FRAGMENT(gradspike, m) {
       .def_static("from_network_file", &NetworkHandle::from_network_file)
       .def("description", &NetworkHandle::description)
       .def("options", &NetworkHandle::options)
+      .def("time_constants", &NetworkHandle::time_constants)
       .def("warnings", &NetworkHandle::warnings)
       .def("is_stale", &NetworkHandle::is_stale)
       .def("float_weights", &NetworkHandle::float_weights)

@@ -54,8 +54,7 @@ std::map<std::string, chip::Background> backgrounds_in(const nlohmann::json& obj
     if (!wish.contains("background") || wish.at("background").is_null()) {
       continue;
     }
-    const nlohmann::json background =
-        options_in(wish, "background", what + ": background", {"kind", "rate", "seed"});
+    const nlohmann::json background = options_in(wish, "background", what + ": background", {"kind", "rate", "seed"});
     const auto kind = field<std::string>(background, "kind", "poisson");
     GRADSPIKE_REQUIRE(kind == "poisson" || kind == "regular", what,
                       ": the kind of a background must be 'poisson' or 'regular', got '", kind, "'");
@@ -118,10 +117,9 @@ std::string to_json(const ReadOptions& options) {
   }
   nlohmann::json inputs = nlohmann::json::object();
   for (const auto& [name, background] : options.backgrounds) {
-    inputs[name] = {{"background",
-                     {{"kind", background.random ? "poisson" : "regular"},
-                      {"rate", background.rate},
-                      {"seed", background.seed}}}};
+    inputs[name] = {
+        {"background",
+         {{"kind", background.random ? "poisson" : "regular"}, {"rate", background.rate}, {"seed", background.seed}}}};
   }
   return nlohmann::json{{"name", options.name},
                         {"inputs", inputs},

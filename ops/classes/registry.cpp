@@ -50,8 +50,8 @@ at::Tensor background_spikes(Self, const std::vector<std::int64_t>& sizes, const
   GRADSPIKE_REQUIRE(seeds.at(0) >= 0 && seeds.at(0) <= std::numeric_limits<std::uint32_t>::max(),
                     "background_spikes: seed must lie in 0..2^32 - 1, got ", seeds.at(0));
   const chip::Background background{kind == "poisson", rate, static_cast<std::uint32_t>(seeds.at(0))};
-  const std::vector<std::uint8_t> counts = chip::background_spikes(
-      background, sizes.at(2), sizes.at(0), sizes.at(1), dt, static_cast<std::uint64_t>(seeds.at(1)));
+  const std::vector<std::uint8_t> counts = chip::background_spikes(background, sizes.at(2), sizes.at(0), sizes.at(1),
+                                                                   dt, static_cast<std::uint64_t>(seeds.at(1)));
   at::Tensor tensor = at::empty({sizes.at(0), sizes.at(1), sizes.at(2)}, at::kByte);
   std::copy(counts.begin(), counts.end(), tensor.mutable_data_ptr<std::uint8_t>());
   return tensor;
@@ -79,9 +79,9 @@ TORCH_LIBRARY_FRAGMENT(gradspike, m) {
            [](const c10::intrusive_ptr<ProjectionHandle>& self) { return self->entry().projection.out_features; })
       .def("sources", [](const c10::intrusive_ptr<ProjectionHandle>& self) { return self->entry().sources; })
       .def("target", [](const c10::intrusive_ptr<ProjectionHandle>& self) { return self->entry().target; })
-      .def("is_mapped",
-           [](const c10::intrusive_ptr<ProjectionHandle>& self) { return self->entry().is_mapped(); })
-      .def("instances", [](const c10::intrusive_ptr<ProjectionHandle>& self) { return whole(self->entry().instances()); })
+      .def("is_mapped", [](const c10::intrusive_ptr<ProjectionHandle>& self) { return self->entry().is_mapped(); })
+      .def("instances",
+           [](const c10::intrusive_ptr<ProjectionHandle>& self) { return whole(self->entry().instances()); })
       .def("generation",
            [](const c10::intrusive_ptr<ProjectionHandle>& self) {
              return static_cast<std::int64_t>(self->entry().generation);
@@ -93,9 +93,9 @@ TORCH_LIBRARY_FRAGMENT(gradspike, m) {
       .def(torch::init<std::string>())
       .def("key", [](const c10::intrusive_ptr<PopulationHandle>& self) { return self->entry().key; })
       .def("size", [](const c10::intrusive_ptr<PopulationHandle>& self) { return self->entry().population.size; })
-      .def("is_mapped",
-           [](const c10::intrusive_ptr<PopulationHandle>& self) { return self->entry().is_mapped(); })
-      .def("instances", [](const c10::intrusive_ptr<PopulationHandle>& self) { return whole(self->entry().instances()); })
+      .def("is_mapped", [](const c10::intrusive_ptr<PopulationHandle>& self) { return self->entry().is_mapped(); })
+      .def("instances",
+           [](const c10::intrusive_ptr<PopulationHandle>& self) { return whole(self->entry().instances()); })
       .def("instance_of_neurons",
            [](const c10::intrusive_ptr<PopulationHandle>& self) { return whole(self->entry().instance_of_neurons()); })
       .def("generation",

@@ -360,8 +360,8 @@ class Reader {
       }
     }
     for (const auto& [name, wish] : options_.backgrounds) {
-      GRADSPIKE_REQUIRE(std::find(names.begin(), names.end(), name) != names.end(), "inputs: the network has no input '",
-                        name, "'", chip::nearest_text(name, names));
+      GRADSPIKE_REQUIRE(std::find(names.begin(), names.end(), name) != names.end(),
+                        "inputs: the network has no input '", name, "'", chip::nearest_text(name, names));
     }
   }
 

@@ -57,6 +57,7 @@ AnalogRun::AnalogRun(const AnalogProgram& program, const std::vector<SpikeTensor
       trial_key_(math::random_key(~program.seed, options.seed)) {
   check_inputs(program.input_names, program.input_sizes, inputs);
   check_options();
+  check_generators();
   prepare();
 }
 
@@ -74,6 +75,17 @@ void AnalogRun::check_options() const {
                     "preset");
   GRADSPIKE_REQUIRE(options_.inter_batch_wait >= 0.0 && options_.inter_batch_wait < kNever,
                     "emulator: inter_batch_wait must be finite and >= 0 s, got ", options_.inter_batch_wait);
+}
+
+void AnalogRun::check_generators() const {
+  for (const AnalogGenerator& g : program_.generators) {
+    GRADSPIKE_REQUIRE(math::background_ticks(g.timing, end_) <= math::kMostBackgroundTicks, "emulator: a run of ", end_,
+                      " s is too long for a background generator of period ", g.timing.period,
+                      " cycles, which would "
+                      "tick ",
+                      math::background_ticks(g.timing, end_), " times, at most ", math::kMostBackgroundTicks,
+                      " are emulated");
+  }
 }
 
 void AnalogRun::prepare() {
@@ -170,7 +182,7 @@ void AnalogRun::add_background(std::int64_t entry, RunCounters& counters, std::v
   const std::size_t sent = events.size();
   for (const AnalogGenerator& g : program_.generators) {
     math::BackgroundTrain train(g.timing, g.mask, g.random, g.seed, options_.seed, entry);
-    while (train.next(end_)) {
+    while (train.next(math::end_of_steps(result_.steps, program_.dt))) {
       ++counters.background_spikes;
       for (const ChargeRoute& route : program_.input_routes[at(g.first + train.source())]) {
         events.push_back({train.time(), &route});

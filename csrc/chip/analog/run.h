@@ -61,6 +61,7 @@ class AnalogRun {
  private:
   friend class Entry;
   void check_options() const;
+  void check_generators() const;
   void prepare();
   void prepare_madc();
   void interpolate(std::int64_t entry);

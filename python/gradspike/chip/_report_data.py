@@ -6,7 +6,7 @@ import platform
 import re
 import struct
 from collections import Counter
-from typing import TYPE_CHECKING, Any, Dict, List, Optional, Tuple
+from typing import TYPE_CHECKING, Any, Dict, Optional, Tuple
 
 import torch
 from torch import Tensor
@@ -20,9 +20,6 @@ if TYPE_CHECKING:
 VERSION = 2
 
 _HEADER = struct.Struct("<4sIQQQ")  # of a record of integers
-
-# Rows of a coefficient table, in the order of math::LifRow; leaky integrators have the first four.
-_INPUT_GAIN, _LEAK_CONDUCTANCE, _CURRENT_DECAY, _LEAK, _RESET, _THRESHOLD, _REFRACTORY_STEPS = range(7)
 
 CONVENTIONS = {
     "layout": "[time, batch, neuron]; weights [post, pre]",
@@ -45,7 +42,7 @@ def report_of(network: "Network", target: str, *options: Any) -> Report:
     data = json.loads(_reading.call(network._handle.report, target, *options))
     data["version"] = VERSION
     data["projections"] = _projections(description, integers, hashes)
-    data["time"] = _time(description)
+    data["time"] = _time(network, description)
     data["conventions"] = dict(CONVENTIONS)
     data["check_run"] = None
     data["provenance"] = {**data["provenance"], **_provenance(description, target, data["projections"])}
@@ -120,7 +117,7 @@ def _histogram(integers: Optional[Tensor]) -> Optional[Dict[str, Any]]:
     return {"first": first, "counts": [counts[value] for value in range(first, last + 1)]}
 
 
-def _time(description: Dict[str, Any]) -> Dict[str, Any]:
+def _time(network: "Network", description: Dict[str, Any]) -> Dict[str, Any]:
     dt = float64(description["dt"])
     steps = int(description["model_card"]["steps"])
     return {
@@ -128,40 +125,16 @@ def _time(description: Dict[str, Any]) -> Dict[str, Any]:
         "dt": dt,
         "steps": steps or None,
         "duration": rounded(steps * dt) if steps else None,
-        "populations": {p["name"]: _population(p, dt) for p in description["populations"]},
+        "populations": {name: _population(p) for name, p in json.loads(network._handle.time_constants()).items()},
     }
 
 
-def _population(population: Dict[str, Any], dt: float) -> Dict[str, Any]:
-    """What the coefficients k = dt/C, g = C/tau_mem and d = 1 - dt/tau_syn stand for, smallest and largest."""
-    columns = int(population["columns"])
-    table = [float32(bits) for bits in population["coefficients"]]
-    rows = [table[k : k + columns] for k in range(0, len(table), columns)]
-    pairs = list(zip(rows[_INPUT_GAIN], rows[_LEAK_CONDUCTANCE]))
-    result: Dict[str, Any] = {
-        "kind": population["kind"],
-        "size": population["size"],
-        "tau_mem": _span([_ratio(dt, gain * conductance) for gain, conductance in pairs]),
-        "tau_syn": _span([_ratio(dt, 1.0 - decay) for decay in rows[_CURRENT_DECAY]]),
-        "membrane_capacitance": _span([_ratio(dt, gain) for gain in rows[_INPUT_GAIN]]),
-        "leak": _span(rows[_LEAK]),
+def _population(constants: Dict[str, Any]) -> Dict[str, Any]:
+    """What the library says of a population, smallest and largest, in six digits."""
+    return {
+        name: [None if number is None else rounded(number) for number in value] if isinstance(value, list) else value
+        for name, value in constants.items()
     }
-    if population["kind"] == "lif":
-        result["reset"] = _span(rows[_RESET])
-        result["threshold"] = _span(rows[_THRESHOLD])
-        result["refractory_time"] = _span([steps * dt for steps in rows[_REFRACTORY_STEPS]])
-    return result
-
-
-def _ratio(dividend: float, divisor: float) -> float:
-    return dividend / divisor if divisor != 0.0 else float("inf")
-
-
-def _span(values: List[float]) -> Optional[List[Optional[float]]]:
-    """Smallest and largest value; infinite ones are null, which JSON has no number for."""
-    if not values:
-        return None
-    return [rounded(min(values)), rounded(max(values))]
 
 
 def rounded(value: float) -> Optional[float]:

@@ -5,6 +5,7 @@
 #include <cmath>
 #include <functional>
 #include <numeric>
+#include <thread>
 
 #include "csrc/chip/background.h"
 #include "csrc/chip/deployment.h"
@@ -25,8 +26,7 @@ Network with_background(std::int64_t sources, std::int64_t out, double rate = 20
                         Receptor receptor = Receptor::kSigned) {
   Network network = test::layered({5, out, 2});
   network.inputs.push_back({"noise", sources, poisson(rate)});
-  network.projections.push_back(
-      test::dense("noisy", test::input_node(1), sources, 0, out, receptor, /*position=*/1));
+  network.projections.push_back(test::dense("noisy", test::input_node(1), sources, 0, out, receptor, /*position=*/1));
   return network;
 }
 
@@ -138,6 +138,7 @@ TEST(BackgroundSpikes, BadWishesAreRefused) {
             "of 4 sources give 3.73996 to 6.25e+07 Hz per source");
   EXPECT_NE(refusal(poisson(-1.0), 4).find("rate must be finite and above 0 Hz, got -1"), std::string::npos);
   EXPECT_NE(refusal(poisson(1e5), 4, 0.0).find("dt must be finite and above 0 s"), std::string::npos);
+  EXPECT_NE(refusal(poisson(1e8), 1, 1.0).find("would tick"), std::string::npos);
   EXPECT_NE(refusal({false, 1e5, 0}, 2).find("regular background generator: got 2, limit 1"), std::string::npos);
 }
 
@@ -166,8 +167,8 @@ TEST(BackgroundCapacity, EachMisfitByName) {
   Network nine = test::layered({5, 20, 2});
   for (std::int32_t k = 0; k < 9; ++k) {
     nine.inputs.push_back({"noise" + std::to_string(k), 4, poisson(1000.0)});
-    nine.projections.push_back(test::dense("noisy" + std::to_string(k), test::input_node(k + 1), 4, 0, 20,
-                                           Receptor::kExcitatory, k + 1));
+    nine.projections.push_back(
+        test::dense("noisy" + std::to_string(k), test::input_node(k + 1), 4, 0, 20, Receptor::kExcitatory, k + 1));
   }
   EXPECT_EQ(one(nine).substr(0, 52), "network: background generators: needs 9, limit 8; a ");
   EXPECT_FALSE(try_map(nine).mapping.has_value());
@@ -178,8 +179,8 @@ TEST(BackgroundCapacity, MoreGeneratorsThanAHemisphereHas) {
   Network network = test::layered({5, 20, 2});
   for (std::int32_t k = 0; k < 5; ++k) {
     network.inputs.push_back({"noise" + std::to_string(k), 4, poisson(1000.0)});
-    network.projections.push_back(test::dense("noisy" + std::to_string(k), test::input_node(k + 1), 4, 0, 20,
-                                              Receptor::kExcitatory, k + 1));
+    network.projections.push_back(
+        test::dense("noisy" + std::to_string(k), test::input_node(k + 1), 4, 0, 20, Receptor::kExcitatory, k + 1));
   }
   const MapResult result = try_map(network);  // all neurons lie in one hemisphere, or it takes ten
   ASSERT_FALSE(result.mapping.has_value());
@@ -272,9 +273,12 @@ TEST(BackgroundMapping, FilesWithoutBackgroundStayTheSame) {
   EXPECT_NE(to_json(noisy).find(R"("background":{"kind":"poisson","rate":)"), std::string::npos);
   EXPECT_NE(map_network(noisy).text().find("background generator"), std::string::npos);
   const std::string json = to_json(map_network(noisy));
-  for (const auto& [from, to] : std::vector<std::pair<std::string, std::string>>{
-           {"\"mask\":3", "\"mask\":256"}, {"\"kind\":\"poisson\"", "\"kind\":\"loud\""}, {"\"seed\":7", "\"seed\":-1"},
-           {"\"period\":", "\"period\":0,\"x\":"}, {"\"bus\":", "\"bus\":9"}}) {
+  for (const auto& [from, to] :
+       std::vector<std::pair<std::string, std::string>>{{"\"mask\":3", "\"mask\":256"},
+                                                        {"\"kind\":\"poisson\"", "\"kind\":\"loud\""},
+                                                        {"\"seed\":7", "\"seed\":-1"},
+                                                        {"\"period\":", "\"period\":0,\"x\":"},
+                                                        {"\"bus\":", "\"bus\":9"}}) {
     const std::size_t position = json.find(from);
     ASSERT_NE(position, std::string::npos) << from;
     EXPECT_THROW(mapping_from_json(std::string(json).replace(position, from.size(), to)), Error) << from;
@@ -293,7 +297,11 @@ TEST(BackgroundMapping, NetworkFilesAreValidated) {
 TEST(BackgroundMutation, EveryRegister) {
   const std::vector<std::pair<std::string, std::function<void(Mapping&, Random&)>>> mutations = {
       {"bus", [](Mapping& m, Random&) { m.generators[0].bus ^= 4; }},
-      {"input", [](Mapping& m, Random&) { m.generators[0].input = 0; m.generators[0].mask = 0; }},
+      {"input",
+       [](Mapping& m, Random&) {
+         m.generators[0].input = 0;
+         m.generators[0].mask = 0;
+       }},
       {"kind", [](Mapping& m, Random&) { m.generators[0].random = false; }},
       {"period", [](Mapping& m, Random&) { m.generators[0].period = m.generators[0].period * 102 / 100 + 1; }},
       {"rate", [](Mapping& m, Random&) { m.generators[0].rate += 1; }},
@@ -301,11 +309,14 @@ TEST(BackgroundMutation, EveryRegister) {
       {"seed of one of two", [](Mapping& m, Random&) { m.generators[0].seed ^= 1; }},
       {"label", [](Mapping& m, Random& random) { m.generators[0].label ^= 1 << pick(random, 0, 5); }},
       {"mask", [](Mapping& m, Random&) { m.generators[0].mask >>= 1; }},
-      {"first", [](Mapping& m, Random&) { m.generators[0].first = 1; m.generators[0].mask = 31; }},
+      {"first",
+       [](Mapping& m, Random&) {
+         m.generators[0].first = 1;
+         m.generators[0].mask = 31;
+       }},
       {"missing", [](Mapping& m, Random&) { m.generators.erase(m.generators.begin()); }},
       {"twice", [](Mapping& m, Random&) { m.generators.push_back(m.generators[0]); }},
-      {"events of the host",
-       [](Mapping& m, Random&) { m.inputs[1].labels[0].push_back(external_label(0, 0, 0, 63)); }},
+      {"events of the host", [](Mapping& m, Random&) { m.inputs[1].labels[0].push_back(external_label(0, 0, 0, 63)); }},
       {"node shut",
        [](Mapping& m, Random&) {
          for (CrossbarRule& rule : m.crossbar) {
@@ -325,9 +336,8 @@ TEST(BackgroundMutation, EveryRegister) {
       {"another generator let in",
        [](Mapping& m, Random&) {
          for (CrossbarRule& rule : m.crossbar) {
-           const bool used = std::any_of(m.generators.begin(), m.generators.end(), [&](const BackgroundGenerator& g) {
-             return rule.node.input == 12 + g.bus;
-           });
+           const bool used = std::any_of(m.generators.begin(), m.generators.end(),
+                                         [&](const BackgroundGenerator& g) { return rule.node.input == 12 + g.bus; });
            if (rule.node.input >= 12 && rule.node.output < 8 && !used) {
              rule = {rule.node, 0, 0};
              return;
@@ -356,11 +366,11 @@ TEST(BackgroundMutation, EveryRegister) {
     }
   }
   const std::vector<std::function<void(Mapping&)>> out_of_range = {
-      [](Mapping& m) { m.generators[0].bus = 8; },      [](Mapping& m) { m.generators[0].input = 2; },
-      [](Mapping& m) { m.generators[0].mask = 5; },     [](Mapping& m) { m.generators[0].mask = 256; },
-      [](Mapping& m) { m.generators[0].first = -1; },   [](Mapping& m) { m.generators[0].first = 60; },
-      [](Mapping& m) { m.generators[0].period = 0; },   [](Mapping& m) { m.generators[0].period = 65536; },
-      [](Mapping& m) { m.generators[0].rate = 256; },   [](Mapping& m) { m.generators[0].label = 1 << 14; }};
+      [](Mapping& m) { m.generators[0].bus = 8; },    [](Mapping& m) { m.generators[0].input = 2; },
+      [](Mapping& m) { m.generators[0].mask = 5; },   [](Mapping& m) { m.generators[0].mask = 256; },
+      [](Mapping& m) { m.generators[0].first = -1; }, [](Mapping& m) { m.generators[0].first = 60; },
+      [](Mapping& m) { m.generators[0].period = 0; }, [](Mapping& m) { m.generators[0].period = 65536; },
+      [](Mapping& m) { m.generators[0].rate = 256; }, [](Mapping& m) { m.generators[0].label = 1 << 14; }};
   for (std::size_t k = 0; k < out_of_range.size(); ++k) {
     Mapping mutant = mapping;
     out_of_range[k](mutant);
@@ -477,14 +487,47 @@ TEST(BackgroundEmulator, AnalogSpikesAreThoseForTraining) {
   }
 }
 
+TEST(BackgroundEmulator, TooLongARunIsRefused) {
+  Network network = with_background(16, 10);
+  network.dt = 10.0;
+  Random random(4);
+  const Weights weights = test::random_weights(network, random);
+  const test::Inputs inputs = test::random_inputs(network, 30, 1, random, 0.1);
+  try {
+    run(network, weights, test::tensors(network, inputs, 30, 1), "noiseless");
+    FAIL();
+  } catch (const Error& error) {
+    EXPECT_NE(std::string(error.what()).find("is too long for a background generator"), std::string::npos)
+        << error.what();
+  }
+}
+
 TEST(BackgroundEmulator, ThreadsDoNotCount) {
   const Network network = with_background(16, 40);
   Random random(4);
   const Weights weights = test::random_weights(network, random);
   const test::Inputs inputs = test::random_inputs(network, 30, 70, random, 0.1);
   const Observables once = run(network, weights, test::tensors(network, inputs, 30, 70), "calibrated");
-  const Observables again = run(network, weights, test::tensors(network, inputs, 30, 70), "calibrated");
+  CompileOptions compile;
+  compile.preset = "calibrated";
+  CpuExec exec;
+  exec.num_threads = 3;
+  exec.parallel_for = [](std::int64_t count, std::int64_t, void* context, CpuExec::Body body) {
+    std::vector<std::thread> pool;
+    for (std::int64_t k = 0; k < count; ++k) {
+      pool.emplace_back([=] { body(context, k, k + 1); });
+    }
+    std::for_each(pool.begin(), pool.end(), [](std::thread& thread) { thread.join(); });
+  };
+  RunOptions options;
+  options.exec = &exec;
+  options.record_membrane = {"*"};
+  const auto backend = find_backend("emulator");
+  const auto program = backend->compile(network, map_network(network), weights, compile);
+  const Observables again = backend->run(*program, test::tensors(network, inputs, 30, 70), options);
   EXPECT_EQ(once.populations[0].spikes, again.populations[0].spikes);
+  EXPECT_EQ(once.populations[0].cadc, again.populations[0].cadc);
+  EXPECT_EQ(once.counters.background_spikes, again.counters.background_spikes);
   EXPECT_GT(once.counters.background_spikes, 0);
 }
 

@@ -4,6 +4,7 @@
 
 #include "csrc/chip/mapper.h"
 #include "csrc/chip/report.h"
+#include "csrc/chip/time_constants.h"
 #include "csrc/core/error.h"
 #include "tests/cpp/chip/networks.h"
 
@@ -84,6 +85,18 @@ TEST(Report, UnequalScalesAreALossOnTheEmulatorAndAMisfitOnTheChip) {
   EXPECT_EQ(make_report(network, inputs).verdict, Verdict::kFitsWithLosses);
   inputs.target = "chip";
   EXPECT_EQ(make_report(network, inputs).verdict, Verdict::kDoesNotFit);
+}
+
+TEST(TimeConstants, SmallestAndLargestOfEachPopulation) {
+  Network network = test::layered({2, 3, 1});
+  network.dt = 2e-6;
+  network.populations[0].columns = 3;
+  network.populations[0].coefficients = {0.25F, 0.5F, 0.25F, 0.5F, 0.5F, 0.5F, 0.75F, 0.5F, 1.0F, 0.0F, 0.125F,
+                                         -1.0F, 0.0F, 0.0F,  0.0F, 1.0F, 2.0F, 1.5F,  0.0F, 3.0F, 1.0F};
+  EXPECT_EQ(time_constants_json(network).substr(0, 246),
+            R"({"layer1":{"kind":"lif","leak":[-1.0,0.125],"membrane_capacitance":[4e-06,8e-06],)"
+            R"("refractory_time":[0.0,6e-06],"reset":[0.0,0.0],"size":3,"tau_mem":[8e-06,1.6e-05],)"
+            R"("tau_syn":[4e-06,null],"threshold":[1.0,2.0]},"layer2":{"kind":"li","leak":[0.0,0.)");
 }
 
 }  // namespace
