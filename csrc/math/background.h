@@ -67,8 +67,8 @@ inline std::int64_t step_of_time(double time, double dt) {
   return static_cast<std::int64_t>(std::ceil(time / dt * (1.0 - 1e-12)));
 }
 
-/// Ticks that one batch entry may take: a second of a generator that ticks at every cycle.
-constexpr double kMostBackgroundTicks = 268435456.0;
+/// Ticks that one batch entry may take: a quarter of a second of a generator that ticks at every cycle.
+constexpr double kMostBackgroundTicks = 67108864.0;
 
 inline double background_ticks(BackgroundTiming timing, double end) {
   return end * kBackgroundClock / static_cast<double>(timing.period);

@@ -189,7 +189,7 @@ class ChipNetwork:
         self.inputs = network["inputs"]
         for node in self.inputs:
             if "background" in node:
-                raise Refused(f"input {node['name']!r} is made by background generators, which this server does not set up")
+                raise Refused(f"input {node['name']!r} needs background generators, which this server does not set up")
         self.populations = [NeuronSettings(described, dt, constants) for described in network["populations"]]
         self.matrices = synapse_matrices(network, blobs)
         self.constants = constants
