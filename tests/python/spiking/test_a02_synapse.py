@@ -208,7 +208,7 @@ def test_a2_changed_input_data_goes_by_content(experiment):
 def test_a2_an_optimizer_step_is_seen_each_time(experiment):
     synapse = hxsnn.Synapse(3, 2, experiment)
     optimizer = torch.optim.Adam(synapse.parameters(), lr=1e-3)
-    for _ in range(50):
+    for _ in range(10):
         synapse.changed_input_data = False
         optimizer.zero_grad()
         synapse.weight.sum().backward()
