@@ -22,6 +22,9 @@ _CIRCUITS = re.compile(r"AtomicNeuronOnDLS\(.*\)|\[?\s*\d+(\s*,\s*\d+)*\s*\]?")
 
 _EMULATOR = "emulator"
 
+_MICROSECONDS = 1e6
+"""In a second. A quotient is the nearest number, a product with 1e-6 is not."""
+
 
 class Hardware:
     """What an experiment has on its backend.
@@ -329,7 +332,7 @@ def plasticity_rule(rule: Any) -> nn.PlasticityRule:
     timer = rule.timer
     return nn.PlasticityRule(
         rule.kernel,
-        period=float(timer.period) * 1e-6,
-        start=float(timer.start) * 1e-6,
+        period=float(timer.period) / _MICROSECONDS,
+        start=float(timer.start) / _MICROSECONDS,
         executions=int(timer.num_periods),
     )
