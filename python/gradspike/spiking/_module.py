@@ -98,6 +98,25 @@ class _Scaled(torch.nn.Module):
         return self.transform(weight) / self.scale
 
 
+class Kept(torch.nn.Module):
+    """Weights times 1 for neurons that dropout keeps and 0 for the others, which change from run to run.
+
+    A mask `[out_features, in_features]` would say which connections exist at all, see `gradspike.nn.Synapse`.
+    """
+
+    kept: Tensor
+
+    def __init__(self, transform: Optional[torch.nn.Module], kept: Tensor) -> None:
+        super().__init__()
+        self.transform = transform
+        self.register_buffer("kept", kept)
+
+    def forward(self, weight: Tensor) -> Tensor:
+        if self.transform is not None:
+            weight = self.transform(weight)
+        return weight * self.kept
+
+
 class _Builder:
     def __init__(self, experiment: Any, calls: Sequence[Call], on_chip: bool, paths: Dict[Any, str]) -> None:
         self.experiment = experiment
@@ -210,10 +229,8 @@ class _Builder:
         arithmetic = arithmetic.within(module.receptor)
         if isinstance(module, SparseSynapse) and transform is None and kept is None:
             return _Sparse(module.weight, module._index, arithmetic, rounding, name)
-        mask = module.mask if isinstance(module, SparseSynapse) else None
         if kept is not None:
-            columns = kept.to(module.weight.device).expand(module.out_features, -1).clone()
-            mask = columns if mask is None else mask & columns
+            transform = Kept(transform, kept.to(module.weight))
         kind = nn.EventPropSynapse if isinstance(module, EventPropSynapse) and not self.on_chip else nn.Synapse
         layer = kind(
             module.in_features,
@@ -229,8 +246,8 @@ class _Builder:
         )
         layer.weight = module.weight
         layer._checked = rounding == "none"  # nothing is rounded in the simulation
-        if mask is not None:
-            layer.register_buffer("mask", mask)
+        if isinstance(module, SparseSynapse):
+            layer.register_buffer("mask", module.mask)
         return layer
 
     # Populations
@@ -288,6 +305,11 @@ class _Builder:
     def _add_recurrent(self, wrapper: HXModuleWrapper, call: Call) -> None:
         pattern = recurrent_pattern(wrapper)
         neurons, modules = pattern.population, list(wrapper.wrapped.values())
+        if any(id(handle) in self.masks for handle in call.inputs):
+            raise NotImplementedError(
+                f"{describe(self.experiment, neurons)}: on a backend, dropout in training cannot stand before a "
+                "recurrent wrapper"
+            )
         sources = [self.values[id(handle)] for handle in call.inputs]
         joined = sources[0] if len(sources) == 1 else self.graph.call_function(torch.cat, (sources, -1))
         layer = self._recurrent_layer(pattern)

@@ -197,3 +197,27 @@ def test_a13_on_a_backend_the_result_is_that_of_the_simulation():
         hxsnn.run(experiment, 20)
         results.append(handle.membrane_cadc)
     assert torch.equal(*results) and results[0].any()
+
+
+@pytest.mark.parametrize("first", ["training", "evaluation"])
+def test_a13_on_a_backend_behind_a_module_of_the_user_and_before_a_sparse_projection(first):
+    class Identity(hxsnn.HXModule):
+        output_type = hxsnn.LIFObservables
+
+        def forward_func(self, input):
+            return hxsnn.LIFObservables(spikes=input.spikes)
+
+    experiment, x = emulator(), spikes()
+    into, neurons, dropout = chain(experiment, size=12)
+    torch.nn.init.normal_(into.weight, 4, 1)
+    between, connections = Identity(experiment), (torch.rand(12, 3) < 0.6).float()
+    sparse, readout = hxsnn.SparseSynapse(connections, experiment, name="out"), hxsnn.LI(3, experiment)
+    torch.nn.init.normal_(sparse.weight, std=20)
+    sparse.weight.data *= sparse.mask
+    dropout.train(first == "training")
+    for _ in range(4):
+        readout(sparse(between(dropout(neurons(into(handle_of(x)))))))
+        hxsnn.run(experiment, 20)
+        expected = sparse.hardware_weight().short() * dropout.mask
+        assert torch.equal(experiment.last_run_chip_configs["out"], expected)
+        dropout.train(not dropout.training)
