@@ -252,7 +252,7 @@ def _state(module: Any) -> Any:
         given: Any = module.weight_transform
         transform = linear_transform(given) or given
         return (
-            module.weight,
+            id(module.weight),  # the module that was read keeps it alive
             transform,
             module.receptor,
             module.uses_hardware_weights,

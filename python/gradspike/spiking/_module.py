@@ -98,6 +98,38 @@ class _Scaled(torch.nn.Module):
         return self.transform(weight) / self.scale
 
 
+class _Weight(torch.nn.Module):
+    """The weight of a projection; 0 where a mask says that no connection exists."""
+
+    def __init__(self, weight: torch.nn.Parameter, mask: Optional[Tensor]) -> None:
+        super().__init__()
+        self.weight = weight
+        self.register_buffer("mask", mask)
+
+    def forward(self) -> Tensor:
+        weight: Tensor = self.weight
+        mask = self.mask
+        if mask is not None:
+            weight = weight * mask
+        return weight
+
+
+class _JoinedRecurrentLIF(nn.RecurrentLIF):
+    """A recurrent population whose input comes through several projections, side by side, or through a sparse one."""
+
+    def join(self, weights: Sequence[_Weight]) -> None:
+        """Takes the weights of the projections in the place of one of its own."""
+        del self.input_weight
+        self.first = weights[0]
+        self.others = torch.nn.ModuleList(weights[1:])
+
+    def _effective_input_weight(self) -> Tensor:
+        joined: Tensor = self.first()
+        for other in self.others:  # one by one: the reader evaluates no list that grows
+            joined = torch.cat([joined, other()], dim=1)
+        return joined
+
+
 class Kept(torch.nn.Module):
     """Weights times 1 for neurons that dropout keeps and 0 for the others, which change from run to run.
 
@@ -285,11 +317,17 @@ class _Builder:
                 return nn.EventPropLIF(module.size, name=name, dt=dt, **own)
             own.update(membrane_capacitance=own["tau_mem"], refractory_time=values["refractory_time"])
             return nn.LIF(module.size, name=name, dt=dt, **own)
-        if isinstance(module, LI):
+        integrates = module.leaky and not (module.fire or module.exponential or module.adapts)
+        if isinstance(module, LI) or integrates:
             own = {key: values[key] for key in ("leak", "tau_mem", "tau_syn", "membrane_capacitance")}
             return nn.LI(module.size, name=name, dt=dt, **own)
-        if isinstance(module, LIF) and module.leaky and module.fire:
+        if module.leaky and module.fire and not (module.exponential or module.adapts):
             return nn.LIF(module.size, name=name, dt=dt, **values, **surrogate)
+        if self.on_chip:
+            raise NotImplementedError(
+                f"{describe(self.experiment, module)}: backends run LIF neurons and leaky integrators, got "
+                + ", ".join(f"{flag}={value}" for flag, value in module._flags().items())
+            )
         return nn.AELIF(module.size, name=name, dt=dt, **values, **module._flags(), **surrogate)
 
     # The rest
@@ -323,7 +361,7 @@ class _Builder:
             joined_arithmetic(pattern.inputs)  # says what differs
         inputs, own = arithmetic[0], arithmetic[-1]
         values = {key: neurons.plain_value(key) for key in neurons._computed_names()}
-        layer = nn.RecurrentLIF(
+        layer = _JoinedRecurrentLIF(
             sum(module.in_features for module in pattern.inputs),
             neurons.size,
             mask=getattr(recurrent, "mask", None),
@@ -340,10 +378,7 @@ class _Builder:
             alpha=neurons._alpha(),
             device="meta",
         )
-        if len(pattern.inputs) == 1:
-            layer.input_weight = pattern.inputs[0].weight
-        else:
-            layer.input_weight = torch.nn.Parameter(torch.cat([m.weight.detach() for m in pattern.inputs], dim=1))
+        layer.join([_Weight(module.weight, getattr(module, "mask", None)) for module in pattern.inputs])
         layer.recurrent_weight = recurrent.weight
         layer.population = self._name(neurons)
         layer.projection = self._name(pattern.inputs[0])
