@@ -364,7 +364,6 @@ class _Builder:
         layer = _JoinedRecurrentLIF(
             sum(module.in_features for module in pattern.inputs),
             neurons.size,
-            mask=getattr(recurrent, "mask", None),
             input_scale=inputs.scale,
             input_min_weight=inputs.min_weight,
             input_max_weight=inputs.max_weight,
@@ -380,6 +379,7 @@ class _Builder:
         )
         layer.join([_Weight(module.weight, getattr(module, "mask", None)) for module in pattern.inputs])
         layer.recurrent_weight = recurrent.weight
+        layer.register_buffer("mask", getattr(recurrent, "mask", None))
         layer.population = self._name(neurons)
         layer.projection = self._name(pattern.inputs[0])
         layer.recurrent_projection = self._name(recurrent)
