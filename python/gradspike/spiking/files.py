@@ -106,7 +106,7 @@ def export(experiment: Any, path: Any, *, model: Optional[torch.nn.Module] = Non
     if example is None:
         raise ValueError(f"{experiment.name}: export needs inputs, run the network once before")
     free = {0: torch.export.Dim("time"), 1: torch.export.Dim("batch")}
-    program = torch.export.export(module, example, dynamic_shapes={"args": tuple(free for _ in example)})
+    program = torch.export.export(module, example, dynamic_shapes=tuple(free for _ in example))
     torch.export.save(program, path)
     return program
 

@@ -39,7 +39,9 @@ class Network(torch.nn.Module):
         self.experiment = experiment
         self.synapse = hxsnn.Synapse(inputs, neurons, experiment, transform=scaled(scale), **options)
         self.hidden = hxsnn.LIF(
-            neurons, experiment, **{**UNIT, "tau_mem": 6e-6, "tau_syn": 6e-6, "membrane_capacitance": 6e-6},
+            neurons,
+            experiment,
+            **{**UNIT, "tau_mem": 6e-6, "tau_syn": 6e-6, "membrane_capacitance": 6e-6},
             **(hidden or {}),
         )
         self.readout_synapse = hxsnn.Synapse(neurons, classes, experiment, transform=scaled(scale), **options)

@@ -289,9 +289,7 @@ def test_a2_a_plasticity_rule_needs_an_unsigned_projection(experiment, receptor)
     assert hxsnn.Synapse(3, 2, experiment, plasticity_rule=rule, receptor="excitatory").plasticity_rule is rule
 
 
-@pytest.mark.parametrize(
-    "receptor, expected", [(None, [-7, 7]), ("excitatory", [0, 7]), ("inhibitory", [-7, 0])]
-)
+@pytest.mark.parametrize("receptor, expected", [(None, [-7, 7]), ("excitatory", [0, 7]), ("inhibitory", [-7, 0])])
 def test_a2_on_chip_a_receptor_takes_its_sign_alone(receptor, expected):
     experiment = emulator()
     synapse, neurons = hxsnn.Synapse(2, 1, experiment, receptor=receptor, name="in"), hxsnn.LIF(1, experiment)

@@ -2,9 +2,9 @@
 
 import pytest
 import torch
-from reference import hxtorch_contract as reference
 
 from gradspike.spiking import functional
+from reference import hxtorch_contract as reference
 
 CLAMPED = {0.0: 0.0, 0.5: 0.5, 1.0: 1.0, 1.5: 1.4824820, 2.0: 1.4999995, 2.5: 1.5, 3.0: 1.5}
 """Golden values of the exponential clamp for cap 1.5 and start 61."""
@@ -127,6 +127,4 @@ def test_a6_deprecated_integrations_warn(kind):
         if kind == "li":
             functional.exp_cuba_li_integration(x, leak=0.0, tau_syn_exp=0.9, tau_mem_exp=0.9)
         else:
-            functional.exp_cuba_lif_integration(
-                x, leak=0.0, reset=0.0, threshold=1.0, tau_syn_exp=0.9, tau_mem_exp=0.9
-            )
+            functional.exp_cuba_lif_integration(x, leak=0.0, reset=0.0, threshold=1.0, tau_syn_exp=0.9, tau_mem_exp=0.9)

@@ -157,7 +157,7 @@ def test_a8_a_trainable_value_is_set_in_place():
     parameter = hxsnn.TrainableHXParameter(3.0)
     values = list(parameter.parameters())
     parameter.hardware_value = 4.0
-    assert float(parameter.model_value_detach()) == 4.0 and list(parameter.parameters())[0] is values[0]
+    assert float(parameter.model_value_detach()) == 4.0 and next(iter(parameter.parameters())) is values[0]
     mixed = hxsnn.TrainableMixedHXModelParameter(3.0, 80)
     mixed.model_value = 5.0
     assert float(mixed.model_value_detach()) == 5.0 and mixed.is_trainable()

@@ -8,10 +8,10 @@ import numpy
 import pytest
 import torch
 from contract_networks import UNIT, spikes
-from reference import hxtorch_contract as reference
 
 import gradspike.spiking as hxsnn
 from gradspike.spiking import functional
+from reference import hxtorch_contract as reference
 
 FLAGS = ("leaky", "fire", "exponential", "subthreshold_adaptation", "spike_triggered_adaptation")
 COMBINATIONS = [
@@ -279,7 +279,9 @@ def test_a9_li_is_lif_that_never_fires():
 
 
 def test_a9_li_takes_the_arguments_of_lif():
-    neurons = hxsnn.LI(2, hxsnn.Experiment(mock=True), leak=0.0, threshold=1.0, alpha=50, reset=0.0, method="superspike")
+    neurons = hxsnn.LI(
+        2, hxsnn.Experiment(mock=True), leak=0.0, threshold=1.0, alpha=50, reset=0.0, method="superspike"
+    )
     assert run(neurons, torch.ones(5, 1, 2)).membrane_cadc.shape == (5, 1, 2)
 
 
@@ -441,9 +443,7 @@ def test_a9_the_leak_conductance_takes_the_place_of_capacitance_over_tau():
     x = torch.randn(30, 2, 3, dtype=torch.float64)
     options = {"leak": 0.2, "membrane_capacitance": 9e-6}
     given = run(hxsnn.LI(3, hxsnn.Experiment(mock=True), **options, leak_conductance=1.5, tau_mem=1.0), x)
-    theirs = reference.aelif(
-        x, leak=0.2, tau_syn=10e-6, capacitance=9e-6, conductance=1.5, dt=1e-6, fire=False
-    )[1]
+    theirs = reference.aelif(x, leak=0.2, tau_syn=10e-6, capacitance=9e-6, conductance=1.5, dt=1e-6, fire=False)[1]
     torch.testing.assert_close(given.membrane_cadc, theirs, rtol=1e-9, atol=1e-12)
 
 

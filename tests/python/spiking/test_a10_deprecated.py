@@ -5,13 +5,16 @@ import warnings
 import pytest
 import torch
 from contract_networks import spikes
-from reference import hxtorch_contract as reference
 
 import gradspike.spiking as hxsnn
 from gradspike.spiking import functional
+from reference import hxtorch_contract as reference
 
 TAUS = {"tau_mem": 7e-6, "tau_syn": 4e-6}
-X, WEIGHT = spikes(40, 3, 6, dtype=torch.float64), torch.randn(4, 6, generator=torch.Generator().manual_seed(2)).double()
+X, WEIGHT = (
+    spikes(40, 3, 6, dtype=torch.float64),
+    torch.randn(4, 6, generator=torch.Generator().manual_seed(2)).double(),
+)
 
 
 def neurons(kind, **options):
@@ -26,7 +29,9 @@ def run(module, x):
 
 
 def gradient(weight, *outputs):
-    return torch.autograd.grad(sum((o * torch.linspace(-1, 1, o.numel()).reshape(o.shape)).sum() for o in outputs), weight)[0]
+    return torch.autograd.grad(
+        sum((o * torch.linspace(-1, 1, o.numel()).reshape(o.shape)).sum() for o in outputs), weight
+    )[0]
 
 
 @pytest.mark.parametrize("refractory_time", [0.0, 5e-6])
@@ -37,7 +42,10 @@ def test_a10_neuron_exp_is_exponential_euler_without_refractory_time(refractory_
     assert torch.equal(ours.spikes, theirs[2]) and ours.spikes.sum() > 10
     torch.testing.assert_close(ours.current, theirs[0], rtol=1e-9, atol=1e-9)
     torch.testing.assert_close(ours.membrane_cadc, theirs[1], rtol=1e-9, atol=1e-9)
-    ours_to, theirs_to = gradient(weights[0], ours.membrane_cadc, ours.spikes), gradient(weights[1], theirs[1], theirs[2])
+    ours_to, theirs_to = (
+        gradient(weights[0], ours.membrane_cadc, ours.spikes),
+        gradient(weights[1], theirs[1], theirs[2]),
+    )
     torch.testing.assert_close(ours_to, theirs_to, rtol=1e-7, atol=1e-9)
 
 
@@ -59,7 +67,9 @@ def test_a10_fields_are_where_their_names_say():
 @pytest.mark.parametrize("dtype, close", [(torch.float64, 1e-9), (torch.float32, 1e-4)])
 def test_a10_the_functions_take_decays(dtype, close):
     x = (X @ WEIGHT.t()).to(dtype)
-    decays = {name + "_exp": torch.exp(torch.tensor(-1e-6 / tau, dtype=torch.float64)).item() for name, tau in TAUS.items()}
+    decays = {
+        name + "_exp": torch.exp(torch.tensor(-1e-6 / tau, dtype=torch.float64)).item() for name, tau in TAUS.items()
+    }
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)
         spiked, membrane, current = functional.exp_cuba_lif_integration(

@@ -3,9 +3,9 @@
 import pytest
 import torch
 from contract_networks import handle_of, spikes
-from reference import hxtorch_contract as reference
 
 import gradspike.spiking as hxsnn
+from reference import hxtorch_contract as reference
 
 VALUES = {"leak": 0.1, "reset": -0.2, "threshold": 0.6, "tau_mem": 7e-6, "tau_syn": 5e-6}
 
@@ -148,13 +148,11 @@ def test_a11_terms_that_are_not_finite_are_zero():
 
 
 def test_a11_measured_data_is_returned_as_it_is():
-    experiment, synapse, neurons = network(torch.float32)
+    _experiment, synapse, neurons = network(torch.float32)
     x = spikes(30, 3, 6)
     channels = synapse.forward_func(handle_of(x))
     spiked, membrane = (torch.rand(30, 3, 4) < 0.2).float(), torch.randn(30, 3, 4)
-    data = hxsnn.Handle(
-        spikes=spiked, voltage=hxsnn.AnalogObservable(membrane), adaptation=hxsnn.AnalogObservable()
-    )
+    data = hxsnn.Handle(spikes=spiked, voltage=hxsnn.AnalogObservable(membrane), adaptation=hxsnn.AnalogObservable())
     result = neurons.forward_func(channels, hw_data=data)
     assert torch.equal(result.spikes, spiked) and torch.equal(result.membrane_cadc, membrane)
     assert result.current is None

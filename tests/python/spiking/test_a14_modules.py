@@ -103,6 +103,26 @@ def test_a14_a_second_handle_of_the_user_replaces_the_first(experiment):
     assert torch.equal(handle.tensor, 10 * torch.ones(2))
 
 
+@pytest.mark.parametrize("mock", [True, False])
+def test_a14_calling_a_network_twice_before_a_run_counts_once(mock):
+    """The handles of the later call replace those of the earlier one, and both are filled."""
+    experiment = hxsnn.Experiment(mock=True, hardware_weights=True) if mock else emulator(hardware_weights=True)
+    network, x = Network(experiment), spikes()
+    first, second = network(spikes(seed=5)), network(x)
+    hxsnn.run(experiment, 20)
+    expected = Network(hxsnn.Experiment(mock=True, hardware_weights=True)).run(x)
+    for handles in (first, second):
+        assert all(map(torch.equal, *((h.membrane_cadc for h in each) for each in (handles, expected))))
+
+
+def test_a14_a_handle_that_is_given_twice_counts_once(experiment):
+    synapse, neurons = hxsnn.Synapse(5, 4, experiment), hxsnn.LIF(4, experiment)
+    graded = synapse(handle_of(spikes()))
+    handle = neurons(graded, graded)
+    hxsnn.run(experiment, 20)
+    assert torch.equal(handle.current[0], graded.graded_spikes[0])
+
+
 @pytest.mark.parametrize("wrong", [torch.ones(2), None, 1, [hxsnn.TensorHandle()]])
 def test_a14_an_input_that_is_no_handle_is_refused_at_the_call(experiment, wrong):
     with pytest.raises(TypeError, match="Doubled: input 0 must be a handle"):
@@ -236,9 +256,7 @@ def recurrent_parts(experiment, size=4, seed=0, **options):
 def call(parts, x):
     """The handles of the modules in a circle."""
     promised = hxsnn.LIFObservables()
-    return parts["neurons"](
-        parts["into"](handle_of(x)), parts["recurrent"](promised), output=promised
-    )
+    return parts["neurons"](parts["into"](handle_of(x)), parts["recurrent"](promised), output=promised)
 
 
 class Loop(hxsnn.HXModuleWrapper):
@@ -341,9 +359,7 @@ def test_a14_a_wrapper_takes_several_external_inputs(experiment):
     handle = neurons(a(handle_of(first)), b(handle_of(second)))
     wrapper()
     hxsnn.run(experiment, 20)
-    expected = neurons.forward_func(
-        hxsnn.SynapseHandle(graded_spikes=a.graded_spikes(first) + b.graded_spikes(second))
-    )
+    expected = neurons.forward_func(hxsnn.SynapseHandle(graded_spikes=a.graded_spikes(first) + b.graded_spikes(second)))
     assert torch.equal(handle.membrane_cadc, expected.membrane_cadc)
 
 

@@ -76,9 +76,10 @@ def test_without_recording_of_the_membrane_it_stays_the_models():
     hidden, _ = network.run(x)
     assert 12 not in {trace.shape[-1] for trace in network.experiment.result.membrane.values()}
     model = network.hidden.forward_func(
-        hxsnn.SynapseHandle(graded_spikes=network.synapse.graded_spikes(x)), hw_data=hxsnn.Handle(
+        hxsnn.SynapseHandle(graded_spikes=network.synapse.graded_spikes(x)),
+        hw_data=hxsnn.Handle(
             spikes=hidden.spikes, voltage=hxsnn.AnalogObservable(), adaptation=hxsnn.AnalogObservable()
-        )
+        ),
     )
     assert_same(hidden, model)
 
@@ -209,7 +210,7 @@ def test_changed_batch_size_and_runtime():
 
 @pytest.mark.parametrize("runtime", [30, 20, 11, 1])
 def test_a_runtime_longer_or_shorter_than_the_input(runtime):
-    """What was measured has the runtime; the model goes on where the measurement is shorter, and ends with its input."""
+    """A measurement is as long as the run; the model ends with its input, and goes on alone where the run was shorter."""
     networks, x = pair(), spikes(20)
     simulated = networks[0].run(x)
     measured = networks[1].run(x, runtime)
@@ -327,8 +328,9 @@ def test_deprecated_neurons(kind):
 def test_event_prop():
     """On a chip the neurons are those of the chip; what was measured decides the gradient."""
     experiment, x = emulator(), spikes()
-    synapse, neurons = hxsnn.EventPropSynapse(5, 4, experiment, transform=scaled()), hxsnn.EventPropLIF(
-        4, experiment, **UNIT
+    synapse, neurons = (
+        hxsnn.EventPropSynapse(5, 4, experiment, transform=scaled()),
+        hxsnn.EventPropLIF(4, experiment, **UNIT),
     )
     torch.nn.init.normal_(synapse.weight, 2, 1)
     handle = neurons(synapse(handle_of(x)))
@@ -338,8 +340,12 @@ def test_event_prop():
     (gradient,) = gradients(synapse, handle.spikes)
     assert gradient.isfinite().all() and gradient.any()
     plain = gradspike.functional.lif(
-        gradspike.functional.graded_spikes(x, synapse.weight, 24.0), **UNIT, tau_mem=10e-6, tau_syn=10e-6,
-        membrane_capacitance=10e-6, refractory_time=1e-6,
+        gradspike.functional.graded_spikes(x, synapse.weight, 24.0),
+        **UNIT,
+        tau_mem=10e-6,
+        tau_syn=10e-6,
+        membrane_capacitance=10e-6,
+        refractory_time=1e-6,
     )
     assert torch.equal(plain.spikes, measured)
 
@@ -423,8 +429,16 @@ def test_a_recurrent_wrapper_is_the_recurrent_layer(integers):
     run, into, back, _ = recurrent(hxsnn.Experiment(mock=True, hardware_weights=integers), scales=(24.0, 16.0))
     handle = run(x)
     layer = nn.RecurrentLIF(
-        5, 6, input_scale=24.0, recurrent_scale=16.0, rounding="half_even" if integers else "none", **UNIT,
-        tau_mem=6e-6, tau_syn=10e-6, membrane_capacitance=6e-6, refractory_time=2e-6,
+        5,
+        6,
+        input_scale=24.0,
+        recurrent_scale=16.0,
+        rounding="half_even" if integers else "none",
+        **UNIT,
+        tau_mem=6e-6,
+        tau_syn=10e-6,
+        membrane_capacitance=6e-6,
+        refractory_time=2e-6,
     )
     layer.input_weight, layer.recurrent_weight = into[0].weight, back.weight
     assert torch.equal(handle.spikes, layer(x)) and handle.spikes.any()
@@ -548,7 +562,7 @@ def test_the_fast_converter_records_one_neuron():
     raw = hidden.membrane_madc
     assert raw.dim() == 3 and raw.shape[0] == 2 and raw.shape[2] == 2 and raw.shape[1] > 20
     times, values = raw
-    assert (times.diff(dim=0) > 0).all() and 0 <= times.min() and times.max() < 30e-6
+    assert (times.diff(dim=0) > 0).all() and times.min() >= 0 and times.max() < 30e-6
     assert values.unique().numel() > 1 and values.min() >= 0
 
 
@@ -755,7 +769,11 @@ def test_a_transform_of_ones_own_is_what_the_chip_holds():
     assert torch.equal(experiment.last_run_chip_configs["in"].float(), integers)
     (measured,) = experiment.result.spikes.values()
     expected = gradspike.functional.lif(
-        (x @ integers.t()) / 16.0, **UNIT, tau_mem=10e-6, tau_syn=10e-6, membrane_capacitance=10e-6,
+        (x @ integers.t()) / 16.0,
+        **UNIT,
+        tau_mem=10e-6,
+        tau_syn=10e-6,
+        membrane_capacitance=10e-6,
         refractory_time=1e-6,
     ).spikes
     assert torch.equal(handle.spikes, measured) and torch.equal(measured, expected) and measured.any()
@@ -800,7 +818,7 @@ def test_sparse_projections_in_a_recurrent_wrapper():
 
 def test_an_input_projection_of_a_wrapper_takes_one_handle():
     experiment = hxsnn.Experiment(mock=True)
-    run, into, back, neurons = recurrent(experiment)
+    run, into, _back, _neurons = recurrent(experiment)
     first, second = hxsnn.LIF(5, experiment), hxsnn.LIF(5, experiment)
     graded = hxsnn.SynapseHandle(graded_spikes=torch.zeros(20, 2, 5))
     into[0](first(graded))
