@@ -13,7 +13,7 @@ _vmap.register()
 
 # The operators have to be registered before a module that names them is imported.
 from gradspike import chip, datasets, functional, nn, plot, transforms  # noqa: E402
-from gradspike._archive import inspect, load, open_network, save  # noqa: E402
+from gradspike._archive import export, inspect, load, open_network, save  # noqa: E402
 from gradspike._library import VersionInfo, version_info  # noqa: E402
 from gradspike.functional import suggest_scale  # noqa: E402
 
@@ -22,6 +22,7 @@ __all__ = [
     "__version__",
     "chip",
     "datasets",
+    "export",
     "functional",
     "inspect",
     "load",

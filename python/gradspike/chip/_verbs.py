@@ -30,8 +30,8 @@ def read(
     mode); before and after the network any code. Unnamed modules take the path by which the model holds them.
 
     Args:
-        model: A module, also compiled, wrapped by DDP or scripted; or a function of `torch.ops.gradspike` calls, whose
-            captured tensors are its parameters.
+        model: A module, also compiled, wrapped by DDP or scripted; an exported program; or a function of
+            `torch.ops.gradspike` calls, whose captured tensors are its parameters.
         example: Input or tuple of inputs. Needed for functions and for modules that cannot be scripted, which are
             traced, and where the size of an input does not follow from the weights.
         network: Name of the network, "network" by default; keys are `<network>/<name>`.
@@ -51,6 +51,8 @@ def read(
         if network is not None or projections is not None or card is not None:
             raise ValueError("read: a Network keeps its name, projections and card: give the model to change them")
         return model
+    if isinstance(model, torch.export.ExportedProgram):
+        example = _reading.example_list(example) or _reading.program_inputs(model)
     scripted = _reading.scripted(model, example)
     stored = _reading.stored_options(model)
     options: Dict[str, Any] = {**stored}
