@@ -13,7 +13,7 @@ from gradspike.spiking.modules._recurrent import joined_arithmetic, recurrent_pa
 from gradspike.spiking.modules.batch_dropout import BatchDropout
 from gradspike.spiking.modules.event_prop_synapse import EventPropSynapse
 from gradspike.spiking.modules.hx_module_wrapper import HXModuleWrapper
-from gradspike.spiking.modules.neuron import AELIF, LI, LIF, EventPropLIF
+from gradspike.spiking.modules.neuron import AELIF, LI, EventPropLIF
 from gradspike.spiking.modules.neuron_exp import NeuronExp, ReadoutNeuronExp
 from gradspike.spiking.modules.sparse_synapse import SparseSynapse
 from gradspike.spiking.modules.synapse import Synapse
@@ -109,7 +109,7 @@ class _Weight(torch.nn.Module):
     def forward(self) -> Tensor:
         weight: Tensor = self.weight
         mask = self.mask
-        if mask is not None:
+        if isinstance(mask, Tensor):
             weight = weight * mask
         return weight
 

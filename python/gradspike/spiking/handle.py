@@ -113,7 +113,7 @@ def _type_of(names: Tuple[str, ...]) -> Any:
     return handle_type(*names)
 
 
-copyreg.pickle(_HandleType, _reduced_type)  # type: ignore[arg-type]  # of classes, not of objects
+copyreg.pickle(_HandleType, _reduced_type)
 
 
 TensorHandle: Any = handle_type("tensor")

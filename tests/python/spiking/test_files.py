@@ -224,7 +224,7 @@ def test_export(tmp_path):
     for steps, batch in ((20, 2), (33, 5)):
         y = spikes(steps, batch)
         assert torch.equal(program(y), network.run(y)[1].membrane_cadc)
-    assert description(chip.read(program)) == description(saved)
+    assert description(chip.read(program, (x,))) == description(saved)
 
 
 def test_export_needs_inputs(tmp_path):
@@ -281,7 +281,7 @@ def test_descriptions_from_an_exported_program_are_byte_identical(tmp_path):
     program = torch.export.export(hxsnn.to_module(network.experiment).eval(), (x,))
     assert description(chip.read(program, (x,), "network")) == from_handles
     hxsnn.export(network.experiment, tmp_path / "net.pt2", name="network")
-    assert description(chip.read(gradspike.load(tmp_path / "net.pt2"))) == from_handles
+    assert description(chip.read(gradspike.load(tmp_path / "net.pt2"), (x,))) == from_handles
 
 
 def test_the_description_on_a_backend_is_that_of_the_file():

@@ -210,7 +210,7 @@ def test_changed_batch_size_and_runtime():
 
 @pytest.mark.parametrize("runtime", [30, 20, 11, 1])
 def test_a_runtime_longer_or_shorter_than_the_input(runtime):
-    """A measurement is as long as the run; the model ends with its input, and goes on alone where the run was shorter."""
+    """A measurement is as long as the run; the model ends with its input and goes on alone where the run was shorter."""
     networks, x = pair(), spikes(20)
     simulated = networks[0].run(x)
     measured = networks[1].run(x, runtime)
