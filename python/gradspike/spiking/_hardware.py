@@ -114,7 +114,7 @@ class Hardware:
         if chosen is None or chosen.split()[0] == _EMULATOR:
             text = ""  # an emulator is calibrated to the model
         constants = dict(experiment.constants or {})
-        return experiment.backend, experiment.preset, experiment.seed, constants, text
+        return chosen, experiment.preset, experiment.seed, constants, text
 
     def _refresh(self, calls: Sequence[Call]) -> None:
         """What dropout keeps and what transforms of the user make, uploaded like any other change of weights."""

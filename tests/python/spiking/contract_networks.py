@@ -1,5 +1,7 @@
 """Experiments that the tests of `gradspike.spiking` share."""
 
+import functools
+
 import torch
 
 import gradspike.spiking as hxsnn
@@ -17,6 +19,10 @@ def handle_of(tensor):
     return hxsnn.LIFObservables(spikes=tensor)
 
 
+ANALOG = {"preset": "calibrated", "seed": 3}
+"""A chip with variation."""
+
+
 def emulator(**options):
     """An experiment on the ideal emulator."""
     return hxsnn.Experiment(**{"mock": False, "backend": "emulator", **options})
@@ -24,8 +30,6 @@ def emulator(**options):
 
 def scaled(scale=24.0):
     """A transform with keywords of its own, which a test may change."""
-    import functools
-
     return functools.partial(hxsnn.transforms.weight_transforms.linear_saturating, scale=scale)
 
 
@@ -80,3 +84,10 @@ def gradients(modules, *outputs):
     """Gradients of a weighted sum of the outputs to the parameters, in order."""
     loss = sum((o * torch.linspace(-1, 1, o.numel(), dtype=o.dtype).reshape(o.shape)).sum() for o in outputs)
     return torch.autograd.grad(loss, list(modules.parameters()), allow_unused=True)
+
+
+def pair(**options):
+    """The same network in simulation with the integers of the chip, and on the ideal emulator."""
+    simulated = Network(hxsnn.Experiment(mock=True, hardware_weights=True), **options)
+    measured = Network(emulator(hardware_weights=True), **options)
+    return simulated, measured

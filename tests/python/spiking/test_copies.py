@@ -183,3 +183,19 @@ def test_handles_of_the_user_are_read_at_the_run():
     hxsnn.run(experiment, 20)
     torch.testing.assert_close(handle.graded_spikes, 2 * spikes() @ synapse.weight.t())
     assert handle_of(given.spikes).holds("spikes")
+
+
+def adding(held):
+    return lambda input: hxsnn.TensorHandle(tensor=input.tensor + held)
+
+
+def test_functions_of_instances_are_freed():
+    """What is remembered about a signature does not keep what a function holds."""
+    module, held = hxsnn.HXModule(hxsnn.Experiment(mock=True)), torch.ones(3)
+    module.forward_func = adding(held)
+    module(hxsnn.TensorHandle(tensor=torch.ones(3)))
+    hxsnn.run(module.experiment, 1)
+    ref = weakref.ref(held)
+    del module, held
+    gc.collect()
+    assert ref() is None

@@ -1,5 +1,6 @@
 """The road to a module, a file, a report and a mapping; the readers of a network agree byte for byte."""
 
+import functools
 import json
 
 import pytest
@@ -10,6 +11,7 @@ import gradspike
 import gradspike.spiking as hxsnn
 from gradspike import chip
 from gradspike.spiking import files
+from gradspike.spiking._hardware import wishes_of
 
 # PyTorch's own class of such modules has an annotation that TorchScript does not like.
 pytestmark = pytest.mark.filterwarnings("ignore:The TorchScript type system doesn't support instance-level")
@@ -256,22 +258,58 @@ def test_check_of_a_network_that_is_too_large_says_so():
 # Three readers
 
 
-def simple(experiment):
-    return Network(experiment)
+def recurrent(experiment, x, inputs=1):
+    """A recurrent population with a readout."""
+    torch.manual_seed(0)
+    into = [hxsnn.Synapse(5, 6, experiment, transform=scaled()) for _ in range(inputs)]
+    back, out = hxsnn.Synapse(6, 6, experiment, transform=scaled()), hxsnn.Synapse(6, 2, experiment, transform=scaled())
+    neurons, readout = hxsnn.LIF(6, experiment, **UNIT), hxsnn.LI(2, experiment, leak=0.0)
+    wrapper = hxsnn.HXModuleWrapper(
+        experiment, **{f"into{k}": synapse for k, synapse in enumerate(into)}, back=back, neurons=neurons
+    )
+    promised, given = hxsnn.LIFObservables(), [handle_of(x) for _ in into]
+    neurons(*(synapse(handle) for synapse, handle in zip(into, given)), back(promised), output=promised)
+    wrapper()
+    readout(out(promised))
+    hxsnn.run(experiment, x.shape[0])
+    return (x,) * inputs
 
 
-@pytest.mark.parametrize("sizes", [(5, 12, 3), (3, 2, 1)])
-@pytest.mark.parametrize("steps", [7, 20])
-def test_descriptions_from_handles_script_and_saved_file_are_byte_identical(tmp_path, sizes, steps):
-    network, x = network_of(sizes=sizes), spikes(steps, size=sizes[0])
-    network.run(x)
-    from_handles = description(files.read(network.experiment, "network"))
-    module = hxsnn.to_module(network.experiment)
-    from_module = description(chip.read(module, (x,), "network"))
-    from_script = description(chip.read(torch.jit.script(module), (x,), "network"))
-    hxsnn.save(network.experiment, tmp_path / "net.pt", name="network")
-    from_file = description(chip.read(gradspike.load(tmp_path / "net.pt")))
-    assert from_handles == from_module == from_script == from_file
+def layered(experiment, x):
+    Network(experiment).run(x)
+    return (x,)
+
+
+def sparse(experiment, x):
+    """Sparse and dense projections, receptors, and wishes for the chip."""
+    torch.manual_seed(0)
+    first = hxsnn.SparseSynapse((torch.rand(5, 6) < 0.5).float(), experiment, transform=scaled())
+    second = hxsnn.Synapse(6, 3, experiment, transform=scaled(8.0), receptor="excitatory", name="excitatory")
+    third = hxsnn.Synapse(5, 3, experiment, "AtomicNeuronOnDLS(3)", transform=scaled(8.0), receptor="inhibitory")
+    hidden, last = hxsnn.LIF(6, experiment, **UNIT), hxsnn.LIF(3, experiment, **UNIT, refractory_time=2.5e-6)
+    given = handle_of(x)
+    last(second(hidden(first(given))), third(given))
+    hxsnn.run(experiment, x.shape[0])
+    return (x,)
+
+
+@pytest.mark.parametrize("build", [layered, sparse, recurrent, functools.partial(recurrent, inputs=2)])
+@pytest.mark.parametrize("integers", [True, False])
+def test_descriptions_of_three_readers_are_byte_identical(tmp_path, build, integers):
+    """From the handles, from TorchScript, from an exported program, and from the files of both."""
+    experiment = hxsnn.Experiment(mock=True, hardware_weights=integers, name="network")
+    example = build(experiment, spikes())
+    wishes = wishes_of(files._plain(experiment, None).names) or None
+    from_handles = description(files.read(experiment, "network"))
+    module = hxsnn.to_module(experiment).eval()
+    scripted, program = torch.jit.script(module), torch.export.export(module, tuple(t.clone() for t in example))
+    assert description(chip.read(scripted, example, "network", projections=wishes)) == from_handles
+    assert description(chip.read(program, example, "network", projections=wishes)) == from_handles
+    hxsnn.save(experiment, tmp_path / "net.pt", name="network")
+    assert description(chip.read(gradspike.load(tmp_path / "net.pt"))) == from_handles
+    measured = emulator(hardware_weights=integers, name="network")
+    build(measured, spikes())
+    assert description(measured._hardware.network) == from_handles
 
 
 def test_descriptions_from_an_exported_program_are_byte_identical(tmp_path):

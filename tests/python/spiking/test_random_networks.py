@@ -147,3 +147,49 @@ def test_an_experiment_is_its_module(plan):
     expected = handles[-1].membrane_cadc if plan["readout"] else handles[-1].spikes
     x = build(plan, mock=True)[0]
     assert torch.equal(module(x), expected)
+
+
+@settings(max_examples=25)
+@given(
+    st.lists(st.integers(1, 6), min_size=1, max_size=3),
+    st.integers(1, 7),
+    st.integers(1, 20),
+    st.sampled_from([0.0, 1e-6, 2.5e-6]),
+    st.tuples(st.booleans(), st.booleans()),
+    st.integers(0, 1000),
+)
+def test_a_recurrent_wrapper_is_the_operator_and_its_emulator(inputs, size, steps, refractory, sparse, seed):
+    results = []
+    for options in ({"mock": True}, {"mock": False, "backend": "emulator"}):
+        torch.manual_seed(seed)
+        experiment = hxsnn.Experiment(hardware_weights=True, **options)
+        xs = [(torch.rand(steps, 2, count) < 0.4).float() for count in inputs]
+        entry = {"size": size, "scale": 20.0, "receptor": None, "sparse": sparse[0]}
+        into = [projection(experiment, entry, count) for count in inputs]
+        back = projection(experiment, {**entry, "sparse": sparse[1]}, size)
+        neurons = hxsnn.LIF(
+            size, experiment, leak=0.0, reset=0.05, threshold=1.0, **REST, refractory_time=refractory, dt=1e-6
+        )
+        parts = {f"into{k}": synapse for k, synapse in enumerate(into)}
+        wrapper = hxsnn.HXModuleWrapper(experiment, **parts, back=back, neurons=neurons)
+        handle = hxsnn.LIFObservables()
+        graded = [synapse(hxsnn.LIFObservables(spikes=x)) for synapse, x in zip(into, xs)]
+        neurons(*graded, back(handle), output=handle)
+        wrapper()
+        hxsnn.run(experiment, steps)
+        results.append(handle)
+    assert_same(*results)
+    expected = F.recurrent_lif(
+        torch.cat(xs, dim=-1),
+        torch.cat([synapse.weight for synapse in into], dim=1),
+        back.weight,
+        0.0,
+        0.05,
+        1.0,
+        **REST,
+        refractory_time=refractory,
+        input_scale=20.0,
+        recurrent_scale=20.0,
+        outputs="spikes+membrane+current",
+    )
+    assert torch.equal(results[0].spikes, expected.spikes) and torch.equal(results[0].current, expected.current)
