@@ -134,7 +134,7 @@ class _JoinedRecurrentLIF(nn.RecurrentLIF):
         self.first = weights[0]
         self.others = torch.nn.ModuleList(weights[1:])
 
-    def _effective_input_weight(self) -> Tensor:
+    def effective_input_weight(self) -> Tensor:
         joined: Tensor = self.first()
         for other in self.others:  # one by one: the reader evaluates no list that grows
             joined = torch.cat([joined, other()], dim=1)
