@@ -126,7 +126,7 @@ class _Weight(torch.nn.Module):
 
 
 class _JoinedRecurrentLIF(nn.RecurrentLIF):
-    """A recurrent population whose input comes through several projections, side by side, or through a sparse one."""
+    """A recurrent population whose input comes through several projections, side by side."""
 
     def join(self, weights: Sequence[_Weight]) -> None:
         """Takes the weights of the projections in the place of one of its own."""
@@ -370,7 +370,8 @@ class _Builder:
             joined_arithmetic(pattern.inputs)  # says what differs
         inputs, own = arithmetic[0], arithmetic[-1]
         values = {key: neurons.plain_value(key) for key in neurons._computed_names()}
-        layer = _JoinedRecurrentLIF(
+        kind = _JoinedRecurrentLIF if len(pattern.inputs) > 1 else nn.RecurrentLIF
+        layer = kind(
             sum(module.in_features for module in pattern.inputs),
             neurons.size,
             input_scale=inputs.scale,
@@ -386,7 +387,11 @@ class _Builder:
             alpha=neurons._alpha(),
             device="meta",
         )
-        layer.join([_Weight(module.weight, getattr(module, "mask", None)) for module in pattern.inputs])
+        if isinstance(layer, _JoinedRecurrentLIF):
+            layer.join([_Weight(module.weight, getattr(module, "mask", None)) for module in pattern.inputs])
+        else:
+            layer.input_weight = pattern.inputs[0].weight
+            layer.register_buffer("input_mask", getattr(pattern.inputs[0], "mask", None))
         layer.recurrent_weight = recurrent.weight
         layer.register_buffer("mask", getattr(recurrent, "mask", None))
         layer.population = self._name(neurons)
