@@ -140,6 +140,11 @@ class _JoinedRecurrentLIF(nn.RecurrentLIF):
             joined = torch.cat([joined, other()], dim=1)
         return joined
 
+    def __getattr__(self, name: str) -> Any:
+        """The joined weight for those who look for it by the name of the layer's own."""
+        joined = name == "input_weight" and "others" in self._modules
+        return self.effective_input_weight() if joined else super().__getattr__(name)
+
 
 class Kept(torch.nn.Module):
     """Weights times 1 for neurons that dropout keeps and 0 for the others, which change from run to run.

@@ -148,3 +148,16 @@ def test_dropout_before_a_recurrent_wrapper_is_refused_in_training_and_no_obstac
         else:
             hxsnn.run(experiment, 20)
             assert promised.holds("spikes")
+
+
+def test_several_inputs_of_a_recurrent_wrapper_are_one_weight_of_the_module():
+    experiment = hxsnn.Experiment(mock=True)
+    run, into, _, _ = recurrent(experiment, 2)
+    handle = run(spikes(seed=1), spikes(seed=2))
+    module = hxsnn.to_module(experiment)
+    layer = next(part for part in module.modules() if isinstance(part, nn.RecurrentLIF))
+    assert torch.equal(layer.input_weight, torch.cat([synapse.weight for synapse in into], dim=1))
+    output = module(spikes(seed=1), spikes(seed=2))
+    assert torch.equal(output, handle.spikes)
+    found = torch.autograd.grad(output.sum(), [synapse.weight for synapse in into])
+    assert all(gradient.any() for gradient in found)
