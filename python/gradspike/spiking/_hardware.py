@@ -45,6 +45,7 @@ class Hardware:
         self._equivalent: Optional[Equivalent] = None
         self._deployed: Optional[chip.Deployed] = None
         self._content: Any = None
+        self._places: Any = None
         self._target: Any = None
         self._warned = False
 
@@ -88,12 +89,14 @@ class Hardware:
         return self._deployed
 
     def _read(self, calls: Sequence[Call], inputs: Sequence[Tensor]) -> None:
-        """Reads the network; it keeps the mapping where the new one has the same connections."""
+        """Reads the network; it keeps the mapping where the new one has the same connections in the same places."""
         self._equivalent = equivalent(self.experiment, calls, on_chip=True)
-        network = chip.read(
-            self._equivalent.module, tuple(inputs), self.experiment.name, projections=wishes_of(self._equivalent.names)
-        )
-        if self.mapping is None or not _takes(network, self.mapping):
+        wishes = wishes_of(self._equivalent.names)
+        network = chip.read(self._equivalent.module, tuple(inputs), self.experiment.name, projections=wishes)
+        places = {name: (wish.get("chip_coordinate"), wish.get("execution_instance")) for name, wish in wishes.items()}
+        stays = self.mapping is not None and places == self._places and _takes(network, self.mapping)
+        self._places = places
+        if not stays:
             self.mapping = network.map()
             if self.experiment.post_mapping_hook is not None:
                 self.experiment.post_mapping_hook(self.mapping)
@@ -262,11 +265,13 @@ def _state(module: Any) -> Any:
             module.lsb_per_unit(),
             str(module.chip_coordinate),
             str(module.execution_instance),
+            module.plasticity_rule,
         )
     if isinstance(module, AELIF):
         values = (module.plain_value(name) for name in module._computed_names())
         own = tuple(value.tolist() if isinstance(value, Tensor) else value for value in values)
-        return (*(_frozen(value) for value in own), module.method, module._alpha(), str(module.placement_constraint))
+        places = (str(module.placement_constraint), str(module.chip_coordinate), str(module.execution_instance))
+        return (*(_frozen(value) for value in own), module.method, module._alpha(), *places)
     return module.training
 
 

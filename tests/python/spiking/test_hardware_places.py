@@ -5,7 +5,7 @@ import torch
 from contract_networks import UNIT, Network, assert_same, emulator, handle_of, scaled, spikes
 
 import gradspike.spiking as hxsnn
-from gradspike import chip
+from gradspike import chip, nn
 
 
 def test_a_placement_constraint_places_the_neurons():
@@ -113,3 +113,26 @@ def test_a_network_that_does_not_fit_names_its_misfits():
     neurons(synapse(handle_of(torch.zeros(2, 1, 40_000))))
     with pytest.raises(RuntimeError, match=r"layer \"lif1\": synapse rows of one neuron: needs 80000"):
         hxsnn.run(experiment, 2)
+
+
+def test_a_changed_place_maps_again():
+    experiment = emulator()
+    synapse = hxsnn.Synapse(5, 2, experiment, name="in")
+    neurons = hxsnn.LIF(2, experiment, **UNIT, name="out")
+    for places in ([4, 9], [4, 9], [200, 7]):
+        neurons.placement_constraint = places
+        neurons(synapse(handle_of(spikes())))
+        hxsnn.run(experiment, 20)
+        (population,) = experiment.mapping.data["populations"]
+        assert [neuron["circuits"] for neuron in population["neurons"]] == [[circuit] for circuit in places]
+
+
+def test_a_changed_rule_is_read_again():
+    experiment = emulator()
+    synapse, neurons = hxsnn.Synapse(5, 2, experiment, receptor="excitatory", name="in"), hxsnn.LIF(2, experiment)
+    for kernel in ("first", "second"):
+        synapse.plasticity_rule = nn.PlasticityRule(kernel, period=1e-3)
+        neurons(synapse(handle_of(spikes())))
+        hxsnn.run(experiment, 20)
+        (projection,) = experiment._hardware.network.description["projections"]
+        assert projection["plasticity_rule"] == kernel
