@@ -9,18 +9,21 @@ import torch
 from torch import Tensor
 
 from gradspike import chip, nn
-from gradspike.spiking._module import Equivalent, equivalent
+from gradspike.spiking._module import Equivalent, Integers, Kept, equivalent
 from gradspike.spiking._readout import Observables
 from gradspike.spiking.backend.module_manager import Call, describe, external_inputs
 from gradspike.spiking.modules.hx_module_wrapper import HXModuleWrapper
 from gradspike.spiking.modules.neuron import AELIF
+from gradspike.spiking.modules.synapse import Synapse
 from gradspike.spiking.modules.types import Population, Projection
-from gradspike.spiking.transforms.weight_transforms import linear_transform
 
 _CIRCUITS = re.compile(r"AtomicNeuronOnDLS\(.*\)|\[?\s*\d+(\s*,\s*\d+)*\s*\]?")
 """Coordinates that the mapper reads, see `gradspike.chip.read`."""
 
 _EMULATOR = "emulator"
+
+_MICROSECONDS = 1e6
+"""In a second. A quotient is the nearest number, a product with 1e-6 is not."""
 
 
 class Hardware:
@@ -42,7 +45,7 @@ class Hardware:
         self._equivalent: Optional[Equivalent] = None
         self._deployed: Optional[chip.Deployed] = None
         self._content: Any = None
-        self._masks: List[Optional[Tensor]] = []
+        self._places: Any = None
         self._target: Any = None
         self._warned = False
 
@@ -75,7 +78,7 @@ class Hardware:
         if self.network is None or self.network.is_stale or content != self._content:
             self._read(calls, inputs)
             self._content = content
-        self._set_dropout(calls)
+        self._refresh(calls)
         target = self._options()
         if self._deployed is None or target != self._target or self._deployed.changed:
             assert self.network is not None
@@ -86,12 +89,14 @@ class Hardware:
         return self._deployed
 
     def _read(self, calls: Sequence[Call], inputs: Sequence[Tensor]) -> None:
-        """Reads the network; it keeps the mapping where the new one has the same connections."""
+        """Reads the network; it keeps the mapping where the new one has the same connections in the same places."""
         self._equivalent = equivalent(self.experiment, calls, on_chip=True)
-        network = chip.read(
-            self._equivalent.module, tuple(inputs), self.experiment.name, projections=wishes_of(self._equivalent.names)
-        )
-        if self.mapping is None or not _takes(network, self.mapping):
+        wishes = wishes_of(self._equivalent.names)
+        network = chip.read(self._equivalent.module, tuple(inputs), self.experiment.name, projections=wishes)
+        places = {name: (wish.get("chip_coordinate"), wish.get("execution_instance")) for name, wish in wishes.items()}
+        stays = self.mapping is not None and places == self._places and _takes(network, self.mapping)
+        self._places = places
+        if not stays:
             self.mapping = network.map()
             if self.experiment.post_mapping_hook is not None:
                 self.experiment.post_mapping_hook(self.mapping)
@@ -112,16 +117,19 @@ class Hardware:
         if chosen is None or chosen.split()[0] == _EMULATOR:
             text = ""  # an emulator is calibrated to the model
         constants = dict(experiment.constants or {})
-        return experiment.backend, experiment.preset, experiment.seed, constants, text
+        return chosen, experiment.preset, experiment.seed, constants, text
 
-    def _set_dropout(self, calls: Sequence[Call]) -> None:
-        """Dropped neurons have connections of weight 0, which are uploaded like any other change of weights."""
-        assert self._equivalent is not None
+    def _refresh(self, calls: Sequence[Call]) -> None:
+        """What dropout keeps and what transforms of the user make, uploaded like any other change of weights."""
         for call, mask in _dropout_masks(calls):
-            layer = self._layer(call.module)
-            kept = torch.ones_like(layer.mask) if mask is None else mask.to(layer.mask.device).expand_as(layer.mask)
-            own = getattr(call.module, "mask", None)
-            layer.mask.copy_(kept if own is None else kept & own)
+            for part in self._layer(call.module).modules():
+                if isinstance(part, Kept):
+                    part.kept.copy_(mask)
+        for call in calls:
+            if isinstance(call.module, Synapse) and call.module.linear() is None:
+                for part in self._layer(call.module).modules():
+                    if isinstance(part, Integers):
+                        part.integers.copy_(call.module.transformed_weight())
 
     def _layer(self, module: Any) -> Any:
         assert self._equivalent is not None
@@ -220,17 +228,20 @@ def _modules(calls: Sequence[Call]) -> List[Any]:
     return found
 
 
-def _dropout_masks(calls: Sequence[Call]) -> List[Tuple[Call, Optional[Tensor]]]:
+def _dropout_masks(calls: Sequence[Call]) -> List[Tuple[Call, Tensor]]:
     """Projections behind dropout, with the neurons that are kept."""
     from gradspike.spiking.modules.batch_dropout import BatchDropout
 
-    masks: Dict[int, Optional[Tensor]] = {}
+    masks: Dict[int, Tensor] = {}
     found = []
     for call in calls:
+        before = masks.get(id(call.inputs[0])) if call.inputs else None
         if isinstance(call.module, BatchDropout):
-            masks.update({id(target): call.module.mask for target in call.targets})
-        elif isinstance(call.module, Projection) and id(call.inputs[0]) in masks:
-            found.append((call, masks[id(call.inputs[0])]))
+            masks.update({id(target): call.module.mask for target in call.targets if call.module.mask is not None})
+        elif isinstance(call.module, Projection) and before is not None:
+            found.append((call, before))
+        elif before is not None:  # a module of the user
+            masks.update({id(target): before for target in call.targets})
     return found
 
 
@@ -245,23 +256,22 @@ def _content(experiment: Any, calls: Sequence[Call]) -> Any:
 
 
 def _state(module: Any) -> Any:
-    if isinstance(module, Projection):
-        given: Any = module.weight_transform
-        transform = linear_transform(given) or given
+    if isinstance(module, Synapse):
         return (
-            module.weight,
-            transform,
+            id(module.weight),  # the module that was read keeps it alive
+            module.linear(),
             module.receptor,
             module.uses_hardware_weights,
-            module.weight_scale,
+            module.lsb_per_unit(),
             str(module.chip_coordinate),
             str(module.execution_instance),
-            module.training,
+            module.plasticity_rule,
         )
     if isinstance(module, AELIF):
         values = (module.plain_value(name) for name in module._computed_names())
         own = tuple(value.tolist() if isinstance(value, Tensor) else value for value in values)
-        return (*(_frozen(value) for value in own), module.method, module._alpha(), str(module.placement_constraint))
+        places = (str(module.placement_constraint), str(module.chip_coordinate), str(module.execution_instance))
+        return (*(_frozen(value) for value in own), module.method, module._alpha(), *places)
     return module.training
 
 
@@ -329,7 +339,7 @@ def plasticity_rule(rule: Any) -> nn.PlasticityRule:
     timer = rule.timer
     return nn.PlasticityRule(
         rule.kernel,
-        period=float(timer.period) * 1e-6,
-        start=float(timer.start) * 1e-6,
+        period=float(timer.period) / _MICROSECONDS,
+        start=float(timer.start) / _MICROSECONDS,
         executions=int(timer.num_periods),
     )

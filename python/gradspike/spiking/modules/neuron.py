@@ -215,7 +215,7 @@ class AELIF(Population):
         return total
 
     def _run(self, input: Tensor, hw_data: Any) -> Dict[str, Optional[Tensor]]:
-        measured = _readout.measured(hw_data)
+        measured = _readout.measured(hw_data, input.shape[0])
         result = functional.aelif(
             input,
             **self._arguments(self._computed_names()),
@@ -303,7 +303,7 @@ class LIF(AELIF):
     def _run(self, input: Tensor, hw_data: Any) -> Dict[str, Optional[Tensor]]:
         if not (self.leaky and self.fire):
             return super()._run(input, hw_data)
-        measured = _readout.measured(hw_data)
+        measured = _readout.measured(hw_data, input.shape[0])
         result = functional.lif(
             input,
             **self._arguments(self._computed_names()),
@@ -375,7 +375,7 @@ class LI(AELIF):
         self.has_threshold = "threshold" in options
 
     def _run(self, input: Tensor, hw_data: Any) -> Dict[str, Optional[Tensor]]:
-        measured = _readout.measured(hw_data)
+        measured = _readout.measured(hw_data, input.shape[0])
         result = functional.li(
             input,
             **self._arguments(("leak", "tau_mem", "tau_syn", "membrane_capacitance")),
@@ -394,16 +394,18 @@ class EventPropLIF(LIF):
     of the model's. `gradspike.nn.ExactEventPropLIF` has the forward pass of `LIF`.
     """
 
-    def forward_func(self, input: Any, hw_data: Any = None) -> Any:  # type: ignore[override]
+    def forward_func(self, *inputs: Any, hw_data: Any = None) -> Any:
         """The handle of the observables of one input, `graded_spikes [2, time, batch, size]`."""
-        graded = getattr(input, "graded_spikes", None)
+        if len(inputs) != 1:
+            raise AssertionError(f"{self._describe()}: EventProp neurons take one input, got {len(inputs)}")
+        graded = getattr(inputs[0], "graded_spikes", None)
         if not isinstance(graded, Tensor) or graded.dim() != 4 or graded.shape[0] != 2:
-            got = list(graded.shape) if isinstance(graded, Tensor) else graded
+            got = list(graded.shape) if isinstance(graded, Tensor) else inputs[0]
             raise AssertionError(
                 f"{self._describe()}: the input must be the handle of an EventPropSynapse, graded_spikes "
                 f"[2, time, batch, {self.size}], got {got}"
             )
-        measured = _readout.measured(hw_data)
+        measured = _readout.measured(hw_data, graded.shape[1])
         names = ("leak", "reset", "threshold", "tau_mem", "tau_syn")
         arguments: Dict[str, Any] = {name: as_argument(getattr(self, name), f"EventPropLIF: {name}") for name in names}
         result = functional.eventprop_lif(
