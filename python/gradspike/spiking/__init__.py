@@ -15,7 +15,7 @@ Example:
     torch.Size([38, 2, 20])
 """
 
-from gradspike.spiking import datasets, functional, modules, transforms
+from gradspike.spiking import coordinates, datasets, functional, modules, morphology, transforms
 from gradspike.spiking.experiment import ExecutionInstance, Experiment
 from gradspike.spiking.files import check, export, map, save, to_module
 from gradspike.spiking.handle import Handle, LIFObservables, LIObservables, SynapseHandle, TensorHandle
@@ -48,6 +48,7 @@ from gradspike.spiking.parameter import (
     TrainableMixedHXModelParameter,
     TrainableModelParameter,
 )
+from gradspike.spiking.plasticity_rule import PlasticityRule, Timer
 from gradspike.spiking.run import run
 
 __all__ = [
@@ -71,6 +72,7 @@ __all__ = [
     "MixedHXModelParameter",
     "ModelParameter",
     "NeuronExp",
+    "PlasticityRule",
     "Population",
     "Projection",
     "ReadoutNeuronExp",
@@ -78,17 +80,20 @@ __all__ = [
     "Synapse",
     "SynapseHandle",
     "TensorHandle",
+    "Timer",
     "TrainableHXParameter",
     "TrainableHXTransformedModelParameter",
     "TrainableMixedHXModelParameter",
     "TrainableModelParameter",
     "check",
+    "coordinates",
     "datasets",
     "export",
     "functional",
     "init_hardware",
     "map",
     "modules",
+    "morphology",
     "release_hardware",
     "run",
     "save",
