@@ -45,7 +45,7 @@ class _Finder:
             if not self.force and _real_spec(root) is not None:
                 return None
             return ModuleSpec(name, _Loader(), origin="gradspike.compat", is_package=True)  # type: ignore[arg-type]
-        if sys.modules.get(root) is _packages.modules_of(root)[root]:
+        if _is_ours(root):
             _refuse(name)
         return None
 
@@ -62,6 +62,11 @@ def _real_spec(root: str) -> Optional[ModuleSpec]:
         if spec is not None and spec.loader is not None and spec.origin is not None:
             return spec
     return None
+
+
+def _is_ours(root: str) -> bool:
+    """Whether the package that was imported is the one that is answered."""
+    return isinstance(sys.modules.get(root), Shim)
 
 
 def _refuse(name: str) -> NoReturn:
@@ -110,14 +115,13 @@ def install(force: bool = False) -> bool:
     if _installed is not None and (_installed.force or not force):
         return True
     loaded = sys.modules.get("hxtorch")
-    ours = _installed is not None and loaded is _packages.modules_of("hxtorch")["hxtorch"]
-    if not force and (_real_spec("hxtorch") is not None or (loaded is not None and not ours)):
+    if not force and (_real_spec("hxtorch") is not None or (loaded is not None and not _is_ours("hxtorch"))):
         return False
     uninstall()
     _installed = _Finder(force)
     if force:
         _installed.replaced = _taken_out(_packages.ROOTS)
-    sys.meta_path.insert(0, _installed)  # type: ignore[arg-type]
+    sys.meta_path.insert(0, _installed)
     return True
 
 
@@ -131,13 +135,9 @@ def uninstall() -> None:
     global _installed
     if _installed is None:
         return
-    sys.meta_path.remove(_installed)  # type: ignore[arg-type]
-    own = [
-        root
-        for root in _packages.ROOTS
-        if root in sys.modules and sys.modules[root] is _packages.modules_of(root)[root]
-    ]
-    _taken_out(own)
+    sys.meta_path.remove(_installed)
+    loaded = [root for root in _packages.ROOTS if root in sys.modules]
+    _taken_out([root for root in loaded if _is_ours(root)])
     sys.modules.update(_installed.replaced)
     _installed = None
 

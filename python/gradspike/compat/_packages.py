@@ -5,7 +5,7 @@ import functools
 import importlib
 import pkgutil
 from types import ModuleType
-from typing import Any, Dict, List, Tuple
+from typing import Any, Callable, Dict, List, Tuple
 
 from gradspike.compat import _logging
 from gradspike.compat._shim import Shim
@@ -204,7 +204,7 @@ def _grenade() -> Dict[str, ModuleType]:
     return {"pygrenade_vx": Shim("pygrenade_vx", "execution", common=common), "pygrenade_vx.common": common}
 
 
-_ROOTS = {
+_ROOTS: Dict[str, Callable[[], Dict[str, ModuleType]]] = {
     "hxtorch": _hxtorch,
     "dlens_vx_v3": _dlens_once,
     "pyhalco_hicann_dls_vx_v3": lambda: _renamed("pyhalco_hicann_dls_vx_v3", "halco"),

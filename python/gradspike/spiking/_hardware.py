@@ -3,7 +3,7 @@
 import os
 import re
 import warnings
-from typing import Any, Dict, List, Optional, Sequence, Tuple
+from typing import Any, Dict, Iterable, List, Optional, Sequence, Tuple
 
 import torch
 from torch import Tensor
@@ -287,14 +287,14 @@ def _frozen(value: Any) -> Any:
 def wishes_of(names: Dict[Any, str]) -> Dict[str, Dict[str, Any]]:
     """Wishes of `gradspike.chip.read` by projection."""
     wishes: Dict[str, Dict[str, Any]] = {}
-    instances = _Instances()
+    instances = _Instances(module for module in names if isinstance(module, Projection))
     for module, name in names.items():
         if not isinstance(module, Projection):
             continue
         target = module.target_population()
         coordinate = _circuits(target) or _text(module.chip_coordinate)
         wish: Dict[str, Any] = {"chip_coordinate": coordinate} if coordinate else {}
-        circuits = circuits_per_neuron(getattr(target, "neuron_structure", None))
+        circuits = circuits_per_neuron(getattr(target, "neuron_structure", None)) or _circuits_per_place(target)
         if circuits > 0:
             wish["circuits_per_neuron"] = circuits
         instance = instances.wish_of(module, target)
@@ -313,6 +313,13 @@ def _circuits(population: Any) -> str:
     if places is None:
         return _text(getattr(population, "chip_coordinate", None)) if isinstance(population, Population) else ""
     return "[" + ", ".join(str(circuit) for place in places for circuit in circuits_of(place)) + "]"
+
+
+def _circuits_per_place(population: Any) -> int:
+    """Circuits of a neuron where a constraint names several for it; 0 where it does not."""
+    places = getattr(population, "placement_constraint", None)
+    circuits = len(circuits_of(places[0])) if places else 0
+    return circuits if circuits > 1 else 0
 
 
 def circuits_of(place: Any) -> List[int]:
@@ -335,11 +342,22 @@ def _text(coordinate: Any) -> str:
     return text if _CIRCUITS.fullmatch(text.strip()) else ""
 
 
-class _Instances:
-    """Execution instances by name: numbers keep theirs, other objects are counted in the order of their appearance."""
+def _chip_of(coordinate: Any) -> str:
+    """The chip in a pair of chip and connection; "" for what is none."""
+    numbers = circuits_in(coordinate) if isinstance(coordinate, tuple) and len(coordinate) == 2 else None
+    return f"chip {numbers[0]} of connection {numbers[1]}" if numbers else ""
 
-    def __init__(self) -> None:
+
+class _Instances:
+    """Execution instances by name: numbers keep theirs, other objects are counted in the order of their appearance.
+
+    Chips, given as pairs of chip and connection, are instances where projections name several of them.
+    """
+
+    def __init__(self, projections: Iterable[Any]) -> None:
         self._objects: List[Any] = []
+        chips = {_chip_of(projection.chip_coordinate) for projection in projections}
+        self._several_chips = len(chips - {""}) > 1
 
     def wish_of(self, projection: Any, target: Any) -> str:
         """The instance of a projection or of its target, by itself or as the key of a coordinate; "" without one."""
@@ -350,7 +368,7 @@ class _Instances:
                 instance = next(iter(coordinate), None) if isinstance(coordinate, dict) else None
             if instance is not None:
                 return self._name(instance)
-        return ""
+        return _chip_of(projection.chip_coordinate) if self._several_chips else ""
 
     def _name(self, instance: Any) -> str:
         if isinstance(instance, str):

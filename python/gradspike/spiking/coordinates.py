@@ -176,7 +176,7 @@ class SynramOnDLS(Coordinate):
 
 
 for _vertical in (NeuronRowOnDLS, HemisphereOnDLS, SynramOnDLS):
-    _vertical.top, _vertical.bottom = _vertical(0), _vertical(1)  # type: ignore[attr-defined]
+    _vertical.top, _vertical.bottom = _vertical(0), _vertical(1)
 
 
 class NeuronConfigBlockOnDLS(Coordinate):

@@ -1,6 +1,6 @@
 """Morphologies: of which neuron circuits of the chip a neuron consists."""
 
-from typing import Any, Optional
+from typing import Any, List, Mapping, Optional, Sized
 
 from gradspike.spiking.coordinates import (
     AtomicNeuronOnLogicalNeuron,
@@ -69,4 +69,5 @@ def compartments_of(structure: Any) -> Optional[Any]:
 def circuits_per_neuron(structure: Any) -> int:
     """Number of circuits of a morphology; 0 where it says nothing: as many as its inputs need."""
     compartments = compartments_of(structure)
-    return sum(len(circuits) for circuits in compartments.values()) if hasattr(compartments, "values") else 0
+    parts: List[Sized] = list(compartments.values()) if isinstance(compartments, Mapping) else []
+    return sum(map(len, parts))

@@ -198,6 +198,10 @@ class AELIF(Population):
             return super().__getattr__(ALIASES[name])
         return super().__getattr__(name)
 
+    def params_dict(self) -> Dict[str, Any]:
+        """The parameter objects by name."""
+        return {name: getattr(self, name) for name in self.parameter_names}
+
     # Simulation
 
     def forward_func(self, *inputs: Any, hw_data: Any = None) -> Any:
