@@ -40,18 +40,25 @@ class Observables(NamedTuple):
     madc: Optional[Tensor] = None
 
 
-def measured(hw_data: Any) -> Measured:
-    """The fields of the bundle that `post_process` gives."""
+def measured(hw_data: Any, steps: Optional[int] = None) -> Measured:
+    """The fields of the bundle that `post_process` gives, up to the number of steps of the input.
+
+    A run on a backend may take longer than its input; the handles have the steps of the input.
+    """
     if hw_data is None:
         return Measured()
     voltage, adaptation = getattr(hw_data, "voltage", None), getattr(hw_data, "adaptation", None)
     return Measured(
-        getattr(hw_data, "spikes", None),
-        getattr(voltage, "cadc", None),
+        _first(getattr(hw_data, "spikes", None), steps),
+        _first(getattr(voltage, "cadc", None), steps),
         getattr(voltage, "madc", None),
-        getattr(adaptation, "cadc", None),
+        _first(getattr(adaptation, "cadc", None), steps),
         getattr(adaptation, "madc", None),
     )
+
+
+def _first(trace: Optional[Tensor], steps: Optional[int]) -> Optional[Tensor]:
+    return trace if trace is None or steps is None else trace[:steps]
 
 
 def post_process(neurons: Any, observables: Observables) -> Any:

@@ -54,8 +54,8 @@ def run_recurrent(wrapper: Any, inputs: Tuple[Any, ...], hw_data: Any) -> Tuple[
     pattern = recurrent_pattern(wrapper)
     neurons = pattern.population
     place = [module is neurons for module in wrapper.wrapped.values()].index(True)
-    measured = _readout.measured(None if hw_data is None else hw_data[place])
     spikes = [synapse._spikes_of(handle) for synapse, handle in zip(pattern.inputs, inputs)]
+    measured = _readout.measured(None if hw_data is None else hw_data[place], spikes[0].shape[0])
     weight, scale, low, high, rounding = joined_arithmetic(pattern.inputs)
     own = pattern.recurrent.arithmetic()
     if own[4] != rounding:

@@ -220,7 +220,7 @@ class AELIF(Population):
         return total
 
     def _run(self, input: Tensor, hw_data: Any) -> Dict[str, Optional[Tensor]]:
-        measured = _readout.measured(hw_data)
+        measured = _readout.measured(hw_data, input.shape[0])
         result = functional.aelif(
             input,
             **self._arguments(self._computed_names()),
@@ -308,7 +308,7 @@ class LIF(AELIF):
     def _run(self, input: Tensor, hw_data: Any) -> Dict[str, Optional[Tensor]]:
         if not (self.leaky and self.fire):
             return super()._run(input, hw_data)
-        measured = _readout.measured(hw_data)
+        measured = _readout.measured(hw_data, input.shape[0])
         result = functional.lif(
             input,
             **self._arguments(self._computed_names()),
@@ -380,7 +380,7 @@ class LI(AELIF):
         self.has_threshold = "threshold" in options
 
     def _run(self, input: Tensor, hw_data: Any) -> Dict[str, Optional[Tensor]]:
-        measured = _readout.measured(hw_data)
+        measured = _readout.measured(hw_data, input.shape[0])
         result = functional.li(
             input,
             **self._arguments(("leak", "tau_mem", "tau_syn", "membrane_capacitance")),
@@ -408,7 +408,7 @@ class EventPropLIF(LIF):
                 f"{self._describe()}: the input must be the handle of an EventPropSynapse, graded_spikes "
                 f"[2, time, batch, {self.size}], got {got}"
             )
-        measured = _readout.measured(hw_data)
+        measured = _readout.measured(hw_data, graded.shape[1])
         names = ("leak", "reset", "threshold", "tau_mem", "tau_syn")
         arguments: Dict[str, Any] = {name: as_argument(getattr(self, name), f"EventPropLIF: {name}") for name in names}
         result = functional.eventprop_lif(
