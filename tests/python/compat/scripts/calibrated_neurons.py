@@ -59,7 +59,7 @@ def main():
     log.INFO("spikes: ", counts)
     log.INFO("parameters: ", neurons.params_dict())
     assert counts[0] >= counts[1] > 0 and counts[2:] == [0, 0]
-    assert ReadoutSource.VOLTAGE == hal.NeuronConfig.ReadoutSource.membrane
+    assert hal.NeuronConfig.ReadoutSource.membrane == ReadoutSource.VOLTAGE
 
     neurons.leak.hardware_value = 85.0
     again = neurons(synapse(hxsnn.LIFObservables(spikes=torch.zeros(20, 1, 2))))

@@ -56,9 +56,7 @@ class Network(torch.nn.Module):
             self.into.append(ClampedSynapse(784, 64, execution_instance=instance, **options))
             self.hidden.append(hxsnn.LIF(size=64, execution_instance=instance, neuron_structure=eight, **neurons))
         instance = hxsnn.ExecutionInstance()
-        self.out = torch.nn.ModuleList(
-            ClampedSynapse(64, 10, execution_instance=instance, **options) for _ in range(4)
-        )
+        self.out = torch.nn.ModuleList(ClampedSynapse(64, 10, execution_instance=instance, **options) for _ in range(4))
         self.readout = hxsnn.LI(size=10, execution_instance=instance, neuron_structure=two, **neurons)
         for synapse in self.into:
             torch.nn.init.normal_(synapse.weight.data, 0.04, 0.2)
