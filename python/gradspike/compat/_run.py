@@ -1,5 +1,6 @@
 """Runs a script, a module or a line of code with hxtorch's names answered."""
 
+import builtins
 import os
 import runpy
 import sys
@@ -79,7 +80,7 @@ def _execute(code: CodeType, path: Optional[str]) -> None:
     if path is not None:
         module.__file__ = os.path.abspath(path)
         module.__loader__ = SourceFileLoader("__main__", path)
-    module.__dict__.update(__builtins__=__builtins__, __cached__=None)
+    module.__dict__.update(__builtins__=builtins, __cached__=None)
     _kept.append(sys.modules["__main__"])
     sys.modules["__main__"] = module
     exec(code, module.__dict__)
@@ -101,11 +102,11 @@ def _reported(run: Callable[[], Any]) -> int:
 
 
 def _of_script(trace: Optional[TracebackType]) -> Optional[TracebackType]:
-    """The part of a traceback below the frames of this package and of runpy."""
+    """The part of a traceback below the frames of this package and of runpy; None where there is none."""
     below = trace
     while below is not None and _is_ours(below.tb_frame.f_code.co_filename):
         below = below.tb_next
-    return below or trace
+    return below
 
 
 def _is_ours(file: str) -> bool:

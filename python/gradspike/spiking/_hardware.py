@@ -14,7 +14,7 @@ from gradspike.spiking._readout import Observables
 from gradspike.spiking.backend.module_manager import Call, describe, external_inputs
 from gradspike.spiking.coordinates import circuits_in, number_of
 from gradspike.spiking.modules.hx_module_wrapper import HXModuleWrapper
-from gradspike.spiking.modules.neuron import AELIF
+from gradspike.spiking.modules.neuron import AELIF, VOLTAGE
 from gradspike.spiking.modules.types import Population, Projection
 from gradspike.spiking.morphology import circuits_per_neuron
 from gradspike.spiking.plasticity_rule import PlasticityRule
@@ -148,7 +148,10 @@ class Hardware:
         return {name: module for module, name in self._equivalent.names.items() if isinstance(module, AELIF)}
 
     def _recorded(self) -> List[str]:
-        return [name for name, module in self._populations().items() if module.enable_cadc_recording and module.fire]
+        recorded = {name: module for name, module in self._populations().items() if module.enable_cadc_recording}
+        for module in recorded.values():
+            _require_membrane(self.experiment, module, "cadc_readout_source")
+        return [name for name, module in recorded.items() if module.fire]
 
     def _madc(self) -> Optional[Tuple[str, int]]:
         asked = [(name, module) for name, module in self._populations().items() if module.enable_madc_recording]
@@ -160,6 +163,7 @@ class Hardware:
         name, module = asked[0]
         if module.record_neuron_id is None:
             raise ValueError(f"{describe(self.experiment, module)}: enable_madc_recording needs record_neuron_id")
+        _require_membrane(self.experiment, module, "madc_readout_source")
         return name, int(module.record_neuron_id)
 
     def _hand_out(self, calls: Sequence[Call], inputs: Sequence[Tensor]) -> None:
@@ -201,6 +205,12 @@ def _require_populations(experiment: Any, calls: Sequence[Call]) -> None:
                 f"{describe(experiment, module)}: on hardware a projection needs a population behind it, nothing reads "
                 "its handle but the host"
             )
+
+
+def _require_membrane(experiment: Any, module: Any, option: str) -> None:
+    source = getattr(module, option)
+    if getattr(source, "name", source) not in ("membrane", VOLTAGE):
+        raise ValueError(f"{describe(experiment, module)}: backends record membranes, got {option}={source!r}")
 
 
 def _seconds(wait: Any) -> float:

@@ -130,59 +130,24 @@ def test_star_imports_of_packages_that_are_not_there(answering, name):
     assert set(importlib.import_module(name).__all__) <= set(names)
 
 
-PUBLIC = [
-    "HXModule",
-    "HXModuleWrapper",
-    "InputNeuron",
-    "AELIF",
-    "LIF",
-    "LI",
-    "NeuronExp",
-    "ReadoutNeuronExp",
-    "Synapse",
-    "SparseSynapse",
-    "BatchDropout",
-    "Handle",
-    "TensorHandle",
-    "SynapseHandle",
-    "LIFObservables",
-    "LIObservables",
-    "HXParameter",
-    "MixedHXModelParameter",
-    "HXTransformedModelParameter",
-    "ModelParameter",
-    "TrainableHXParameter",
-    "TrainableMixedHXModelParameter",
-    "TrainableHXTransformedModelParameter",
-    "TrainableModelParameter",
-    "Experiment",
-    "ExecutionInstance",
-    "run",
-    "datasets",
-    "functional",
-    "modules",
-    "transforms",
-    "morphology",
-]
+PUBLIC = """
+HXModule HXModuleWrapper InputNeuron AELIF LIF LI NeuronExp ReadoutNeuronExp Synapse SparseSynapse
+BatchDropout Handle TensorHandle SynapseHandle LIFObservables LIObservables HXParameter MixedHXModelParameter
+HXTransformedModelParameter ModelParameter TrainableHXParameter TrainableMixedHXModelParameter
+TrainableHXTransformedModelParameter TrainableModelParameter Experiment ExecutionInstance run datasets
+functional modules transforms morphology
+"""
+MODULES_ALONE = """
+EventPropLIF EventPropSynapse Population InputPopulation Projection HXFunctionalModule HXTorchBaseModule
+"""
 
 
-@pytest.mark.parametrize("name", PUBLIC)
+@pytest.mark.parametrize("name", PUBLIC.split())
 def test_public_names(answering, name):
     assert hasattr(importlib.import_module("hxtorch.spiking"), name)
 
 
-@pytest.mark.parametrize(
-    "name",
-    [
-        "EventPropLIF",
-        "EventPropSynapse",
-        "Population",
-        "InputPopulation",
-        "Projection",
-        "HXFunctionalModule",
-        "HXTorchBaseModule",
-    ],
-)
+@pytest.mark.parametrize("name", MODULES_ALONE.split())
 def test_names_of_modules_alone(answering, name):
     assert hasattr(importlib.import_module("hxtorch.spiking.modules"), name)
 

@@ -381,3 +381,22 @@ def test_plasticity_rules(kind):
     assert (rule.kernel, rule.executions) == ("kernel", 7)
     assert rule.start == pytest.approx(3e-6) and rule.period == pytest.approx(100e-6)
     assert _hardware.plasticity_rule(rule) is rule
+
+
+# Sources of the converters
+
+
+class Theirs:
+    name = "membrane"
+
+
+def test_backends_record_membranes():
+    from gradspike.compat._packages import ReadoutSource
+
+    for source in ("voltage", ReadoutSource.membrane, Theirs()):
+        mapped(population={"cadc_readout_source": source})
+    for source in (ReadoutSource.adaptation, ReadoutSource.exc_synin, "adaptation"):
+        with pytest.raises(ValueError, match="LI 1: backends record membranes, got cadc_readout_source="):
+            mapped(population={"cadc_readout_source": source})
+        with pytest.raises(ValueError, match="backends record membranes, got madc_readout_source="):
+            mapped(population={"madc_readout_source": source, "enable_madc_recording": True, "record_neuron_id": 0})
