@@ -10,7 +10,9 @@
 #include <iterator>
 
 #include "csrc/chip/checker.h"
+#include "csrc/chip/codec.h"
 #include "csrc/core/error.h"
+#include "ops/program.h"
 
 namespace gradspike::ops {
 namespace {
@@ -19,6 +21,9 @@ constexpr const char* kNetworkEntry = "extra/gradspike/network.json";
 constexpr const char* kMappingEntry = "extra/gradspike/mapping.json";
 
 std::string integers_entry(const std::string& projection) { return "extra/gradspike/integers/" + projection + ".bin"; }
+
+/// Programs keep entries as text.
+constexpr const char* kBase64 = ".base64";
 
 std::string record(caffe2::serialize::PyTorchStreamReader& reader, const std::string& name) {
   const auto [data, size] = reader.getRecord(name);
@@ -194,20 +199,29 @@ const bool kRegistered = [] {
 
 }  // namespace
 
+torch::jit::Module module_of(const std::string& path) {
+  caffe2::serialize::PyTorchStreamReader reader(path);
+  return holds_program(reader) ? module_of_program(reader) : torch::jit::load(path, c10::Device(at::kCPU));
+}
+
 StoredNetwork read_entries(const std::string& path) {
   caffe2::serialize::PyTorchStreamReader reader(path);
-  GRADSPIKE_REQUIRE(reader.hasRecord("constants.pkl") && reader.hasRecord("data.pkl"),
-                    "it is a zip archive, but no TorchScript file");
+  GRADSPIKE_REQUIRE(holds_program(reader) || (reader.hasRecord("constants.pkl") && reader.hasRecord("data.pkl")),
+                    "it is a zip archive, but neither a TorchScript file nor a program of torch.export");
   verify_checksums(path, reader);
   GRADSPIKE_REQUIRE(reader.hasRecord(kNetworkEntry),
-                    "it is a TorchScript file without gradspike/network.json, as torch.jit.save writes it: save it "
-                    "with gradspike.save, or load it in Python with gradspike.load, which reads it again");
+                    "it has no gradspike/network.json, as torch.jit.save and torch.export.save write it: save it with "
+                    "gradspike.save or gradspike.export, or load it in Python with gradspike.load, which reads it "
+                    "again");
   StoredNetwork stored;
   stored.network = record(reader, kNetworkEntry);
   stored.mapping = reader.hasRecord(kMappingEntry) ? record(reader, kMappingEntry) : "";
   for (const chip::Projection& p : chip::network_from_json(stored.network).projections) {
-    if (reader.hasRecord(integers_entry(p.name))) {
-      stored.records[p.name] = record(reader, integers_entry(p.name));
+    const std::string entry = integers_entry(p.name);
+    if (reader.hasRecord(entry)) {
+      stored.records[p.name] = record(reader, entry);
+    } else if (reader.hasRecord(entry + kBase64)) {
+      stored.records[p.name] = chip::base64_decode(record(reader, entry + kBase64), entry);
     }
   }
   return stored;
@@ -249,7 +263,7 @@ OpenedNetwork open_stored(const torch::jit::Module& module, const StoredNetwork&
 std::shared_ptr<deploy::Model> open_archive(const std::string& path) {
   try {
     const StoredNetwork stored = read_entries(path);
-    const torch::jit::Module module = torch::jit::load(path, c10::Device(at::kCPU));
+    const torch::jit::Module module = module_of(path);
     return std::make_shared<ArchiveModel>(open_stored(module, stored));
   } catch (const Error& error) {
     GRADSPIKE_FAIL("'", path, "' cannot be loaded: ", first_line(error.what()));

@@ -125,7 +125,7 @@ int run(const Arguments& arguments) {
 int main(int argc, char** argv) {
   Arguments arguments;
   CLI::App app{"Runs a saved gradspike network without Python."};
-  app.add_option("network", arguments.path, "saved network: net.pt or net.json")->required();
+  app.add_option("network", arguments.path, "saved network: net.pt, net.pt2 or net.json")->required();
   app.add_option("--spikes", arguments.spikes, "input spikes, CSV step,batch,neuron[,count]; once per input");
   app.add_option("--output", arguments.output, "where to write spikes, CSV; default: standard output");
   app.add_option("--membrane", arguments.membrane, "where to write membranes of leaky integrators, CSV");

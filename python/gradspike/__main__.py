@@ -32,11 +32,11 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
     inspect = commands.add_parser(
         "inspect", help="print populations, projections and weights", epilog="example: gradspike inspect net.pt"
     )
-    inspect.add_argument("file", help="saved network: net.pt or net.json")
+    inspect.add_argument("file", help="saved network: net.pt, net.pt2 or net.json")
     inspect.add_argument("--json", action="store_true", help="print JSON")
     _command_report.add_parsers(commands, _size)
     run = commands.add_parser("run", help="run spikes through a saved network")
-    run.add_argument("file", help="saved network: net.pt or net.json")
+    run.add_argument("file", help="saved network: net.pt, net.pt2 or net.json")
     run.add_argument("--spikes", action="append", required=True, help="CSV step,batch,neuron[,count]; once per input")
     run.add_argument(
         "--steps", type=_size, default=0, help="time steps; default: those of the model card, else of the input"

@@ -76,7 +76,7 @@ def _parser(commands: Any, name: str, summary: str, text: str) -> argparse.Argum
     parser: argparse.ArgumentParser = commands.add_parser(
         name, help=summary, description=text, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("file", help="saved network: net.pt or net.json")
+    parser.add_argument("file", help="saved network: net.pt, net.pt2 or net.json")
     parser.add_argument("--json", action="store_true", help="print the report as JSON, format gradspike.report")
     parser.add_argument(
         "--html", default="", metavar="FILE", help="write the report as one page, with a map of the chip"

@@ -1,6 +1,7 @@
 """The C++ program gradspike-run: the spikes of Python without Python, listings, and one line for every mistake."""
 
 import csv
+import itertools
 import json
 import os
 import subprocess
@@ -70,6 +71,7 @@ def saved(tmp_path_factory):
     model = network_model()
     card = {"class_names": ["yin", "yang", "dot"], "encoder": "latency", "decoder": "max over time"}
     gradspike.save(model, folder / "net.pt", network=folder / "net.json", card=card, example=spikes)
+    gradspike.export(model, folder / "net.pt2", card=card, example=spikes)
     write_csv(folder / "in.csv", spikes)
     result = chip.deploy(model)(spikes)
     assert result.spikes["hidden"].sum() > 20
@@ -77,7 +79,15 @@ def saved(tmp_path_factory):
 
 
 @pytest.mark.parametrize(
-    ("file", "target"), [("net.pt", "cpu"), ("net.pt", "emulator"), ("net.json", "emulator"), ("net.pt", None)]
+    ("file", "target"),
+    [
+        ("net.pt", "cpu"),
+        ("net.pt", "emulator"),
+        ("net.pt2", "cpu"),
+        ("net.pt2", "emulator"),
+        ("net.json", "emulator"),
+        ("net.pt", None),
+    ],
 )
 def test_same_spikes_and_membranes_as_python(program, saved, tmp_path, file, target):
     folder, _, expected = saved
@@ -95,7 +105,10 @@ def test_same_spikes_and_membranes_as_python(program, saved, tmp_path, file, tar
     assert torch.equal(membrane, expected.membrane["readout"])  # the decimals give the same float32 again
 
 
-@pytest.mark.parametrize(("file", "target"), [("net.pt", "cpu"), ("net.pt", "emulator"), ("net.json", "emulator")])
+@pytest.mark.parametrize(
+    ("file", "target"),
+    [("net.pt", "cpu"), ("net.pt", "emulator"), ("net.pt2", "cpu"), ("net.pt2", "emulator"), ("net.json", "emulator")],
+)
 def test_recurrent_and_sparse_layers(program, tmp_path, file, target):
     torch.manual_seed(2)
     model = nn.Sequential(
@@ -106,6 +119,7 @@ def test_recurrent_and_sparse_layers(program, tmp_path, file, target):
     spikes = torch.poisson(torch.full((20, 4, 5), 0.3))
     spikes[-1, -1, 0] = 1
     gradspike.save(model, tmp_path / "net.pt", network=tmp_path / "net.json")
+    gradspike.export(model, tmp_path / "net.pt2", example=spikes)
     write_csv(tmp_path / "in.csv", spikes)
     arguments = [tmp_path / file, "--spikes", tmp_path / "in.csv", "--output", tmp_path / "out.csv"]
     for population, expected in (("loop", model[0](spikes)), ("last", model(spikes))):
@@ -149,11 +163,12 @@ def test_model_with_an_encoder_takes_spikes_of_the_network(program, tmp_path):
     model, values = Model(), torch.rand(3, 5)
     values[:, 0] = 0.9
     gradspike.save(model, tmp_path / "net.pt", example=values)
+    gradspike.export(model, tmp_path / "net.pt2", example=values)
     write_csv(tmp_path / "in.csv", (values.unsqueeze(0).repeat(12, 1, 1) > 0.5).float())
-    for target in ("cpu", "emulator"):
+    for file, target in itertools.product(("net.pt", "net.pt2"), ("cpu", "emulator")):
         done = run(
             program,
-            tmp_path / "net.pt",
+            tmp_path / file,
             "--spikes",
             tmp_path / "in.csv",
             "--target",
@@ -182,12 +197,13 @@ def test_two_inputs_in_the_order_of_the_network(program, tmp_path):
     y[5:], y[:, 2] = 0, 0
     x[8, 2, 0] = 1
     gradspike.save(model, tmp_path / "net.pt")
+    gradspike.export(model, tmp_path / "net.pt2", example=(x, y))
     write_csv(tmp_path / "x.csv", x)
     write_csv(tmp_path / "y.csv", y)
-    for target in ("cpu", "emulator"):
+    for file, target in itertools.product(("net.pt", "net.pt2"), ("cpu", "emulator")):
         done = run(
             program,
-            tmp_path / "net.pt",
+            tmp_path / file,
             "--spikes",
             tmp_path / "y.csv",
             "--spikes",
@@ -203,7 +219,7 @@ def test_two_inputs_in_the_order_of_the_network(program, tmp_path):
 
 def test_list(program, saved):
     folder, _, _ = saved
-    for file in ("net.pt", "net.json"):
+    for file in ("net.pt", "net.pt2", "net.json"):
         done = run(program, folder / file, "--list")
         assert done.returncode == 0
         words = [line.split() for line in done.stdout.splitlines()]
