@@ -147,6 +147,10 @@ class RecurrentLIF(_Neurons):
             self.input_weight.normal_(0.0, _initial_sigma(self.in_features))
             self.recurrent_weight.normal_(0.0, _initial_sigma(self.size))
 
+    def _effective_input_weight(self) -> Tensor:
+        """The weight that the operator takes; a layer that is made of several projections joins theirs."""
+        return self.input_weight
+
     # The conditions are on the attribute's type, which TorchScript decides when it compiles: no branch is left.
     def _run(self, spikes: Tensor, outputs: str, state: Optional[Tensor]) -> Tuple[Tensor, Tensor, Tensor, Tensor]:
         leak = self.leak if isinstance(self.leak, Tensor) else number(self.leak)
@@ -164,7 +168,7 @@ class RecurrentLIF(_Neurons):
         )
         out, membrane, current, final_state = torch.ops.gradspike.recurrent_lif(
             spikes,
-            self.input_weight,
+            self._effective_input_weight(),
             self.recurrent_weight,
             leak,
             reset,

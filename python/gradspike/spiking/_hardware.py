@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from gradspike import chip, nn
-from gradspike.spiking._module import Equivalent, equivalent
+from gradspike.spiking._module import Equivalent, Kept, equivalent
 from gradspike.spiking._readout import Observables
 from gradspike.spiking.backend.module_manager import Call, describe, external_inputs
 from gradspike.spiking.coordinates import circuits_in, number_of
@@ -27,6 +27,9 @@ _EMULATOR = "emulator"
 
 _FPGA_CYCLE = 8e-9
 """Clock cycle of the FPGA that drives a chip [s]."""
+
+_MICROSECONDS = 1e6
+"""In a second. A quotient is the nearest number, a product with 1e-6 is not."""
 
 
 class Hardware:
@@ -48,7 +51,6 @@ class Hardware:
         self._equivalent: Optional[Equivalent] = None
         self._deployed: Optional[chip.Deployed] = None
         self._content: Any = None
-        self._masks: List[Optional[Tensor]] = []
         self._target: Any = None
         self._warned = False
 
@@ -122,12 +124,10 @@ class Hardware:
 
     def _set_dropout(self, calls: Sequence[Call]) -> None:
         """Dropped neurons have connections of weight 0, which are uploaded like any other change of weights."""
-        assert self._equivalent is not None
         for call, mask in _dropout_masks(calls):
             layer = self._layer(call.module)
-            kept = torch.ones_like(layer.mask) if mask is None else mask.to(layer.mask.device).expand_as(layer.mask)
-            own = getattr(call.module, "mask", None)
-            layer.mask.copy_(kept if own is None else kept & own)
+            if isinstance(getattr(layer, "transform", None), Kept):
+                layer.transform.kept.copy_(mask)
 
     def _layer(self, module: Any) -> Any:
         assert self._equivalent is not None
@@ -241,17 +241,20 @@ def _modules(calls: Sequence[Call]) -> List[Any]:
     return found
 
 
-def _dropout_masks(calls: Sequence[Call]) -> List[Tuple[Call, Optional[Tensor]]]:
+def _dropout_masks(calls: Sequence[Call]) -> List[Tuple[Call, Tensor]]:
     """Projections behind dropout, with the neurons that are kept."""
     from gradspike.spiking.modules.batch_dropout import BatchDropout
 
-    masks: Dict[int, Optional[Tensor]] = {}
+    masks: Dict[int, Tensor] = {}
     found = []
     for call in calls:
+        before = masks.get(id(call.inputs[0])) if call.inputs else None
         if isinstance(call.module, BatchDropout):
-            masks.update({id(target): call.module.mask for target in call.targets})
-        elif isinstance(call.module, Projection) and id(call.inputs[0]) in masks:
-            found.append((call, masks[id(call.inputs[0])]))
+            masks.update({id(target): call.module.mask for target in call.targets if call.module.mask is not None})
+        elif isinstance(call.module, Projection) and before is not None:
+            found.append((call, before))
+        elif before is not None:  # a module of the user
+            masks.update({id(target): before for target in call.targets})
     return found
 
 
@@ -270,7 +273,7 @@ def _state(module: Any) -> Any:
         given: Any = module.weight_transform
         transform = linear_transform(given) or given
         return (
-            module.weight,
+            id(module.weight),  # the module that was read keeps it alive
             transform,
             module.receptor,
             module.uses_hardware_weights,
@@ -401,7 +404,7 @@ def plasticity_rule(rule: Any) -> nn.PlasticityRule:
     timer = rule.timer
     return nn.PlasticityRule(
         rule.kernel,
-        period=float(timer.period) * 1e-6,
-        start=float(timer.start) * 1e-6,
+        period=float(timer.period) / _MICROSECONDS,
+        start=float(timer.start) / _MICROSECONDS,
         executions=int(timer.num_periods),
     )

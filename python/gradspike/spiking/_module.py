@@ -13,7 +13,7 @@ from gradspike.spiking.modules._recurrent import joined_arithmetic, recurrent_pa
 from gradspike.spiking.modules.batch_dropout import BatchDropout
 from gradspike.spiking.modules.event_prop_synapse import EventPropSynapse
 from gradspike.spiking.modules.hx_module_wrapper import HXModuleWrapper
-from gradspike.spiking.modules.neuron import AELIF, LI, LIF, EventPropLIF
+from gradspike.spiking.modules.neuron import AELIF, LI, EventPropLIF
 from gradspike.spiking.modules.neuron_exp import NeuronExp, ReadoutNeuronExp
 from gradspike.spiking.modules.sparse_synapse import SparseSynapse
 from gradspike.spiking.modules.synapse import Synapse
@@ -96,6 +96,57 @@ class _Scaled(torch.nn.Module):
 
     def forward(self, weight: Tensor) -> Tensor:
         return self.transform(weight) / self.scale
+
+
+class _Weight(torch.nn.Module):
+    """The weight of a projection; 0 where a mask says that no connection exists."""
+
+    def __init__(self, weight: torch.nn.Parameter, mask: Optional[Tensor]) -> None:
+        super().__init__()
+        self.weight = weight
+        self.register_buffer("mask", mask)
+
+    def forward(self) -> Tensor:
+        weight: Tensor = self.weight
+        mask = self.mask
+        if isinstance(mask, Tensor):
+            weight = weight * mask
+        return weight
+
+
+class _JoinedRecurrentLIF(nn.RecurrentLIF):
+    """A recurrent population whose input comes through several projections, side by side, or through a sparse one."""
+
+    def join(self, weights: Sequence[_Weight]) -> None:
+        """Takes the weights of the projections in the place of one of its own."""
+        del self.input_weight
+        self.first = weights[0]
+        self.others = torch.nn.ModuleList(weights[1:])
+
+    def _effective_input_weight(self) -> Tensor:
+        joined: Tensor = self.first()
+        for other in self.others:  # one by one: the reader evaluates no list that grows
+            joined = torch.cat([joined, other()], dim=1)
+        return joined
+
+
+class Kept(torch.nn.Module):
+    """Weights times 1 for neurons that dropout keeps and 0 for the others, which change from run to run.
+
+    A mask `[out_features, in_features]` would say which connections exist at all, see `gradspike.nn.Synapse`.
+    """
+
+    kept: Tensor
+
+    def __init__(self, transform: Optional[torch.nn.Module], kept: Tensor) -> None:
+        super().__init__()
+        self.transform = transform
+        self.register_buffer("kept", kept)
+
+    def forward(self, weight: Tensor) -> Tensor:
+        if self.transform is not None:
+            weight = self.transform(weight)
+        return weight * self.kept
 
 
 class _Builder:
@@ -210,10 +261,8 @@ class _Builder:
         arithmetic = arithmetic.within(module.receptor)
         if isinstance(module, SparseSynapse) and transform is None and kept is None:
             return _Sparse(module.weight, module._index, arithmetic, rounding, name)
-        mask = module.mask if isinstance(module, SparseSynapse) else None
         if kept is not None:
-            columns = kept.to(module.weight.device).expand(module.out_features, -1).clone()
-            mask = columns if mask is None else mask & columns
+            transform = Kept(transform, kept.to(module.weight))
         kind = nn.EventPropSynapse if isinstance(module, EventPropSynapse) and not self.on_chip else nn.Synapse
         layer = kind(
             module.in_features,
@@ -229,8 +278,8 @@ class _Builder:
         )
         layer.weight = module.weight
         layer._checked = rounding == "none"  # nothing is rounded in the simulation
-        if mask is not None:
-            layer.register_buffer("mask", mask)
+        if isinstance(module, SparseSynapse):
+            layer.register_buffer("mask", module.mask)
         return layer
 
     # Populations
@@ -268,11 +317,17 @@ class _Builder:
                 return nn.EventPropLIF(module.size, name=name, dt=dt, **own)
             own.update(membrane_capacitance=own["tau_mem"], refractory_time=values["refractory_time"])
             return nn.LIF(module.size, name=name, dt=dt, **own)
-        if isinstance(module, LI):
+        integrates = module.leaky and not (module.fire or module.exponential or module.adapts)
+        if isinstance(module, LI) or integrates:
             own = {key: values[key] for key in ("leak", "tau_mem", "tau_syn", "membrane_capacitance")}
             return nn.LI(module.size, name=name, dt=dt, **own)
-        if isinstance(module, LIF) and module.leaky and module.fire:
+        if module.leaky and module.fire and not (module.exponential or module.adapts):
             return nn.LIF(module.size, name=name, dt=dt, **values, **surrogate)
+        if self.on_chip:
+            raise NotImplementedError(
+                f"{describe(self.experiment, module)}: backends run LIF neurons and leaky integrators, got "
+                + ", ".join(f"{flag}={value}" for flag, value in module._flags().items())
+            )
         return nn.AELIF(module.size, name=name, dt=dt, **values, **module._flags(), **surrogate)
 
     # The rest
@@ -288,6 +343,11 @@ class _Builder:
     def _add_recurrent(self, wrapper: HXModuleWrapper, call: Call) -> None:
         pattern = recurrent_pattern(wrapper)
         neurons, modules = pattern.population, list(wrapper.wrapped.values())
+        if any(id(handle) in self.masks for handle in call.inputs):
+            raise NotImplementedError(
+                f"{describe(self.experiment, neurons)}: on a backend, dropout in training cannot stand before a "
+                "recurrent wrapper"
+            )
         sources = [self.values[id(handle)] for handle in call.inputs]
         joined = sources[0] if len(sources) == 1 else self.graph.call_function(torch.cat, (sources, -1))
         layer = self._recurrent_layer(pattern)
@@ -301,10 +361,9 @@ class _Builder:
             joined_arithmetic(pattern.inputs)  # says what differs
         inputs, own = arithmetic[0], arithmetic[-1]
         values = {key: neurons.plain_value(key) for key in neurons._computed_names()}
-        layer = nn.RecurrentLIF(
+        layer = _JoinedRecurrentLIF(
             sum(module.in_features for module in pattern.inputs),
             neurons.size,
-            mask=getattr(recurrent, "mask", None),
             input_scale=inputs.scale,
             input_min_weight=inputs.min_weight,
             input_max_weight=inputs.max_weight,
@@ -318,11 +377,9 @@ class _Builder:
             alpha=neurons._alpha(),
             device="meta",
         )
-        if len(pattern.inputs) == 1:
-            layer.input_weight = pattern.inputs[0].weight
-        else:
-            layer.input_weight = torch.nn.Parameter(torch.cat([m.weight.detach() for m in pattern.inputs], dim=1))
+        layer.join([_Weight(module.weight, getattr(module, "mask", None)) for module in pattern.inputs])
         layer.recurrent_weight = recurrent.weight
+        layer.register_buffer("mask", getattr(recurrent, "mask", None))
         layer.population = self._name(neurons)
         layer.projection = self._name(pattern.inputs[0])
         layer.recurrent_projection = self._name(recurrent)

@@ -40,11 +40,8 @@ class Observables(NamedTuple):
     madc: Optional[Tensor] = None
 
 
-def measured(hw_data: Any, steps: Optional[int] = None) -> Measured:
-    """The fields of the bundle that `post_process` gives, up to the number of steps of the input.
-
-    A run on a backend may take longer than its input; the handles have the steps of the input.
-    """
+def measured(hw_data: Any, steps: int) -> Measured:
+    """The fields of the bundle that `post_process` gives, where a run was longer than the model up to `steps`."""
     if hw_data is None:
         return Measured()
     voltage, adaptation = getattr(hw_data, "voltage", None), getattr(hw_data, "adaptation", None)
@@ -57,8 +54,8 @@ def measured(hw_data: Any, steps: Optional[int] = None) -> Measured:
     )
 
 
-def _first(trace: Optional[Tensor], steps: Optional[int]) -> Optional[Tensor]:
-    return trace if trace is None or steps is None else trace[:steps]
+def _first(trace: Optional[Tensor], steps: int) -> Optional[Tensor]:
+    return None if trace is None else trace[:steps]
 
 
 def post_process(neurons: Any, observables: Observables) -> Any:

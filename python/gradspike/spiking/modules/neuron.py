@@ -399,11 +399,13 @@ class EventPropLIF(LIF):
     of the model's. `gradspike.nn.ExactEventPropLIF` has the forward pass of `LIF`.
     """
 
-    def forward_func(self, input: Any, hw_data: Any = None) -> Any:  # type: ignore[override]
+    def forward_func(self, *inputs: Any, hw_data: Any = None) -> Any:
         """The handle of the observables of one input, `graded_spikes [2, time, batch, size]`."""
-        graded = getattr(input, "graded_spikes", None)
+        if len(inputs) != 1:
+            raise AssertionError(f"{self._describe()}: EventProp neurons take one input, got {len(inputs)}")
+        graded = getattr(inputs[0], "graded_spikes", None)
         if not isinstance(graded, Tensor) or graded.dim() != 4 or graded.shape[0] != 2:
-            got = list(graded.shape) if isinstance(graded, Tensor) else graded
+            got = list(graded.shape) if isinstance(graded, Tensor) else inputs[0]
             raise AssertionError(
                 f"{self._describe()}: the input must be the handle of an EventPropSynapse, graded_spikes "
                 f"[2, time, batch, {self.size}], got {got}"

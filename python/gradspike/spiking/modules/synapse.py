@@ -155,11 +155,18 @@ class Synapse(Projection):
         return LinearTransform(scale, -_LARGEST, _LARGEST)
 
     def hardware_weight(self) -> Tensor:
-        """The integers of the chip, int32 `[out_features, in_features]` on the CPU, signed whatever the receptor is."""
+        """The integers of the chip, int32 `[out_features, in_features]` on the CPU, signed whatever the receptor is.
+
+        Raises:
+            RuntimeError: a weight is NaN.
+        """
         linear = linear_transform(self.weight_transform)
         weight = self.weight.detach()
         if linear is None or not linear.holds_integers:
             weight, linear = transformed(self.weight_transform, weight), self._integers(1.0)
+        if bool(weight.isnan().any()):
+            index = weight.isnan().nonzero()[0].tolist()
+            raise RuntimeError(f"{self._describe()}: weight must not be NaN, got NaN at index {index}")
         return functional.hardware_weights(weight, *linear).to(device="cpu", dtype=torch.int32)
 
     def connection_array(self) -> Tensor:

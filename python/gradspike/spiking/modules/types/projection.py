@@ -91,8 +91,8 @@ def _receptor(receptor: Any) -> Optional[str]:
             )
         return receptor
     if isinstance(receptor, (list, tuple, set, frozenset)):
-        names: FrozenSet[Any] = frozenset(receptor)
-        if not names or not names <= _BOTH:
+        names: FrozenSet[Any] = frozenset(name for name in receptor if isinstance(name, str))
+        if not names or not names <= _BOTH or not all(isinstance(name, str) for name in receptor):
             raise ValueError(
                 "Unsupported receptor collection. Use ['excitatory'], ['inhibitory'], or ['excitatory', 'inhibitory'], "
                 f"got {receptor!r}"
