@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from gradspike.compat._run import main
+
 SCRIPTS = Path(__file__).parent / "scripts"
 
 
@@ -110,13 +112,13 @@ def test_modules_packages_and_code(script, tmp_path):
     assert run("-m", "no_such_module").returncode == 1
 
 
-def test_options():
-    result = run("--list")
-    assert result.returncode == 0 and "hxtorch.spiking.handle" in result.stdout and "pylogging" in result.stdout
-    assert run("--help").stdout.startswith("usage:")
+def test_options(capsys):
+    assert main(["--list"]) == 0
+    listed = capsys.readouterr().out
+    assert "hxtorch.spiking.handle" in listed and "pylogging" in listed
+    assert main(["--help"]) == 0 and capsys.readouterr().out.startswith("usage:")
     for wrong in ([], ["--other", "x.py"], ["-m"], ["-c"]):
-        result = run(*wrong)
-        assert result.returncode == 2 and "usage:" in result.stderr, wrong
+        assert main(wrong) == 2 and "usage:" in capsys.readouterr().err, wrong
     result = run("no_such_script.py")
     assert result.returncode == 2 and "can't open file 'no_such_script.py'" in result.stderr
 
