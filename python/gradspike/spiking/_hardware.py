@@ -9,16 +9,16 @@ import torch
 from torch import Tensor
 
 from gradspike import chip, nn
-from gradspike.spiking._module import Equivalent, Kept, equivalent
+from gradspike.spiking._module import Equivalent, Integers, Kept, equivalent
 from gradspike.spiking._readout import Observables
 from gradspike.spiking.backend.module_manager import Call, describe, external_inputs
 from gradspike.spiking.coordinates import circuits_in, number_of
 from gradspike.spiking.modules.hx_module_wrapper import HXModuleWrapper
 from gradspike.spiking.modules.neuron import AELIF, VOLTAGE
+from gradspike.spiking.modules.synapse import Synapse
 from gradspike.spiking.modules.types import Population, Projection
 from gradspike.spiking.morphology import circuits_per_neuron
 from gradspike.spiking.plasticity_rule import PlasticityRule
-from gradspike.spiking.transforms.weight_transforms import linear_transform
 
 _CIRCUITS = re.compile(r"AtomicNeuronOnDLS\(.*\)|\[?\s*\d+(\s*,\s*\d+)*\s*\]?")
 """Coordinates that the mapper reads, see `gradspike.chip.read`."""
@@ -83,7 +83,7 @@ class Hardware:
         if self.network is None or self.network.is_stale or content != self._content:
             self._read(calls, inputs)
             self._content = content
-        self._set_dropout(calls)
+        self._refresh(calls)
         target = self._options()
         if self._deployed is None or target != self._target or self._deployed.changed:
             assert self.network is not None
@@ -122,12 +122,17 @@ class Hardware:
         constants = dict(experiment.constants or {})
         return experiment.backend, experiment.preset, experiment.seed, constants, text
 
-    def _set_dropout(self, calls: Sequence[Call]) -> None:
-        """Dropped neurons have connections of weight 0, which are uploaded like any other change of weights."""
+    def _refresh(self, calls: Sequence[Call]) -> None:
+        """What dropout keeps and what transforms of the user make, uploaded like any other change of weights."""
         for call, mask in _dropout_masks(calls):
-            layer = self._layer(call.module)
-            if isinstance(getattr(layer, "transform", None), Kept):
-                layer.transform.kept.copy_(mask)
+            for part in self._layer(call.module).modules():
+                if isinstance(part, Kept):
+                    part.kept.copy_(mask)
+        for call in calls:
+            if isinstance(call.module, Synapse) and call.module.linear() is None:
+                for part in self._layer(call.module).modules():
+                    if isinstance(part, Integers):
+                        part.integers.copy_(call.module.transformed_weight())
 
     def _layer(self, module: Any) -> Any:
         assert self._equivalent is not None
@@ -269,18 +274,15 @@ def _content(experiment: Any, calls: Sequence[Call]) -> Any:
 
 
 def _state(module: Any) -> Any:
-    if isinstance(module, Projection):
-        given: Any = module.weight_transform
-        transform = linear_transform(given) or given
+    if isinstance(module, Synapse):
         return (
             id(module.weight),  # the module that was read keeps it alive
-            transform,
+            module.linear(),
             module.receptor,
             module.uses_hardware_weights,
-            module.weight_scale,
+            module.lsb_per_unit(),
             str(module.chip_coordinate),
             str(module.execution_instance),
-            module.training,
         )
     if isinstance(module, AELIF):
         values = (module.plain_value(name) for name in module._computed_names())

@@ -18,10 +18,7 @@ from gradspike.spiking.modules.neuron_exp import NeuronExp, ReadoutNeuronExp
 from gradspike.spiking.modules.sparse_synapse import SparseSynapse
 from gradspike.spiking.modules.synapse import Synapse
 from gradspike.spiking.modules.types import InputPopulation, Population
-from gradspike.spiking.transforms.weight_transforms import LinearTransform, linear_transform
-
-CHIP_RANGE = LinearTransform(1.0, -63.0, 63.0)
-"""Bounds of a transform that names none [LSB]: one synapse."""
+from gradspike.spiking.transforms.weight_transforms import CHIP_RANGE, LinearTransform, rounded
 
 
 class Equivalent(NamedTuple):
@@ -87,7 +84,7 @@ class _Sparse(torch.nn.Module):
 
 
 class _Scaled(torch.nn.Module):
-    """A transform of the user, in model units: its LSB over the scale."""
+    """A transform of the user, in model units: its integers over the scale."""
 
     def __init__(self, transform: Callable[[Tensor], Tensor], scale: float) -> None:
         super().__init__()
@@ -95,7 +92,21 @@ class _Scaled(torch.nn.Module):
         self.scale = scale
 
     def forward(self, weight: Tensor) -> Tensor:
-        return self.transform(weight) / self.scale
+        return rounded(self.transform(weight)) / self.scale
+
+
+class Integers(torch.nn.Module):
+    """What a transform of the user made of the weight, in model units; on a backend it is made anew for each run."""
+
+    integers: Tensor
+
+    def __init__(self, integers: Tensor, scale: float) -> None:
+        super().__init__()
+        self.register_buffer("integers", integers)
+        self.scale = scale
+
+    def forward(self, weight: Tensor) -> Tensor:
+        return torch.round(self.integers) / self.scale
 
 
 class _Weight(torch.nn.Module):
@@ -174,19 +185,16 @@ class _Builder:
         return Equivalent(module, self.names, [population for population, _ in outputs], self.integers_only)
 
     def _outputs(self) -> List[Tuple[Any, Any]]:
-        """What no module reads; on a chip, of populations alone."""
-        read = {id(handle) for call in self.calls for handle in call.inputs}
-        found = []
+        """What no layer reads; on a chip, of populations alone: host code may read them."""
+        found: Dict[Any, Any] = {}
         for call in self.calls:
-            modules = call.module.wrapped.values() if isinstance(call.module, HXModuleWrapper) else [call.module]
-            for module, target in zip(modules, call.targets[-len(list(modules)) :]):
+            modules = list(call.module.wrapped.values()) if isinstance(call.module, HXModuleWrapper) else [call.module]
+            for module, target in zip(modules, call.targets[-len(modules) :]):
+                node = self.values.get(id(target))
                 wanted = isinstance(module, Population) or not self.on_chip
-                if id(target) not in read and wanted and id(target) in self.values:
-                    found.append((module, self.values[id(target)]))
-        if not found and self.calls and self.on_chip:  # host code reads the last population
-            populations = [call for call in self.calls if isinstance(call.module, Population)]
-            found = [(call.module, self.values[id(call.targets[-1])]) for call in populations[-1:]]
-        return found
+                if node is not None and not node.users and wanted:
+                    found.setdefault(node, module)
+        return [(module, node) for node, module in found.items()]
 
     def _add(self, call: Call) -> None:
         module = call.module
@@ -249,14 +257,15 @@ class _Builder:
 
     def _projection(self, module: Synapse, kept: Optional[Tensor]) -> torch.nn.Module:
         name = self._name(module)
-        linear = linear_transform(module.weight_transform)
+        linear, transform = module.linear(), None  # type: Any, Optional[torch.nn.Module]
         if linear is None:
             self.integers_only.append(name)
-            scale = 1.0 if module.weight_scale is None else float(module.weight_scale)
-            transform: Optional[torch.nn.Module] = _Scaled(module.weight_transform, scale)
+            scale = module.lsb_per_unit() or 1.0
+            own = module.weight_transform
+            transform = Integers(module.transformed_weight(), scale) if self.on_chip else _Scaled(own, scale)
             arithmetic, rounding = CHIP_RANGE._replace(scale=scale), "half_even"
         else:
-            arithmetic, transform = linear, None
+            arithmetic = linear
             rounding = "half_even" if module.uses_hardware_weights else "none"
         arithmetic = arithmetic.within(module.receptor)
         if isinstance(module, SparseSynapse) and transform is None and kept is None:
@@ -386,7 +395,7 @@ class _Builder:
         return layer
 
     def _bounds_of(self, module: Synapse) -> LinearTransform:
-        linear = linear_transform(module.weight_transform)
+        linear = module.linear()
         if linear is None:
             raise NotImplementedError(
                 f"{describe(self.experiment, module)}: in a recurrent wrapper the transform must be linear_saturating"

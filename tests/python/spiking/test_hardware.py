@@ -210,7 +210,7 @@ def test_changed_batch_size_and_runtime():
 
 @pytest.mark.parametrize("runtime", [30, 20, 11, 1])
 def test_a_runtime_longer_or_shorter_than_the_input(runtime):
-    """A measurement is as long as the run; the model ends with its input and goes on alone where the run was shorter."""
+    """A measurement is as long as the run; the model ends with its input, and goes on alone after a shorter run."""
     networks, x = pair(), spikes(20)
     simulated = networks[0].run(x)
     measured = networks[1].run(x, runtime)
@@ -825,3 +825,125 @@ def test_an_input_projection_of_a_wrapper_takes_one_handle():
     into[0](second(graded))
     with pytest.raises(ValueError, match="each of its 1 input projections takes one handle, got"):
         run(spikes())
+
+
+# Transforms of the user
+
+
+def steep(weight, scale=16.0):
+    return (weight * weight.abs() * scale).clamp(-63, 63)
+
+
+def with_transform(experiment, transform, **options):
+    torch.manual_seed(0)
+    synapse = hxsnn.Synapse(5, 4, experiment, transform=transform, name="in", **options)
+    torch.nn.init.normal_(synapse.weight, 1, 1)
+    neurons = hxsnn.LIF(4, experiment, **UNIT)
+
+    def run():
+        handle = neurons(synapse(handle_of(spikes())))
+        hxsnn.run(experiment, 20)
+        return handle
+
+    return synapse, run
+
+
+def test_keywords_of_a_transform_of_the_user_are_read_again():
+    transform = functools.partial(steep, scale=16.0)
+    experiment = emulator()
+    synapse, run = with_transform(experiment, transform)
+    mapped = []
+    experiment.post_mapping_hook = mapped.append
+    for k, scale in enumerate((16.0, 16.0, 5.0, 30.0)):
+        transform.keywords["scale"] = scale
+        assert synapse.changed_input_data == (k != 1)
+        run()
+        expected = steep(synapse.weight.detach(), scale).round().short()
+        assert torch.equal(experiment.last_run_chip_configs["in"], expected)
+        assert torch.equal(synapse.hardware_weight().short(), expected)
+    assert experiment.uploads == 3 and len(mapped) == 1
+
+
+def test_a_transform_that_changes_without_notice_is_noticed():
+    state = {"scale": 10.0}
+    experiment = emulator()
+    synapse, run = with_transform(experiment, lambda weight: steep(weight, state["scale"]))
+    run()
+    state["scale"] = 20.0
+    assert synapse.changed_input_data
+    run()
+    expected = steep(synapse.weight.detach(), 20.0).round().short()
+    assert torch.equal(experiment.last_run_chip_configs["in"], expected)
+
+
+@pytest.mark.parametrize("scale", [3.0, 7.7, 16.0])
+def test_halves_of_a_transform_of_the_user_are_one_integer_everywhere(scale):
+    """Outputs that lie on n + 1/2: connections, simulation and chip agree, whatever the scale is."""
+    halves = (torch.arange(20.0).reshape(4, 5) - 10) + 0.5
+    results = []
+    for experiment in (hxsnn.Experiment(mock=True, hardware_weights=True), emulator(hardware_weights=True)):
+        synapse, run = with_transform(experiment, lambda weight: weight * 0 + halves, weight_scale=scale)
+        results.append(run())
+        assert torch.equal(synapse.hardware_weight().float(), torch.round(halves))
+    assert_same(*results)
+    assert torch.equal(experiment.last_run_chip_configs["in"].float(), torch.round(halves))
+    assert torch.equal(results[0].current[0], (spikes()[0] @ torch.round(halves).t()) * (1 / torch.tensor(scale)))
+
+
+def test_a_transform_beyond_the_range_of_a_synapse_is_clipped_in_simulation_as_on_the_chip():
+    results = []
+    for experiment in (hxsnn.Experiment(mock=True, hardware_weights=True), emulator(hardware_weights=True)):
+        _, run = with_transform(experiment, lambda weight: weight * 100.0, weight_scale=50.0)
+        results.append(run())
+    assert_same(*results)
+    assert experiment.last_run_chip_configs["in"].abs().max() == 63
+
+
+def test_fractional_bounds_of_the_linear_transform():
+    transform = functools.partial(linear_saturating, scale=30.0, min_weight=-20.6, max_weight=40.5)
+    results = []
+    for experiment in (hxsnn.Experiment(mock=True, hardware_weights=True), emulator(hardware_weights=True)):
+        synapse, run = with_transform(experiment, transform)
+        results.append(run())
+    assert_same(*results)
+    held = experiment.last_run_chip_configs["in"]
+    assert torch.equal(held.int(), synapse.hardware_weight()) and held.min() >= -21 and held.max() == 40
+
+
+# Host code behind the network
+
+
+def test_a_readout_that_host_code_reads_is_measured_beside_others():
+    class Decoder(hxsnn.HXModule):
+        def forward_func(self, input):
+            return hxsnn.TensorHandle(tensor=input.membrane_cadc.amax(0))
+
+    experiment, x = emulator(**ANALOG), spikes()
+    network, decoder = Network(experiment), Decoder(experiment)
+    other_synapse, other = hxsnn.Synapse(12, 7, experiment), hxsnn.LI(7, experiment, leak=0.0)
+    hidden = network.hidden(network.synapse(handle_of(x)))
+    read = network.readout(network.readout_synapse(hidden))
+    scores, unread = decoder(read), other(other_synapse(hidden))
+    hxsnn.run(experiment, 20)
+    traces = {trace.shape[-1]: trace for trace in experiment.result.membrane.values()}
+    assert torch.equal(read.membrane_cadc, traces[3]) and torch.equal(unread.membrane_cadc, traces[7])
+    assert torch.equal(scores.tensor, traces[3].amax(0))
+
+
+def test_a_partitioned_layer_that_is_called_for_each_part():
+    results, x = [], spikes(size=6)
+    for experiment in (hxsnn.Experiment(mock=True, hardware_weights=True), emulator(hardware_weights=True)):
+        torch.manual_seed(0)
+        parts = [hxsnn.Synapse(2, 4, experiment, transform=scaled()) for _ in range(3)]
+        hidden = [hxsnn.LIF(4, experiment, **UNIT) for _ in parts]
+        onward = [hxsnn.Synapse(4, 3, experiment, transform=scaled()) for _ in parts]
+        for synapse in (*parts, *onward):
+            torch.nn.init.normal_(synapse.weight, 2, 1)
+        outer = hxsnn.LI(3, experiment, leak=0.0)
+        for k in range(3):
+            part = x[..., 2 * k : 2 * k + 2]
+            handle = outer(onward[k](hidden[k](parts[k](handle_of(part)))))
+        hxsnn.run(experiment, 20)
+        results.append(handle)
+    assert_same(*results)
+    assert results[0].membrane_cadc.any()
