@@ -3,7 +3,7 @@
 import os
 import re
 import warnings
-from typing import Any, Dict, List, Optional, Sequence, Tuple
+from typing import Any, Dict, Iterable, List, Optional, Sequence, Tuple
 
 import torch
 from torch import Tensor
@@ -12,15 +12,21 @@ from gradspike import chip, nn
 from gradspike.spiking._module import Equivalent, Integers, Kept, equivalent
 from gradspike.spiking._readout import Observables
 from gradspike.spiking.backend.module_manager import Call, describe, external_inputs
+from gradspike.spiking.coordinates import circuits_in, number_of
 from gradspike.spiking.modules.hx_module_wrapper import HXModuleWrapper
-from gradspike.spiking.modules.neuron import AELIF
+from gradspike.spiking.modules.neuron import AELIF, VOLTAGE
 from gradspike.spiking.modules.synapse import Synapse
 from gradspike.spiking.modules.types import Population, Projection
+from gradspike.spiking.morphology import circuits_per_neuron
+from gradspike.spiking.plasticity_rule import PlasticityRule
 
 _CIRCUITS = re.compile(r"AtomicNeuronOnDLS\(.*\)|\[?\s*\d+(\s*,\s*\d+)*\s*\]?")
 """Coordinates that the mapper reads, see `gradspike.chip.read`."""
 
 _EMULATOR = "emulator"
+
+_FPGA_CYCLE = 8e-9
+"""Clock cycle of the FPGA that drives a chip [s]."""
 
 _MICROSECONDS = 1e6
 """In a second. A quotient is the nearest number, a product with 1e-6 is not."""
@@ -60,7 +66,7 @@ class Hardware:
             membrane=self._recorded(),
             madc=self._madc(),
             seed=self.experiment.trial,
-            inter_batch_wait=float(self.experiment.inter_batch_entry_wait or 0.0),
+            inter_batch_wait=_seconds(self.experiment.inter_batch_entry_wait),
         )
         self.experiment.trial += 1
         self.experiment.runtime = runtime
@@ -113,7 +119,7 @@ class Hardware:
                 stacklevel=6,
             )
         calibration = experiment.calibration or experiment.default_execution_instance.calib_path
-        text = calibration if isinstance(calibration, str) else ""
+        text = os.fspath(calibration) if isinstance(calibration, (str, os.PathLike)) else ""
         if chosen is None or chosen.split()[0] == _EMULATOR:
             text = ""  # an emulator is calibrated to the model
         constants = dict(experiment.constants or {})
@@ -150,7 +156,10 @@ class Hardware:
         return {name: module for module, name in self._equivalent.names.items() if isinstance(module, AELIF)}
 
     def _recorded(self) -> List[str]:
-        return [name for name, module in self._populations().items() if module.enable_cadc_recording and module.fire]
+        recorded = {name: module for name, module in self._populations().items() if module.enable_cadc_recording}
+        for module in recorded.values():
+            _require_membrane(self.experiment, module, "cadc_readout_source")
+        return [name for name, module in recorded.items() if module.fire]
 
     def _madc(self) -> Optional[Tuple[str, int]]:
         asked = [(name, module) for name, module in self._populations().items() if module.enable_madc_recording]
@@ -162,6 +171,7 @@ class Hardware:
         name, module = asked[0]
         if module.record_neuron_id is None:
             raise ValueError(f"{describe(self.experiment, module)}: enable_madc_recording needs record_neuron_id")
+        _require_membrane(self.experiment, module, "madc_readout_source")
         return name, int(module.record_neuron_id)
 
     def _hand_out(self, calls: Sequence[Call], inputs: Sequence[Tensor]) -> None:
@@ -203,6 +213,17 @@ def _require_populations(experiment: Any, calls: Sequence[Call]) -> None:
                 f"{describe(experiment, module)}: on hardware a projection needs a population behind it, nothing reads "
                 "its handle but the host"
             )
+
+
+def _require_membrane(experiment: Any, module: Any, option: str) -> None:
+    source = getattr(module, option)
+    if getattr(source, "name", source) not in ("membrane", VOLTAGE):
+        raise ValueError(f"{describe(experiment, module)}: backends record membranes, got {option}={source!r}")
+
+
+def _seconds(wait: Any) -> float:
+    """A time in seconds, or where it is a whole number, as hxtorch has it, in clock cycles of the FPGA."""
+    return wait * _FPGA_CYCLE if isinstance(wait, int) else float(wait or 0.0)
 
 
 def _spikes(experiment: Any, handle: Any) -> Tensor:
@@ -270,7 +291,12 @@ def _state(module: Any) -> Any:
     if isinstance(module, AELIF):
         values = (module.plain_value(name) for name in module._computed_names())
         own = tuple(value.tolist() if isinstance(value, Tensor) else value for value in values)
-        places = (str(module.placement_constraint), str(module.chip_coordinate), str(module.execution_instance))
+        places = (
+            str(module.placement_constraint),
+            circuits_per_neuron(module.neuron_structure),
+            str(module.chip_coordinate),
+            str(module.execution_instance),
+        )
         return (*(_frozen(value) for value in own), module.method, module._alpha(), *places)
     return module.training
 
@@ -285,16 +311,19 @@ def _frozen(value: Any) -> Any:
 def wishes_of(names: Dict[Any, str]) -> Dict[str, Dict[str, Any]]:
     """Wishes of `gradspike.chip.read` by projection."""
     wishes: Dict[str, Dict[str, Any]] = {}
+    instances = _Instances(module for module in names if isinstance(module, Projection))
     for module, name in names.items():
         if not isinstance(module, Projection):
             continue
         target = module.target_population()
         coordinate = _circuits(target) or _text(module.chip_coordinate)
         wish: Dict[str, Any] = {"chip_coordinate": coordinate} if coordinate else {}
-        instance = module.execution_instance or getattr(target, "execution_instance", None)
-        instance = instance or _instance_of(module.chip_coordinate)
-        if instance is not None:
-            wish["execution_instance"] = str(instance)
+        circuits = circuits_per_neuron(getattr(target, "neuron_structure", None)) or _circuits_per_place(target)
+        if circuits > 0:
+            wish["circuits_per_neuron"] = circuits
+        instance = instances.wish_of(module, target)
+        if instance:
+            wish["execution_instance"] = instance
         if module.plasticity_rule is not None:
             wish["plasticity_rule"] = plasticity_rule(module.plasticity_rule)
         if wish:
@@ -310,32 +339,79 @@ def _circuits(population: Any) -> str:
     return "[" + ", ".join(str(circuit) for place in places for circuit in circuits_of(place)) + "]"
 
 
+def _circuits_per_place(population: Any) -> int:
+    """Circuits of a neuron where a constraint names several for it; 0 where it does not."""
+    places = getattr(population, "placement_constraint", None)
+    circuits = len(circuits_of(places[0])) if places else 0
+    return circuits if circuits > 1 else 0
+
+
 def circuits_of(place: Any) -> List[int]:
     """Numbers of the circuits of a coordinate: a number, an atomic neuron, or a logical neuron with its circuits."""
-    atomic = getattr(place, "get_atomic_neurons", None)
-    if callable(atomic):
-        return [circuit for neuron in atomic() for circuit in circuits_of(neuron)]
-    enum = getattr(place, "toEnum", None)
-    return [int(enum()) if callable(enum) else int(place)]
+    circuits = circuits_in([place])
+    if circuits is None:
+        raise TypeError(f"placement_constraint: a place must be a number or a coordinate of the chip, got {place!r}")
+    return circuits
 
 
 def _text(coordinate: Any) -> str:
     """The coordinate as the mapper reads it; "" for what it does not."""
-    if isinstance(coordinate, (list, tuple)) and coordinate and all(isinstance(entry, int) for entry in coordinate):
-        return str(list(coordinate))
+    if isinstance(coordinate, list):
+        return str(circuits_in(coordinate) or "")
+    if type(coordinate).__name__ == "AtomicNeuronOnDLS":
+        return f"AtomicNeuronOnDLS({number_of(coordinate)})"
+    if hasattr(coordinate, "get_atomic_neurons"):
+        return str(circuits_in([coordinate]))
     text = coordinate if isinstance(coordinate, str) else ""
     return text if _CIRCUITS.fullmatch(text.strip()) else ""
 
 
-def _instance_of(coordinate: Any) -> Any:
-    """Execution instance in a coordinate: the key of a dictionary by instance."""
-    return next(iter(coordinate), None) if isinstance(coordinate, dict) else None
+def _chip_of(coordinate: Any) -> str:
+    """The chip in a pair of chip and connection; "" for what is none."""
+    numbers = circuits_in(coordinate) if isinstance(coordinate, tuple) and len(coordinate) == 2 else None
+    return f"chip {numbers[0]} of connection {numbers[1]}" if numbers else ""
+
+
+class _Instances:
+    """Execution instances by name: numbers keep theirs, other objects are counted in the order of their appearance.
+
+    Chips, given as pairs of chip and connection, are instances where projections name several of them.
+    """
+
+    def __init__(self, projections: Iterable[Any]) -> None:
+        self._objects: List[Any] = []
+        chips = {_chip_of(projection.chip_coordinate) for projection in projections}
+        self._several_chips = len(chips - {""}) > 1
+
+    def wish_of(self, projection: Any, target: Any) -> str:
+        """The instance of a projection or of its target, by itself or as the key of a coordinate; "" without one."""
+        for module in (projection, target):
+            instance = getattr(module, "execution_instance", None)
+            if instance is None:
+                coordinate = getattr(module, "chip_coordinate", None)
+                instance = next(iter(coordinate), None) if isinstance(coordinate, dict) else None
+            if instance is not None:
+                return self._name(instance)
+        return _chip_of(projection.chip_coordinate) if self._several_chips else ""
+
+    def _name(self, instance: Any) -> str:
+        if isinstance(instance, str):
+            return instance
+        try:
+            return str(number_of(getattr(instance, "execution_instance_id", instance)))
+        except TypeError:
+            pass
+        if not any(instance is known for known in self._objects):
+            self._objects.append(instance)
+        return "instance " + str(next(k for k, known in enumerate(self._objects) if known is instance))
 
 
 def plasticity_rule(rule: Any) -> nn.PlasticityRule:
     """A rule of hxtorch, with a timer in microseconds, as gradspike's."""
     if isinstance(rule, nn.PlasticityRule):
         return rule
+    if not hasattr(rule, "kernel"):  # hxtorch's own
+        rule = PlasticityRule(rule.generate_kernel(), rule.timer)
     timer = rule.timer
     return nn.PlasticityRule(
         rule.kernel,

@@ -17,6 +17,7 @@ from gradspike.spiking.modules.neuron_parameters import (
     parameter_of,
 )
 from gradspike.spiking.modules.types import Population
+from gradspike.spiking.morphology import compartments_of
 from gradspike.spiking.parameter import as_parameter
 
 VOLTAGE = "voltage"
@@ -166,8 +167,8 @@ class AELIF(Population):
                 f"{type(self).__name__}: placement_constraint must have one entry for each of the {self.size} neurons, "
                 f"got {len(places)}"
             )
-        compartments = getattr(self.neuron_structure, "compartments", None)
-        if compartments is not None and len(compartments() if callable(compartments) else compartments) > 1:
+        compartments = compartments_of(self.neuron_structure)
+        if compartments is not None and len(compartments) > 1:
             raise ValueError("Currently only neurons with a single compartment are supported.")
 
     @property
@@ -196,6 +197,10 @@ class AELIF(Population):
         if name in ALIASES:
             return super().__getattr__(ALIASES[name])
         return super().__getattr__(name)
+
+    def params_dict(self) -> Dict[str, Any]:
+        """The parameter objects by name."""
+        return {name: getattr(self, name) for name in self.parameter_names}
 
     # Simulation
 
