@@ -89,7 +89,7 @@ class SineModel(torch.nn.Module):
         scale, self.readout.trace_scale = self.readout.trace_scale, 1.0
         self.readout.trace_offset = 0.0
         with torch.no_grad():
-            resting = self(torch.zeros(NUM_STEPS, 20, INPUTS)).mean((0, 1))
+            resting: Tensor = self(torch.zeros(NUM_STEPS, 20, INPUTS)).mean((0, 1))
         self.readout.trace_scale, self.readout.trace_offset = scale, resting
         return resting
 

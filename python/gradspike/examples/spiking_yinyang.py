@@ -139,7 +139,8 @@ class YinYangModel(torch.nn.Module):
         hxsnn.run(self.experiment, NUM_STEPS)
         self.spikes = hidden.spikes.detach()
         scores: Tensor = self.decoder(readout.membrane_cadc)
-        return hxsnn.functional.Unterjubel.apply(scores, READOUT_SCALE * scores.detach())
+        scaled: Tensor = hxsnn.functional.Unterjubel.apply(scores, READOUT_SCALE * scores.detach())
+        return scaled
 
     def fit_to_chip(self) -> None:
         """Clips the hidden weights to 63 LSB, and scales the readout weights so that the largest has at most 63 LSB."""

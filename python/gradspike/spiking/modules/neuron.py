@@ -99,6 +99,8 @@ class AELIF(Population):
     """
 
     parameter_names: Tuple[str, ...] = tuple(MODEL_DEFAULTS)
+    trace_offset: Any
+    trace_scale: Any
 
     def __init__(
         self,

@@ -87,7 +87,7 @@ class Synapse(Projection):
         super().__init__(experiment, chip_coordinate, receptor, plasticity_rule, execution_instance, name)
         self.in_features = in_features
         self.out_features = out_features
-        self.weight_transform = transform
+        self.weight_transform: Any = transform  # scripts set its keywords
         self.hardware_weights = hardware_weights
         self.weight_scale = weight_scale
         self._written: Any = None
