@@ -40,8 +40,8 @@ WEIGHT_SCALE = 128.0
 LEAK, THRESHOLD = (0.0, 80.0), (1.0, 144.0)
 """In the model, and as readings of the chip's converter [LSB]; 64 LSB apart, so that readings become model units
 without rounding."""
-HIDDEN_INIT, READOUT_INIT = (0.03, 0.1), (0.1, 0.1)
-"""Mean and standard deviation. The mean of the readout is positive, so that no class is silent at first."""
+HIDDEN_INIT, READOUT_INIT = (0.1, 0.15), (0.1, 0.1)
+"""Mean and standard deviation; the means are positive, so that no neuron is silent for good."""
 
 
 @dataclass(frozen=True)

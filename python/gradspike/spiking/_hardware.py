@@ -50,8 +50,7 @@ class Hardware:
         """Runs the calls on the backend and gives each module what was measured."""
         _require_populations(self.experiment, calls)
         handles = external_inputs(calls)
-        spikes = [_spikes(self.experiment, handle) for handle in handles]
-        inputs = [_in_steps(given, runtime) for given in spikes]
+        inputs = [_in_steps(_spikes(self.experiment, handle), runtime) for handle in handles]
         deployed = self._deploy(calls, inputs)
         self.result = deployed(
             *inputs,
@@ -62,7 +61,7 @@ class Hardware:
         )
         self.experiment.trial += 1
         self.experiment.runtime = runtime
-        self._hand_out(calls, inputs, max((given.shape[0] for given in spikes), default=runtime))
+        self._hand_out(calls, inputs)
         return self.result
 
     def chip_configs(self) -> Optional[Dict[str, Tensor]]:
@@ -157,8 +156,8 @@ class Hardware:
             raise ValueError(f"{describe(self.experiment, module)}: enable_madc_recording needs record_neuron_id")
         return name, int(module.record_neuron_id)
 
-    def _hand_out(self, calls: Sequence[Call], inputs: Sequence[Tensor], steps: int) -> None:
-        """Gives each population what was measured in the steps of the model, on the device of the input."""
+    def _hand_out(self, calls: Sequence[Call], inputs: Sequence[Tensor]) -> None:
+        """Gives each population what was measured, on the device of the input."""
         assert self.result is not None
         device = inputs[0].device if inputs else torch.device("cpu")
         madc = self._madc()
@@ -172,8 +171,8 @@ class Hardware:
                 times = self.result.madc["times"].to(torch.float32)
                 samples = torch.stack((times.unsqueeze(1).expand(-1, values.shape[1]), values.float())).to(device)
             module.hw_observables = Observables(
-                None if spikes is None else spikes[:steps].to(device),
-                None if membrane is None else membrane[:steps].to(device=device, dtype=torch.float32),
+                None if spikes is None else spikes.to(device),
+                None if membrane is None else membrane.to(device=device, dtype=torch.float32),
                 samples,
             )
 

@@ -1,6 +1,5 @@
 """Dense projections."""
 
-import functools
 import gc
 import itertools
 import math
@@ -220,7 +219,7 @@ def as_connections(triples: Iterable[Tuple[int, int, float]]) -> List[Tuple[int,
     collecting = gc.isenabled()
     gc.disable()
     try:
-        return list(map(functools.partial(tuple.__new__, ProjectionConnection), triples))
+        return list(map(tuple.__new__, itertools.repeat(ProjectionConnection), triples))
     finally:
         if collecting:
             gc.enable()
