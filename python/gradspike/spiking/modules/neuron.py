@@ -409,8 +409,7 @@ class EventPropLIF(LIF):
         names = ("leak", "reset", "threshold", "tau_mem", "tau_syn")
         arguments: Dict[str, Any] = {name: as_argument(getattr(self, name), f"EventPropLIF: {name}") for name in names}
         result = functional.eventprop_lif(
-            graded[0],
-            graded[1],
+            *graded.unbind(0),  # on the way back one stack, where indices would fill zeros for each channel
             **arguments,
             dt=self.experiment.dt,
             outputs="spikes+membrane+current",
