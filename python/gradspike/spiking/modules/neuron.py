@@ -408,8 +408,10 @@ class EventPropLIF(LIF):
         measured = _readout.measured(hw_data)
         names = ("leak", "reset", "threshold", "tau_mem", "tau_syn")
         arguments: Dict[str, Any] = {name: as_argument(getattr(self, name), f"EventPropLIF: {name}") for name in names}
+        current_input, adjoint = graded.unbind(0)  # backwards one stack, where indices fill zeros for each channel
         result = functional.eventprop_lif(
-            *graded.unbind(0),  # on the way back one stack, where indices would fill zeros for each channel
+            current_input,
+            adjoint,
             **arguments,
             dt=self.experiment.dt,
             outputs="spikes+membrane+current",
