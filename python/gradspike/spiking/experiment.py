@@ -8,6 +8,7 @@ from torch import Tensor
 from gradspike.spiking._hardware import Hardware
 from gradspike.spiking.backend.module_manager import Call, ModuleManager
 from gradspike.spiking.handle import Handle
+from gradspike.spiking.modules.hx_module_wrapper import HXModuleWrapper
 
 _numbers = itertools.count()
 
@@ -166,7 +167,7 @@ class Experiment:
         if not calls:
             return None
         for call in calls:
-            if hasattr(call.module, "set_mask"):
+            if hasattr(type(call.module), "set_mask"):  # of the class: a module searches long for what it lacks
                 call.module.set_mask()
         result = None if self.mock else self._hardware.run(calls, int(runtime))
         for call in calls:
@@ -197,7 +198,7 @@ def _execute(call: Call) -> None:
     """Runs a module; every handle that it gave is filled with the same result."""
     module = call.module
     inputs = tuple(call.inputs)
-    if hasattr(module, "wrapped"):
+    if isinstance(module, HXModuleWrapper):
         module.exec_forward(inputs, tuple(call.targets))
         return
     module.exec_forward(inputs, call.targets[-1])

@@ -100,6 +100,8 @@ class AELIF(Population):
     """
 
     parameter_names: Tuple[str, ...] = tuple(MODEL_DEFAULTS)
+    trace_offset: Any
+    trace_scale: Any
 
     def __init__(
         self,
@@ -413,9 +415,10 @@ class EventPropLIF(LIF):
         measured = _readout.measured(hw_data, graded.shape[1])
         names = ("leak", "reset", "threshold", "tau_mem", "tau_syn")
         arguments: Dict[str, Any] = {name: as_argument(getattr(self, name), f"EventPropLIF: {name}") for name in names}
+        current_input, adjoint = graded.unbind(0)  # backwards one stack, where indices fill zeros for each channel
         result = functional.eventprop_lif(
-            graded[0],
-            graded[1],
+            current_input,
+            adjoint,
             **arguments,
             dt=self.experiment.dt,
             outputs="spikes+membrane+current",

@@ -1,6 +1,5 @@
 """Dense projections."""
 
-import functools
 import gc
 import itertools
 import math
@@ -89,7 +88,7 @@ class Synapse(Projection):
         super().__init__(experiment, chip_coordinate, receptor, plasticity_rule, execution_instance, name)
         self.in_features = in_features
         self.out_features = out_features
-        self.weight_transform = transform
+        self.weight_transform: Any = transform  # scripts set its keywords
         self.hardware_weights = hardware_weights
         self.weight_scale = weight_scale
         self._written: Any = None
@@ -242,7 +241,7 @@ def as_connections(triples: Iterable[Tuple[int, int, float]]) -> List[Tuple[int,
     collecting = gc.isenabled()
     gc.disable()
     try:
-        return list(map(functools.partial(tuple.__new__, ProjectionConnection), triples))
+        return list(map(tuple.__new__, itertools.repeat(ProjectionConnection), triples))
     finally:
         if collecting:
             gc.enable()
