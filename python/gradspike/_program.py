@@ -31,9 +31,12 @@ def exported(model: Any, example: Example) -> torch.export.ExportedProgram:
     module = _reading.evaluation_copy(model, inputs)
     try:
         with torch.no_grad():
-            return torch.export.export(module, inputs, dynamic_shapes=_free_sizes(module, inputs))
+            program = torch.export.export(module, inputs, dynamic_shapes=_free_sizes(module, inputs))
     except Exception as error:
         raise RuntimeError(f"export: torch.export cannot follow the model: {_reading.sentence(error)}") from None
+    for node in program.graph.nodes:  # absolute paths of the machine
+        node.meta.pop("stack_trace", None)
+    return program
 
 
 def _free_sizes(module: torch.nn.Module, inputs: Sequence[Tensor]) -> Any:

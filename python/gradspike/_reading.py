@@ -94,7 +94,8 @@ def read_handle(module: torch.jit.ScriptModule, example: Example, options: Dict[
         text = json.dumps(options, allow_nan=False)
     except (TypeError, ValueError) as error:
         raise ValueError(f"projections and card must hold text and finite numbers: {error}") from None
-    return call(torch.classes.gradspike.Network.read, module, example_list(example), text)
+    # PyTorch keeps a module that is given in its Python wrapper for good, with all of its parameters.
+    return call(torch.classes.gradspike.Network.read, module._c, example_list(example), text)
 
 
 def unwrapped(model: torch.nn.Module) -> torch.nn.Module:

@@ -18,7 +18,19 @@ def modules(name):
 
 
 @pytest.mark.parametrize(
-    "name", ["functional", "nn", "spiking", "transforms", "datasets", "tracking", "distributed", "_library"]
+    "name",
+    [
+        "compat",
+        "functional",
+        "nn",
+        "spiking",
+        "transforms",
+        "datasets",
+        "nir",
+        "tracking",
+        "distributed",
+        "_library",
+    ],
 )
 def test_examples(name, request):
     found = {

@@ -4,6 +4,7 @@ import io
 import json
 import warnings
 import zipfile
+from pathlib import Path
 
 import pytest
 import torch
@@ -113,6 +114,13 @@ def test_saving_again_keeps_name_and_card(path, tmp_path):
     gradspike.export(model(), path, example=spikes(), name="yy", card={"encoder": "latency"})
     network = gradspike.save(gradspike.load(path), tmp_path / "other.pt", example=spikes())
     assert network.name == "yy" and network.description["model_card"]["encoder"] == "latency"
+
+
+def test_the_file_names_no_path_of_this_machine(path):
+    gradspike.export(model(), path, example=spikes())
+    with zipfile.ZipFile(path) as archive:
+        text = b"".join(archive.read(name) for name in archive.namelist())
+    assert str(Path(gradspike.__file__).parent).encode() not in text and b"stack_trace" not in text
 
 
 def edited(path, change):
