@@ -139,14 +139,19 @@ def _projections(model: torch.nn.Module) -> Iterator[_Projection]:
             with torch.no_grad():
                 weight = module.effective_weight()
             name = module.projection or path or "weight"
-            yield _Projection(name, weight, module.scale, module.min_weight, module.max_weight, _rounding(module))
+            scale = _number(module.scale)
+            yield _Projection(name, weight, scale, module.min_weight, module.max_weight, _rounding(module))
         if isinstance(module, nn.RecurrentLIF):
             names = module.keys_of(module.population or path or "recurrent")
             for kind, attribute in (("input", "projection"), ("recurrent", "recurrent_projection")):
                 weight, scale, low, high = (
                     getattr(module, f"{kind}_{part}") for part in ("weight", "scale", "min_weight", "max_weight")
                 )
-                yield _Projection(names[attribute], weight, scale, low, high, _rounding(module))
+                yield _Projection(names[attribute], weight, _number(scale), low, high, _rounding(module))
+
+
+def _number(scale: Any) -> float:
+    return float(scale.detach() if isinstance(scale, Tensor) else scale)
 
 
 def _rounding(module: Any) -> str:

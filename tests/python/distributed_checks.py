@@ -234,6 +234,28 @@ def float_weights():
 
 
 @check
+def scales_as_tensors():
+    """Plain and distributed; the gradient of a scale sums over everything."""
+    spikes, weight, *_ = tensors()
+    values = [spikes, weight + 3 / 128, torch.tensor(16.0)]  # a share of an integer
+
+    def layer(spikes, weight, scale):
+        return (F.graded_spikes(spikes, weight, scale),)
+
+    expected = run(values, layer)
+    assert expected[1][2] != 0.0
+    for placements in ([S(1), R], [R, S(0)], [S(2), S(1)]):
+        for place in (lambda t: t, lambda t: distribute_tensor(t, mesh(), [R])):
+            laid = [*(distribute_tensor(v, mesh(), [p]) for v, p in zip(values, placements)), place(values[2])]
+            with torch.no_grad():
+                assert_same(layer(*laid), expected[0])
+            if isinstance(laid[2], DTensor):
+                actual = run(values, layer, lambda k, t, laid=laid: laid[k].detach().clone())
+                assert_same(actual[0], expected[0])
+                assert_same(actual[1], expected[1])
+
+
+@check
 def streaming_and_measurements():
     """State and measured traces are laid out as the input, wherever they lie, with and without gradients."""
     torch.manual_seed(5)

@@ -26,6 +26,7 @@ class Sequence(torch.nn.Module):
 LAYERS = {
     "Synapse": lambda: nn.Synapse(5, 7, name="layer"),
     "Synapse with mask": lambda: nn.Synapse(5, 7, mask=torch.arange(35).reshape(7, 5) % 3 > 0),
+    "Synapse with trained scale": lambda: nn.Synapse(5, 7, scale=torch.nn.Parameter(torch.tensor(16.0))),
     "SparseSynapse": lambda: nn.SparseSynapse(torch.arange(35).reshape(5, 7) % 3 > 0),
     "PrepackedSynapse": lambda: nn.Synapse(5, 7).prepacked(),
     "LIF": lambda: nn.LIF(5, membrane_capacitance=1e-6),

@@ -211,6 +211,7 @@ def test_weights_of_every_kind_of_projection():
         {
             "dense": nn.Synapse(5, 7, name="first"),
             "unrounded": nn.Synapse(5, 7, rounding="none"),
+            "scaled": nn.Synapse(5, 7, scale=torch.nn.Parameter(torch.tensor(16.0))),
             "fused": nn.SynapseLIF(5, 7),
             "sparse": nn.SparseSynapse(torch.eye(5)),
             "recurrent": nn.RecurrentLIF(5, 7),
@@ -218,7 +219,7 @@ def test_weights_of_every_kind_of_projection():
     )
     writer = Everything()
     tracking.write_weights(writer, network, step=1)
-    names = ["first", "fused", "recurrent_input", "recurrent_recurrent", "sparse", "unrounded"]
+    names = ["first", "fused", "recurrent_input", "recurrent_recurrent", "scaled", "sparse", "unrounded"]
     assert sorted({tag.split("/")[1] for tag, _ in writer.scalars}) == names
     assert writer.scalars["clipped/first", 1] == network["dense"].statistics().clipped_fraction
     assert writer.scalars["rounded to zero/sparse", 1] == network["sparse"].statistics().to_zero_fraction
