@@ -121,6 +121,16 @@ def refuse_hooks(model: torch.nn.Module) -> None:
                 raise ValueError(f"save: {where} has the hook {name}, which a saved graph would lose: remove it first")
 
 
+def refuse_distributed(model: torch.nn.Module) -> None:
+    """Raises where a process holds only a part of a tensor."""
+    for name, tensor in [*model.named_parameters(), *model.named_buffers()]:
+        if hasattr(tensor, "full_tensor"):  # DTensor, whose module is not imported for this
+            raise ValueError(
+                f"a model that is read must hold whole tensors, but '{name}' is divided among processes: load its full "
+                "state into a plain model, see torch.distributed.checkpoint.state_dict.get_model_state_dict"
+            )
+
+
 def scripted(model: Any, example: Example = None, *, share_parameters: bool = True) -> torch.jit.ScriptModule:
     """A scripted evaluation copy.
 
@@ -137,6 +147,7 @@ def scripted(model: Any, example: Example = None, *, share_parameters: bool = Tr
         if isinstance(model, torch.jit.ScriptModule):  # the reader makes its own evaluation copy
             return model if share_parameters else _cpu_copy(model).eval()
         if isinstance(model, torch.nn.Module):
+            refuse_distributed(model)
             return _script_or_trace(_named_copy(model, share_parameters), example)
         if callable(model):
             return _traced_function(model, example, share_parameters)
@@ -171,6 +182,7 @@ def evaluation_copy(model: Any, inputs: Sequence[Tensor]) -> torch.nn.Module:
     if isinstance(model, torch.jit.ScriptModule):
         raise TypeError("a scripted module cannot be exported: give the module that it was scripted from")
     if isinstance(model, torch.nn.Module):
+        refuse_distributed(model)
         return _named_copy(model, share_parameters=False)
     if callable(model):
         return copy.deepcopy(_as_module(model, inputs)).eval()
