@@ -9,8 +9,9 @@
 #include <fstream>
 #include <iterator>
 
-#include "csrc/chip/checker.h"
+#include "csrc/chip/codec.h"
 #include "csrc/core/error.h"
+#include "ops/program.h"
 
 namespace gradspike::ops {
 namespace {
@@ -19,6 +20,9 @@ constexpr const char* kNetworkEntry = "extra/gradspike/network.json";
 constexpr const char* kMappingEntry = "extra/gradspike/mapping.json";
 
 std::string integers_entry(const std::string& projection) { return "extra/gradspike/integers/" + projection + ".bin"; }
+
+/// Programs keep entries as text.
+constexpr const char* kBase64 = ".base64";
 
 std::string record(caffe2::serialize::PyTorchStreamReader& reader, const std::string& name) {
   const auto [data, size] = reader.getRecord(name);
@@ -87,13 +91,6 @@ void verify_checksums(const std::string& path, caffe2::serialize::PyTorchStreamR
 
 // ---- comparison ----------------------------------------------------------------------------------------------------
 
-void require_mapping(const chip::Network& network, const std::string& json) {
-  const chip::Mapping mapping = chip::mapping_from_json(json);
-  chip::validate(mapping, network);
-  const std::vector<std::string> violations = chip::check_mapping(network, mapping);
-  GRADSPIKE_REQUIRE(violations.empty(), "the stored mapping is wrong: ", violations.empty() ? "" : violations.front());
-}
-
 /// Throws where the archive belongs to another network; returns what differs, one sentence each.
 std::vector<std::string> compare(const StoredNetwork& stored, const ModelGraph& graph, const ReadNetwork& read) {
   const chip::Network& network = read.network;
@@ -101,7 +98,7 @@ std::vector<std::string> compare(const StoredNetwork& stored, const ModelGraph& 
                     "gradspike/network.json does not describe the model of network '", network.name,
                     "' that stands beside it");
   if (!stored.mapping.empty()) {
-    require_mapping(network, stored.mapping);
+    chip::require_right(chip::placement_from_json(stored.mapping, network), network);
   }
   chip::Weights kept;
   for (const chip::Projection& p : network.projections) {
@@ -133,7 +130,7 @@ class ArchiveModel final : public deploy::Model {
   const std::vector<std::string>& warnings() const override { return warnings_; }
   chip::Report check() const override {
     const std::lock_guard<std::mutex> lock(mutex_);
-    return graph_->deployment().check("emulator ideal", graph_->losses());
+    return graph_->deployment().check("emulator ideal", graph_->losses(), 1, &weights_);
   }
 
   chip::Observables run(const std::vector<chip::SpikeTensor>& inputs, const deploy::Options& options) const override {
@@ -194,20 +191,29 @@ const bool kRegistered = [] {
 
 }  // namespace
 
+torch::jit::Module module_of(const std::string& path) {
+  caffe2::serialize::PyTorchStreamReader reader(path);
+  return holds_program(reader) ? module_of_program(reader) : torch::jit::load(path, c10::Device(at::kCPU));
+}
+
 StoredNetwork read_entries(const std::string& path) {
   caffe2::serialize::PyTorchStreamReader reader(path);
-  GRADSPIKE_REQUIRE(reader.hasRecord("constants.pkl") && reader.hasRecord("data.pkl"),
-                    "it is a zip archive, but no TorchScript file");
+  GRADSPIKE_REQUIRE(holds_program(reader) || (reader.hasRecord("constants.pkl") && reader.hasRecord("data.pkl")),
+                    "it is a zip archive, but neither a TorchScript file nor a program of torch.export");
   verify_checksums(path, reader);
   GRADSPIKE_REQUIRE(reader.hasRecord(kNetworkEntry),
-                    "it is a TorchScript file without gradspike/network.json, as torch.jit.save writes it: save it "
-                    "with gradspike.save, or load it in Python with gradspike.load, which reads it again");
+                    "it has no gradspike/network.json, as torch.jit.save and torch.export.save write it: save it with "
+                    "gradspike.save or gradspike.export, or load it in Python with gradspike.load, which reads it "
+                    "again");
   StoredNetwork stored;
   stored.network = record(reader, kNetworkEntry);
   stored.mapping = reader.hasRecord(kMappingEntry) ? record(reader, kMappingEntry) : "";
   for (const chip::Projection& p : chip::network_from_json(stored.network).projections) {
-    if (reader.hasRecord(integers_entry(p.name))) {
-      stored.records[p.name] = record(reader, integers_entry(p.name));
+    const std::string entry = integers_entry(p.name);
+    if (reader.hasRecord(entry)) {
+      stored.records[p.name] = record(reader, entry);
+    } else if (reader.hasRecord(entry + kBase64)) {
+      stored.records[p.name] = chip::base64_decode(record(reader, entry + kBase64), entry);
     }
   }
   return stored;
@@ -217,6 +223,7 @@ ReadOptions options_of(const chip::Network& stored) {
   ReadOptions options;
   options.name = stored.name;
   options.card = stored.model_card;
+  options.neuron_permutation.assign(stored.neuron_permutation.begin(), stored.neuron_permutation.end());
   for (const chip::Projection& p : stored.projections) {
     options.projections[p.name] = {"",
                                    p.chip_coordinate,
@@ -230,6 +237,9 @@ ReadOptions options_of(const chip::Network& stored) {
   }
   for (const chip::Input& input : stored.inputs) {
     options.input_sizes.push_back(input.size);
+    if (input.background) {
+      options.backgrounds[input.name] = *input.background;
+    }
   }
   return options;
 }
@@ -241,7 +251,8 @@ OpenedNetwork open_stored(const torch::jit::Module& module, const StoredNetwork&
   };
   opened.graph = std::make_unique<GraphNetwork>(module, options_of(chip::network_from_json(stored.network)), accept);
   if (!stored.mapping.empty()) {
-    opened.graph->deployment().set_mapping(chip::mapping_from_json(stored.mapping));
+    chip::Deployment& deployment = opened.graph->deployment();
+    deployment.set_partition(chip::placement_from_json(stored.mapping, deployment.network()));
   }
   return opened;
 }
@@ -249,7 +260,7 @@ OpenedNetwork open_stored(const torch::jit::Module& module, const StoredNetwork&
 std::shared_ptr<deploy::Model> open_archive(const std::string& path) {
   try {
     const StoredNetwork stored = read_entries(path);
-    const torch::jit::Module module = torch::jit::load(path, c10::Device(at::kCPU));
+    const torch::jit::Module module = module_of(path);
     return std::make_shared<ArchiveModel>(open_stored(module, stored));
   } catch (const Error& error) {
     GRADSPIKE_FAIL("'", path, "' cannot be loaded: ", first_line(error.what()));

@@ -1,7 +1,8 @@
-// Archives: TorchScript files that carry the description, the integers and the mapping of their network.
+// Archives: TorchScript files, and programs of torch.export, that carry the description, the integers and the mapping
+// of their network. Programs keep integers as base64, `<name>.bin.base64`.
 //
 //   gradspike/network.json           chip::to_json of the network
-//   gradspike/mapping.json           chip::to_json of the mapping; absent where the network fits no chip
+//   gradspike/mapping.json           chip::placement_to_json; absent where the network fits no chip
 //   gradspike/integers/<name>.bin    chip::to_record of each projection
 //
 // The parameters of the model are the truth: opening reads the graph again, quantises again and compares.
@@ -40,6 +41,9 @@ ReadOptions options_of(const chip::Network& stored);
 /// throws, and registers nothing, where the description is of another network, the mapping is wrong or absent, or the
 /// integers are damaged.
 OpenedNetwork open_stored(const torch::jit::Module& module, const StoredNetwork& stored);
+
+/// The module of an archive, on the CPU: TorchScript as it is, a program as a module that does the same.
+torch::jit::Module module_of(const std::string& path);
 
 /// Opens an archive for deploy::load.
 std::shared_ptr<deploy::Model> open_archive(const std::string& path);

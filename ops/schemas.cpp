@@ -8,20 +8,25 @@ TORCH_LIBRARY(gradspike, m) {
 
   // Weights
   m.def("linear_saturating(Tensor weight, float scale=1.0, float min_weight=-63.0, float max_weight=63.0, *, str gradient=\"clipped\") -> Tensor", tags);
+  m.def("linear_saturating.tensor_scale(Tensor weight, Tensor scale, float min_weight=-63.0, float max_weight=63.0, *, str gradient=\"clipped\") -> Tensor", tags);
   m.def("_linear_saturating_backward(Tensor grad, Tensor weight, float scale, float min_weight, float max_weight, str gradient) -> Tensor", tags);
   m.def("hardware_weights(Tensor weight, float scale=1.0, float min_weight=-63.0, float max_weight=63.0, *, str rounding=\"half_even\") -> Tensor", tags);
+  m.def("hardware_weights.tensor_scale(Tensor weight, Tensor scale, float min_weight=-63.0, float max_weight=63.0, *, str rounding=\"half_even\") -> Tensor", tags);
   m.def("weight_statistics(Tensor weight, float scale=1.0, float min_weight=-63.0, float max_weight=63.0, *, str rounding=\"half_even\") -> (Tensor counts, Tensor measures, Tensor hash)", tags);
   m.def("hardware_weights_with_statistics(Tensor weight, float scale=1.0, float min_weight=-63.0, float max_weight=63.0, *, str rounding=\"half_even\") -> (Tensor hardware_weights, Tensor counts, Tensor measures, Tensor hash)", tags);
   m.def("connections(Tensor weight, float scale=1.0, float min_weight=-63.0, float max_weight=63.0, *, str rounding=\"half_even\") -> Tensor", tags);
 
   // Synapses
   m.def("graded_spikes(Tensor spikes, Tensor weight, float scale=1.0, float min_weight=-63.0, float max_weight=63.0, *, str rounding=\"half_even\", str gradient=\"clipped\", str units=\"model\", str projection=\"\") -> Tensor", tags);
+  m.def("graded_spikes.tensor_scale(Tensor spikes, Tensor weight, Tensor scale, float min_weight=-63.0, float max_weight=63.0, *, str rounding=\"half_even\", str gradient=\"clipped\", str units=\"model\", str projection=\"\") -> Tensor", tags);
   m.def("_graded_spikes_forward(Tensor spikes, Tensor weight, float scale, float min_weight, float max_weight, str rounding, str gradient, str units) -> (Tensor graded_spikes, Tensor hardware_weights)", tags);
   m.def("_graded_spikes_backward(Tensor grad, Tensor spikes, Tensor weight, Tensor hardware_weights, float scale, float min_weight, float max_weight, str rounding, str gradient, str units, bool[2] grad_mask) -> (Tensor grad_spikes, Tensor grad_weight)", tags);
   m.def("eventprop_graded_spikes(Tensor spikes, Tensor weight, float scale=1.0, float min_weight=-63.0, float max_weight=63.0, *, str rounding=\"half_even\", str gradient=\"clipped\", str units=\"model\", str projection=\"\") -> (Tensor graded_spikes, Tensor adjoint)", tags);
+  m.def("eventprop_graded_spikes.tensor_scale(Tensor spikes, Tensor weight, Tensor scale, float min_weight=-63.0, float max_weight=63.0, *, str rounding=\"half_even\", str gradient=\"clipped\", str units=\"model\", str projection=\"\") -> (Tensor graded_spikes, Tensor adjoint)", tags);
   m.def("_eventprop_graded_spikes_forward(Tensor spikes, Tensor weight, float scale, float min_weight, float max_weight, str rounding, str gradient, str units) -> (Tensor graded_spikes, Tensor adjoint, Tensor hardware_weights)", tags);
   m.def("_eventprop_graded_spikes_backward(Tensor? grad, Tensor? grad_adjoint, Tensor spikes, Tensor weight, Tensor hardware_weights, float scale, float min_weight, float max_weight, str rounding, str gradient, str units, bool[2] grad_mask) -> (Tensor grad_spikes, Tensor grad_weight)", tags);
   m.def("sparse_graded_spikes(Tensor spikes, Tensor values, Tensor connections, int out_features, float scale=1.0, float min_weight=-63.0, float max_weight=63.0, *, str rounding=\"half_even\", str gradient=\"clipped\", str units=\"model\", str projection=\"\") -> Tensor", tags);
+  m.def("sparse_graded_spikes.tensor_scale(Tensor spikes, Tensor values, Tensor connections, int out_features, Tensor scale, float min_weight=-63.0, float max_weight=63.0, *, str rounding=\"half_even\", str gradient=\"clipped\", str units=\"model\", str projection=\"\") -> Tensor", tags);
   m.def("_sparse_graded_spikes_forward(Tensor spikes, Tensor values, Tensor connections, int out_features, float scale, float min_weight, float max_weight, str rounding, str gradient, str units) -> (Tensor graded_spikes, Tensor hardware_weights)", tags);
   m.def("_sparse_graded_spikes_backward(Tensor grad, Tensor spikes, Tensor values, Tensor connections, Tensor hardware_weights, int out_features, float scale, float min_weight, float max_weight, str rounding, str gradient, str units, bool[2] grad_mask) -> (Tensor grad_spikes, Tensor grad_values)", tags);
   m.def("prepack(Tensor weight, float scale=1.0, float min_weight=-63.0, float max_weight=63.0, *, str rounding=\"half_even\") -> (Tensor rows, Tensor groups, Tensor matrix, Tensor nan_posts)", tags);

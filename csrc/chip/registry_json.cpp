@@ -4,10 +4,6 @@
 namespace gradspike::chip {
 namespace {
 
-const char* name_of(Receptor receptor) {
-  return receptor == Receptor::kSigned ? "signed" : (receptor == Receptor::kExcitatory ? "excitatory" : "inhibitory");
-}
-
 Json write(const RegisteredProjection& entry) {
   const Projection& p = entry.projection;
   return {{"key", entry.key},
@@ -31,7 +27,8 @@ Json write(const RegisteredProjection& entry) {
           {"plasticity_period", bits_of(p.plasticity_period)},
           {"plasticity_executions", p.plasticity_executions},
           {"plasticity_recording", p.plasticity_recording},
-          {"mapped", entry.mapping != nullptr},
+          {"mapped", entry.is_mapped()},
+          {"instances", entry.instances()},
           {"synapses", entry.placement().size()},
           {"written", entry.written}};
 }
@@ -45,9 +42,10 @@ Json write(const RegisteredPopulation& entry) {
   }
   return {{"key", entry.key},
           {"generation", entry.generation},
-          {"kind", entry.population.kind == NeuronKind::kLif ? "lif" : "li"},
+          {"kind", name_of(entry.population.kind)},
           {"size", entry.population.size},
           {"dt", bits_of(entry.dt)},
+          {"instances", entry.instances()},
           {"circuits", std::move(circuits)}};
 }
 

@@ -66,6 +66,10 @@ c10::Dict<std::string, at::Tensor> named_tensors(const chip::Network& network, c
   result.insert("count/events_sent", number(observables.counters.events_sent));
   result.insert("count/spikes_on_chip", number(observables.counters.spikes_on_chip));
   result.insert("count/synapse_events", number(observables.counters.synapse_events));
+  if (std::any_of(network.inputs.begin(), network.inputs.end(),
+                  [](const chip::Input& input) { return input.background.has_value(); })) {
+    result.insert("count/background_spikes", number(observables.counters.background_spikes));
+  }
   result.insert("lost/events_dropped", number(observables.counters.events_dropped));
   result.insert("lost/spikes_lost", number(observables.counters.spikes_lost));
   for (const auto& [kind, count] : observables.losses) {
@@ -184,17 +188,19 @@ std::string NetworkHandle::network_file() const {
 }
 std::string NetworkHandle::report(const std::string& target, std::int64_t chips) const {
   const std::lock_guard<std::mutex> lock(mutex_);
-  return deployment().check(target, losses(), chips).to_json();
+  chip::Weights integers;
+  try {
+    integers = weights();
+  } catch (const Error&) {  // a weight is NaN: the other verbs refuse it by name
+    return deployment().check(target, losses(), chips).to_json();
+  }
+  return deployment().check(target, losses(), chips, &integers).to_json();
 }
-std::string NetworkHandle::report_text(const std::string& target, std::int64_t chips) const {
-  const std::lock_guard<std::mutex> lock(mutex_);
-  return deployment().check(target, losses(), chips).text();
-}
+std::string NetworkHandle::layers() const { return chip::layers_json(deployment().network()); }
 
 std::string NetworkHandle::map() {
   const std::lock_guard<std::mutex> lock(mutex_);
-  const auto partition = deployment().partition();
-  return partition->instances.size() == 1 ? chip::to_json(partition->instances[0].mapping) : chip::to_json(*partition);
+  return chip::placement_to_json(*deployment().partition());
 }
 std::string NetworkHandle::map_text() {
   const std::lock_guard<std::mutex> lock(mutex_);
@@ -203,12 +209,7 @@ std::string NetworkHandle::map_text() {
 }
 void NetworkHandle::set_mapping(const std::string& json) {
   const std::lock_guard<std::mutex> lock(mutex_);
-  const nlohmann::json object = nlohmann::json::parse(json, nullptr, /*allow_exceptions=*/false);
-  if (object.is_object() && object.value("instances", nlohmann::json()).is_array()) {
-    deployment().set_partition(chip::partition_from_json(json, deployment().network()));
-  } else {
-    deployment().set_mapping(chip::mapping_from_json(json));
-  }
+  deployment().set_partition(chip::placement_from_json(json, deployment().network()));
 }
 
 c10::intrusive_ptr<ProgramHandle> NetworkHandle::compile(const std::string& backend, const std::string& preset,
@@ -217,9 +218,9 @@ c10::intrusive_ptr<ProgramHandle> NetworkHandle::compile(const std::string& back
                                                          const std::string& calibration) {
   const std::lock_guard<std::mutex> lock(mutex_);
   const chip::CompileOptions options = compile_options(preset, seed, constants, calibration);
-  return c10::make_intrusive<ProgramHandle>(
-      c10::intrusive_ptr<NetworkHandle>::reclaim_copy(this),
-      noting_failure([&] { return deployment().compile(backend, options, weights()); }));
+  return c10::make_intrusive<ProgramHandle>(c10::intrusive_ptr<NetworkHandle>::reclaim_copy(this), noting_failure([&] {
+                                              return deployment().compile(backend, options, weights());
+                                            }));
 }
 
 std::string NetworkHandle::measure_scales(const std::string& backend, const std::string& preset, std::int64_t seed,
@@ -266,6 +267,14 @@ std::tuple<c10::IValue, chip::Observables> NetworkHandle::run(const chip::Deploy
   return {c10::IValue(), deployed.run(spikes, options)};
 }
 
+c10::Dict<std::string, std::string> ProgramHandle::written() const {
+  c10::Dict<std::string, std::string> result;
+  for (const auto& [name, hash] : deployed_->written()) {
+    result.insert(name, chip::hash_str(hash));
+  }
+  return result;
+}
+
 bool ProgramHandle::changed() const {
   const std::lock_guard<std::mutex> lock(network_->mutex_);
   return deployed_->changed(network_->weights());
@@ -291,6 +300,7 @@ TORCH_LIBRARY_FRAGMENT(gradspike, m) {
   m.class_<ProgramHandle>("Program")  // before Network, which gives programs
       .def("target", &ProgramHandle::target)
       .def("changed", &ProgramHandle::changed)
+      .def("written", &ProgramHandle::written)
       .def("run", &ProgramHandle::run);
   m.class_<NetworkHandle>("Network")
       .def_static("read", &NetworkHandle::read)
@@ -305,7 +315,7 @@ TORCH_LIBRARY_FRAGMENT(gradspike, m) {
       .def("records", &NetworkHandle::records)
       .def("network_file", &NetworkHandle::network_file)
       .def("report", &NetworkHandle::report)
-      .def("report_text", &NetworkHandle::report_text)
+      .def("layers", &NetworkHandle::layers)
       .def("map", &NetworkHandle::map)
       .def("map_text", &NetworkHandle::map_text)
       .def("set_mapping", &NetworkHandle::set_mapping)

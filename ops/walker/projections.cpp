@@ -101,9 +101,15 @@ std::vector<bool> existing_connections(const ModelGraph& graph, const Projection
 /// The numbers of one projection that make integers and sums.
 struct Numbers {
   Numbers(const ModelGraph& graph, const Node* node, const std::string& prefix)
-      : scale(constant_of(graph, node, prefix + "scale").toDouble()),
+      : scale(number(constant_of(graph, node, prefix + "scale"))),
         min_weight(constant_of(graph, node, prefix + "min_weight").toDouble()),
         max_weight(constant_of(graph, node, prefix + "max_weight").toDouble()) {}
+
+  /// A scale is a number or, in an overload, a tensor without dimensions.
+  static double number(const c10::IValue& value) {
+    return value.isTensor() ? static_cast<double>(value.toTensor().to(at::kCPU, at::kFloat).item<float>())
+                            : value.toDouble();
+  }
 
   double scale;
   double min_weight;

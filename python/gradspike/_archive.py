@@ -8,14 +8,14 @@ import tempfile
 import warnings
 import zipfile
 from pathlib import Path
-from typing import Any, Dict, List, Optional, Tuple, Union
+from typing import Any, Dict, List, Optional, Sequence, Tuple, Union
 
 import torch
 
-from gradspike import _reading, chip
+from gradspike import _program, _reading, chip
 from gradspike.chip._verbs import Example, Model
 
-__all__ = ["inspect", "load", "open_network", "save"]
+__all__ = ["export", "inspect", "load", "open_network", "save"]
 
 _NETWORK = "gradspike/network.json"
 _MAPPING = "gradspike/mapping.json"
@@ -35,11 +35,13 @@ def save(
     example: Example = None,
     projections: Optional[Dict[str, Dict[str, Any]]] = None,
     card: Optional[Dict[str, Any]] = None,
+    inputs: Optional[Dict[str, Dict[str, Any]]] = None,
+    neuron_permutation: Optional[Sequence[int]] = None,
 ) -> chip.Network:
     """Writes a model as an archive that Python and C++ can run, train on and put on a chip.
 
     The file is a TorchScript file of CPU tensors with the network's description, its integers and, where the network
-    fits a chip, its mapping. It is written whole or not at all.
+    fits a chip or several execution instances, its mapping. It is written whole or not at all.
 
     Args:
         model: A module, also compiled, wrapped by DDP or scripted, or a function (see `gradspike.chip.read`).
@@ -49,6 +51,8 @@ def save(
         example: Example input or inputs; needed for functions and for models that can only be traced.
         projections: Wishes by projection, see `gradspike.chip.read`.
         card: Model card: "steps", "encoder", "decoder", "class_names".
+        inputs: Wishes by input, see `gradspike.chip.read`.
+        neuron_permutation: See `gradspike.chip.read`.
 
     Returns:
         The network of the saved file.
@@ -73,10 +77,7 @@ def save(
         model = _reading.unwrapped(model)
         _reading.refuse_hooks(model)
     scripted = _reading.scripted(model, example, share_parameters=False)
-    options = {
-        **stored,
-        **{key: value for key, value in (("projections", projections), ("card", card)) if value is not None},
-    }
+    options = {**stored, **_wishes(projections, card, inputs, neuron_permutation)}
     stem = Path(path if path is not None else network).stem  # type: ignore[arg-type]
     options["name"] = name or stored.get("name") or stem
     result = chip.Network(_reading.read_handle(scripted, example, _reading.with_plasticity(model, options)))
@@ -84,15 +85,82 @@ def save(
     return result
 
 
-def _write(
-    scripted: torch.jit.ScriptModule, network: chip.Network, path: Optional[PathLike], network_path: Optional[PathLike]
-) -> None:
+def _wishes(
+    projections: Optional[Dict[str, Dict[str, Any]]],
+    card: Optional[Dict[str, Any]],
+    inputs: Optional[Dict[str, Dict[str, Any]]],
+    neuron_permutation: Optional[Sequence[int]],
+) -> Dict[str, Any]:
+    """Those that were given, as options of reading."""
+    permutation = None if neuron_permutation is None else [int(circuit) for circuit in neuron_permutation]
+    wishes = {"projections": projections, "card": card, "inputs": inputs, "neuron_permutation": permutation}
+    return {key: value for key, value in wishes.items() if value is not None}
+
+
+def export(
+    model: Any,
+    path: PathLike,
+    *,
+    example: Example = None,
+    name: Optional[str] = None,
+    projections: Optional[Dict[str, Dict[str, Any]]] = None,
+    card: Optional[Dict[str, Any]] = None,
+    inputs: Optional[Dict[str, Dict[str, Any]]] = None,
+    neuron_permutation: Optional[Sequence[int]] = None,
+) -> chip.Network:
+    """Writes a model as a program of `torch.export`, a `.pt2` file, with what an archive of `save` carries.
+
+    Numbers of time steps and of batch entries are free. `load`, `open_network` and `inspect` take either kind of file.
+
+    Args:
+        model: A module, also compiled or wrapped by DDP, or a function (see `gradspike.chip.read`); not scripted.
+        path: File to write, "net.pt2".
+        example: Example input or inputs `[time, batch, neuron]`.
+        name: Name of the network; default: the stem of the file.
+        projections: Wishes by projection, see `gradspike.chip.read`.
+        card: Model card, see `gradspike.chip.read`.
+        inputs: Wishes by input, see `gradspike.chip.read`.
+        neuron_permutation: Order of the circuits, see `gradspike.chip.read`.
+
+    Returns:
+        The network of the saved file.
+
+    Raises:
+        ValueError: there is no example, or the model has hooks, which a saved program would lose.
+        RuntimeError: `torch.export` cannot follow the model, or it cannot be read, or a weight is NaN.
+
+    Example:
+        >>> import gradspike, torch
+        >>> model = torch.nn.Sequential(gradspike.nn.Synapse(5, 20), gradspike.nn.LIF(20))
+        >>> network = gradspike.export(model, getfixture("tmp_path") / "net.pt2", example=torch.zeros(38, 2, 5))
+        >>> network.name
+        'net'
+    """
+    if isinstance(model, torch.nn.Module):
+        _reading.refuse_hooks(_reading.unwrapped(model))
+    program = _program.exported(model, example)
+    options = {**_wishes(projections, card, inputs, neuron_permutation), "name": name or Path(path).stem}
+    scripted = _reading.scripted(program, example)
+    network = chip.Network(_reading.read_handle(scripted, example, _reading.with_plasticity(model, options)))
+    _replace(path, _program.write(program, _entries(network)))
+    return network
+
+
+def _entries(network: chip.Network) -> Dict[str, Any]:
+    """What a file says about its network: description, integers and, where it fits, mapping."""
     entries: Dict[str, Any] = {_NETWORK: network._handle.description()}
     for projection, record in network.records().items():
         entries[_INTEGERS.format(projection)] = record
-    if network.check().fits:
-        entries[_MAPPING] = network._handle.map()
+    if network._mapping_text:
+        entries[_MAPPING] = network._mapping_text
+    return entries
+
+
+def _write(
+    scripted: torch.jit.ScriptModule, network: chip.Network, path: Optional[PathLike], network_path: Optional[PathLike]
+) -> None:
     if path is not None:
+        entries = _entries(network)
         content = io.BytesIO()  # a file would put its temporary name into the archive
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", category=DeprecationWarning, module=r"torch\.jit")
@@ -130,10 +198,8 @@ def _replace(path: PathLike, content: bytes) -> None:
         raise
 
 
-def load(
-    path: PathLike, *, name: Optional[str] = None, example: Example = None, map_location: Any = "cpu"
-) -> torch.jit.ScriptModule:
-    """Opens an archive, registers its network and returns the model, which runs and can be trained on.
+def load(path: PathLike, *, name: Optional[str] = None, example: Example = None, map_location: Any = "cpu") -> Any:
+    """Opens an archive or a program, registers its network and returns the model, which runs and can be trained on.
 
     The parameters are the truth: the integers are made again and compared with the stored ones; a difference is a
     warning. A file that plain `torch.jit.save` wrote is read again under `name` (default: the stem of the file), or
@@ -197,11 +263,11 @@ def inspect(path: PathLike, *, json: bool = False) -> str:
     return "\n".join(lines)
 
 
-def _open(
-    file: Path, name: Optional[str], example: Example, map_location: Any
-) -> Tuple[torch.jit.ScriptModule, chip.Network]:
+def _open(file: Path, name: Optional[str], example: Example, map_location: Any) -> Tuple[torch.nn.Module, chip.Network]:
     if not file.is_file():
         raise FileNotFoundError(f"load: there is no file '{file}'")
+    if _program.is_program(_checked_members(file)):
+        return _open_program(file, name, example)
     entries: Dict[str, Any] = dict.fromkeys(_entry_names(file), "")
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", category=DeprecationWarning, module=r"torch\.jit")
@@ -214,8 +280,28 @@ def _open(
     return model, _read_plain(model, file, name, example)
 
 
+def _open_program(file: Path, name: Optional[str], example: Example) -> Tuple[torch.nn.Module, chip.Network]:
+    program, entries = _program.load(file)
+    scripted = _reading.scripted(program, example)
+    if _NETWORK in entries:
+        network = _stored_network(scripted, file, entries)
+    else:
+        network = _read_plain(scripted, file, name, _reading.example_list(example) or _reading.program_inputs(program))
+    model = program.module()
+    _remember(model, network)
+    return model, network
+
+
 def _entry_names(file: Path) -> List[str]:
-    """Names of the entries that gradspike wrote. Compares the check sums of all entries, which PyTorch does not."""
+    """Names of the entries that gradspike wrote."""
+    members = _checked_members(file)
+    if not any(member.endswith("/constants.pkl") for member in members):
+        raise ValueError(f"load: '{file}' is a zip archive, but no TorchScript file")
+    return [member.split("/extra/", 1)[1] for member in members if "/extra/gradspike/" in member]
+
+
+def _checked_members(file: Path) -> List[str]:
+    """Names of all entries. Compares their check sums, which PyTorch does not."""
     try:
         with zipfile.ZipFile(file) as archive:
             members = archive.namelist()
@@ -226,9 +312,7 @@ def _entry_names(file: Path) -> List[str]:
         raise ValueError(f"load: '{file}' is damaged: {_reading.sentence(error) or type(error).__name__}") from None
     if damaged is not None:
         raise ValueError(f"load: '{file}' is damaged: entry {damaged!r} does not match its check sum")
-    if not any(member.endswith("/constants.pkl") for member in members):
-        raise ValueError(f"load: '{file}' is a zip archive, but no TorchScript file")
-    return [member.split("/extra/", 1)[1] for member in members if "/extra/gradspike/" in member]
+    return members
 
 
 def _read_plain(model: torch.jit.ScriptModule, file: Path, name: Optional[str], example: Example) -> chip.Network:
@@ -264,6 +348,6 @@ def _stored_network(model: torch.jit.ScriptModule, file: Path, entries: Dict[str
     return network
 
 
-def _remember(model: torch.jit.ScriptModule, network: chip.Network) -> None:
+def _remember(model: torch.nn.Module, network: chip.Network) -> None:
     options: Dict[str, Any] = json.loads(network._handle.options())
     _reading.remember(model, options)

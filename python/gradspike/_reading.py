@@ -113,6 +113,8 @@ def refuse_hooks(model: torch.nn.Module) -> None:
     for path, module in model.named_modules():
         for attribute in ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks"):
             for hook in getattr(module, attribute, {}).values():
+                if str(getattr(hook, "__module__", "")).startswith("torch.export."):
+                    continue  # checks the inputs of a program
                 name = getattr(hook, "__qualname__", type(hook).__qualname__)
                 where = f"module '{path}'" if path else "the model"
                 raise ValueError(f"save: {where} has the hook {name}, which a saved graph would lose: remove it first")
@@ -126,14 +128,51 @@ def scripted(model: Any, example: Example = None, *, share_parameters: bool = Tr
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", category=DeprecationWarning, module=r"torch\.jit")
         warnings.filterwarnings("ignore", category=torch.jit.TracerWarning)
+        warnings.filterwarnings("ignore", category=FutureWarning, message=r"`isinstance\(treespec, LeafSpec\)`")
         warnings.filterwarnings("ignore", message="The TorchScript type system doesn't support instance-level")
         model = unwrapped(model) if isinstance(model, torch.nn.Module) else model
+        if isinstance(model, torch.export.ExportedProgram):
+            return traced_program(model, example)
         if isinstance(model, torch.jit.ScriptModule):  # the reader makes its own evaluation copy
             return model if share_parameters else _cpu_copy(model).eval()
         if isinstance(model, torch.nn.Module):
             return _script_or_trace(_named_copy(model, share_parameters), example)
         if callable(model):
             return _traced_function(model, example, share_parameters)
+    raise TypeError(f"a model must be a torch.nn.Module or a function, got {type(model).__name__}")
+
+
+def traced_program(program: torch.export.ExportedProgram, example: Example = None) -> torch.jit.ScriptModule:
+    """The program in the form that is read, with its own parameters."""
+    inputs = example_list(example) or program_inputs(program)
+    module = program.module()
+    with torch.no_grad():
+        result: torch.jit.ScriptModule = torch.jit.trace(module, tuple(inputs), check_trace=False)
+    return result
+
+
+def program_inputs(program: torch.export.ExportedProgram) -> List[Tensor]:
+    """The inputs that a program was exported with.
+
+    Raises:
+        ValueError: the program has none.
+    """
+    arguments = program.example_inputs
+    inputs = [value for value in arguments[0] if isinstance(value, Tensor)] if arguments else []
+    if not inputs:
+        raise ValueError("the program was saved without example inputs: give example=...")
+    return inputs
+
+
+def evaluation_copy(model: Any, inputs: Sequence[Tensor]) -> torch.nn.Module:
+    """A copy in evaluation mode on the CPU that shares nothing with the model; unnamed layers carry their path."""
+    model = unwrapped(model) if isinstance(model, torch.nn.Module) else model
+    if isinstance(model, torch.jit.ScriptModule):
+        raise TypeError("a scripted module cannot be exported: give the module that it was scripted from")
+    if isinstance(model, torch.nn.Module):
+        return _named_copy(model, share_parameters=False)
+    if callable(model):
+        return copy.deepcopy(_as_module(model, inputs)).eval()
     raise TypeError(f"a model must be a torch.nn.Module or a function, got {type(model).__name__}")
 
 
@@ -280,11 +319,15 @@ def _traced_function(function: Callable[..., Any], example: Example, share_param
     inputs = example_list(example)
     if not inputs:
         raise ValueError("a function is traced and needs an example input: give example=...")
+    with torch.no_grad():
+        traced: torch.jit.ScriptModule = torch.jit.trace(_as_module(function, inputs), tuple(inputs), check_trace=False)
+    return traced if share_parameters else _cpu_copy(traced)
+
+
+def _as_module(function: Callable[..., Any], inputs: Sequence[Tensor]) -> torch.nn.Module:
     collector = _LeafCollector()
     with torch.no_grad(), collector:
         function(*inputs)
     names = _captured_names(function)
     leaves = {names.get(key, f"parameter{k}"): leaf for k, (key, leaf) in enumerate(collector.leaves.items())}
-    with torch.no_grad():
-        traced: torch.jit.ScriptModule = torch.jit.trace(_Function(function, leaves), tuple(inputs), check_trace=False)
-    return traced if share_parameters else _cpu_copy(traced)
+    return _Function(function, leaves)

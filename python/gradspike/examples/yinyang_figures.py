@@ -117,7 +117,7 @@ def _draw_weights(figure: Any, network: training.YinYangNetwork) -> None:
         plot.weight_histogram(
             synapse.effective_weight(),
             axes,
-            scale=synapse.scale,
+            scale=float(synapse.scale),
             min_weight=synapse.min_weight,
             max_weight=synapse.max_weight,
             title=title,

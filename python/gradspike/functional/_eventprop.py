@@ -23,7 +23,7 @@ class EventPropLIFOutput(NamedTuple):
 def eventprop_graded_spikes(
     spikes: Tensor,
     weight: Tensor,
-    scale: float = 1.0,
+    scale: Union[float, Tensor] = 1.0,
     min_weight: float = -63.0,
     max_weight: float = 63.0,
     rounding: str = "half_even",
@@ -43,7 +43,8 @@ def eventprop_graded_spikes(
     Args:
         spikes: Counts `[..., in_features]`, as in `graded_spikes`.
         weight: `[out_features, in_features]`; float32 or float64, half and bfloat16 are widened to float32.
-        scale: Model weight to LSB; finite and above 0, taken as float32.
+        scale: Model weight to LSB; finite and above 0, taken as float32. A tensor without dimensions is differentiable
+            and not read: that it is finite and above 0 is then not checked.
         min_weight: Lower bound [LSB]; an integer, -32767 <= min_weight <= 0.
         max_weight: Upper bound [LSB]; an integer, 0 <= max_weight <= 32767.
         rounding: "half_even", "half_away", or "none": the float product, see `graded_spikes`.
@@ -76,6 +77,21 @@ def eventprop_graded_spikes(
         >>> graded.flatten(), adjoint.flatten()
         (tensor([ 17., -47.]), tensor([0., 0.]))
     """
+    if not torch.jit.is_scripting() and isinstance(scale, Tensor):
+        overload = torch.ops.gradspike.eventprop_graded_spikes.tensor_scale
+        scaled: Tuple[Tensor, Tensor] = overload(
+            spikes,
+            weight,
+            scale,
+            min_weight,
+            max_weight,
+            rounding=rounding,
+            gradient=gradient,
+            units=units,
+            projection=projection,
+        )
+        return scaled
+    assert not isinstance(scale, Tensor)  # TorchScript: torch.ops takes either
     graded: Tuple[Tensor, Tensor] = torch.ops.gradspike.eventprop_graded_spikes(
         spikes,
         weight,

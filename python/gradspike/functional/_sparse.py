@@ -1,5 +1,7 @@
 """Synapses of which only the existing connections are kept."""
 
+from typing import Union
+
 import torch
 from torch import Tensor
 
@@ -9,7 +11,7 @@ def sparse_graded_spikes(
     values: Tensor,
     connections: Tensor,
     out_features: int,
-    scale: float = 1.0,
+    scale: Union[float, Tensor] = 1.0,
     min_weight: float = -63.0,
     max_weight: float = 63.0,
     rounding: str = "half_even",
@@ -30,7 +32,8 @@ def sparse_graded_spikes(
         values: Weight of each connection, `[connections]`; float32 or float64, half and bfloat16 are widened.
         connections: int64 `[2, connections]`, rows post and pre, sorted by post, then pre, each pair once.
         out_features: Number of post neurons.
-        scale: Model weight to LSB; finite and above 0, taken as float32.
+        scale: Model weight to LSB; finite and above 0, taken as float32. A tensor without dimensions is differentiable
+            and not read: that it is finite and above 0 is then not checked.
         min_weight: Lower bound [LSB]; an integer, -32767 <= min_weight <= 0.
         max_weight: Upper bound [LSB]; an integer, 0 <= max_weight <= 32767.
         rounding: "half_even", "half_away", or "none": the float product with the values as they are (times scale where
@@ -62,6 +65,23 @@ def sparse_graded_spikes(
         >>> sparse_graded_spikes(spikes, torch.tensor([0.5, -0.25, 1.0]), connections, 2, scale=60.0, units="lsb")
         tensor([[ 30., -15.]])
     """
+    if not torch.jit.is_scripting() and isinstance(scale, Tensor):
+        overload = torch.ops.gradspike.sparse_graded_spikes.tensor_scale
+        scaled: Tensor = overload(
+            spikes,
+            values,
+            connections,
+            out_features,
+            scale,
+            min_weight,
+            max_weight,
+            rounding=rounding,
+            gradient=gradient,
+            units=units,
+            projection=projection,
+        )
+        return scaled
+    assert not isinstance(scale, Tensor)  # TorchScript: torch.ops takes either
     result: Tensor = torch.ops.gradspike.sparse_graded_spikes(
         spikes,
         values,

@@ -1,5 +1,7 @@
 """Synapses: the product of spikes and the integers of a weight."""
 
+from typing import Union
+
 import torch
 from torch import Tensor
 
@@ -7,7 +9,7 @@ from torch import Tensor
 def graded_spikes(
     spikes: Tensor,
     weight: Tensor,
-    scale: float = 1.0,
+    scale: Union[float, Tensor] = 1.0,
     min_weight: float = -63.0,
     max_weight: float = 63.0,
     rounding: str = "half_even",
@@ -25,7 +27,8 @@ def graded_spikes(
             integers in 0..127 are summed in floating point, in the order of pre.
         weight: `[out_features, in_features]`; float32 or float64, half and bfloat16 are widened to float32. A stack
             `[*V, out_features, in_features]` is as many products, of spikes `[*V, ..., in_features]`.
-        scale: Model weight to LSB; finite and above 0, taken as float32.
+        scale: Model weight to LSB; finite and above 0, taken as float32. A tensor without dimensions is differentiable
+            and not read: that it is finite and above 0 is then not checked.
         min_weight: Lower bound [LSB]; an integer, -32767 <= min_weight <= 0.
         max_weight: Upper bound [LSB]; an integer, 0 <= max_weight <= 32767.
         rounding: "half_even", "half_away", or "none": the float product with the weight as it is, neither clipped nor
@@ -54,6 +57,21 @@ def graded_spikes(
         tensor([[ 17.],
                 [-47.]])
     """
+    if not torch.jit.is_scripting() and isinstance(scale, Tensor):
+        overload = torch.ops.gradspike.graded_spikes.tensor_scale
+        scaled: Tensor = overload(
+            spikes,
+            weight,
+            scale,
+            min_weight,
+            max_weight,
+            rounding=rounding,
+            gradient=gradient,
+            units=units,
+            projection=projection,
+        )
+        return scaled
+    assert not isinstance(scale, Tensor)  # TorchScript: torch.ops takes either
     result: Tensor = torch.ops.gradspike.graded_spikes(
         spikes,
         weight,

@@ -2,7 +2,7 @@
 
 import math
 from dataclasses import dataclass
-from typing import List, Tuple
+from typing import List, Tuple, Union
 
 import torch
 from torch import Tensor
@@ -54,7 +54,7 @@ class ScaleSuggestion:
 
 def linear_saturating(
     weight: Tensor,
-    scale: float = 1.0,
+    scale: Union[float, Tensor] = 1.0,
     min_weight: float = -63.0,
     max_weight: float = 63.0,
     gradient: str = "clipped",
@@ -63,7 +63,8 @@ def linear_saturating(
 
     Args:
         weight: Any shape; float32 or float64, half and bfloat16 are widened to float32.
-        scale: Model weight to LSB; finite and above 0, taken as float32.
+        scale: Model weight to LSB; finite and above 0, taken as float32. A tensor without dimensions is differentiable
+            and not read: that it is finite and above 0 is then not checked.
         min_weight: Lower bound [LSB], at most max_weight.
         max_weight: Upper bound [LSB]; 63 is the 6-bit weight of one synapse circuit.
         gradient: Straight-through rule. "clipped": scale inside the bounds (inclusive), 0 outside; "identity": scale
@@ -85,13 +86,18 @@ def linear_saturating(
         >>> linear_saturating(torch.tensor([-2.0, 0.25, 1.0]), scale=50.0)
         tensor([-63.0000,  12.5000,  50.0000])
     """
+    if not torch.jit.is_scripting() and isinstance(scale, Tensor):
+        overload = torch.ops.gradspike.linear_saturating.tensor_scale
+        scaled: Tensor = overload(weight, scale, min_weight, max_weight, gradient=gradient)
+        return scaled
+    assert not isinstance(scale, Tensor)  # TorchScript: torch.ops takes either
     result: Tensor = torch.ops.gradspike.linear_saturating(weight, scale, min_weight, max_weight, gradient=gradient)
     return result
 
 
 def hardware_weights(
     weight: Tensor,
-    scale: float = 1.0,
+    scale: Union[float, Tensor] = 1.0,
     min_weight: float = -63.0,
     max_weight: float = 63.0,
     rounding: str = "half_even",
@@ -100,7 +106,8 @@ def hardware_weights(
 
     Args:
         weight: Any shape; float32 or float64, half and bfloat16 are widened to float32.
-        scale: Model weight to LSB; finite and above 0, taken as float32.
+        scale: Model weight to LSB; finite and above 0, taken as float32. A tensor without dimensions is differentiable
+            and not read: that it is finite and above 0 is then not checked.
         min_weight: Lower bound [LSB]; an integer, -32767 <= min_weight <= 0. 0 for an excitatory projection.
         max_weight: Upper bound [LSB]; an integer, 0 <= max_weight <= 32767. 0 for an inhibitory projection. Beyond 63
             an input needs several synapse rows.
@@ -122,6 +129,11 @@ def hardware_weights(
         >>> hardware_weights(torch.tensor([-2.0, 0.25, 0.5, 1.0]), scale=50.0)
         tensor([-63,  12,  25,  50], dtype=torch.int8)
     """
+    if not torch.jit.is_scripting() and isinstance(scale, Tensor):
+        overload = torch.ops.gradspike.hardware_weights.tensor_scale
+        scaled: Tensor = overload(weight, scale, min_weight, max_weight, rounding=rounding)
+        return scaled
+    assert not isinstance(scale, Tensor)  # TorchScript: torch.ops takes either
     result: Tensor = torch.ops.gradspike.hardware_weights(weight, scale, min_weight, max_weight, rounding=rounding)
     return result
 

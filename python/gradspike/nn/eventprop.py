@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from gradspike.functional._arguments import number
-from gradspike.functional._eventprop import EventPropLIFOutput
+from gradspike.functional._eventprop import EventPropLIFOutput, eventprop_graded_spikes
 from gradspike.functional._lif import LIFOutput
 from gradspike.nn._checks import check_size, name_of, positive
 from gradspike.nn.neurons import _Neurons
@@ -29,6 +29,17 @@ class EventPropSynapse(Synapse):
     def forward(self, spikes: Tensor) -> Tuple[Tensor, Tensor]:  # type: ignore[override]
         if not torch.jit.is_scripting():
             self._check_first_forward()
+            return eventprop_graded_spikes(
+                spikes,
+                self.effective_weight(),
+                self.scale,
+                self.min_weight,
+                self.max_weight,
+                self.rounding,
+                self.gradient,
+                self.units,
+                self.projection,
+            )
         graded, adjoint = torch.ops.gradspike.eventprop_graded_spikes(
             spikes,
             self.effective_weight(),

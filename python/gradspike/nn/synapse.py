@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from gradspike.functional._prepacked import prepack
+from gradspike.functional._synapses import graded_spikes
 from gradspike.functional._weights import WeightStatistics, suggest_scale, weight_statistics
 from gradspike.nn._checks import check_size, choice, name_of, positive
 from gradspike.nn.plasticity import PlasticityRule
@@ -34,7 +35,9 @@ class Synapse(torch.nn.Module):
         in_features: Number of pre-synaptic neurons, at least 1.
         out_features: Number of post-synaptic neurons, at least 1.
         name: Name of the projection on the chip; default: the path of the module in the network that is read.
-        scale: Model weight to LSB, above 0. Default: `default_scale`, from sizes and initialisation.
+        scale: Model weight to LSB, above 0. Default: `default_scale`, from sizes and initialisation. A tensor without
+            dimensions becomes a buffer, a `torch.nn.Parameter` is trained: then `torch.compile` does not compile anew
+            when it changes.
         min_weight: Lower bound [LSB], an integer at most 0.
         max_weight: Upper bound [LSB], an integer at least 0; beyond 63 an input needs several synapse rows.
         receptor: "excitatory" sets the bounds to [0, max_weight], "inhibitory" to [min_weight, 0]; None or "signed"
@@ -58,8 +61,9 @@ class Synapse(torch.nn.Module):
         torch.Size([38, 1, 120])
     """
 
-    if TYPE_CHECKING:  # at run time the annotation would hide from TorchScript whether there is a mask
+    if TYPE_CHECKING:  # at run time the annotations would hide from TorchScript what the attributes are
         mask: Optional[Tensor]
+        scale: Union[float, Tensor]
 
     def __init__(
         self,
@@ -67,7 +71,7 @@ class Synapse(torch.nn.Module):
         out_features: int,
         *,
         name: Optional[str] = None,
-        scale: Optional[float] = None,
+        scale: Union[float, Tensor, None] = None,
         min_weight: float = -63,
         max_weight: float = 63,
         receptor: Optional[str] = None,
@@ -88,7 +92,7 @@ class Synapse(torch.nn.Module):
         self.projection = name_of("Synapse", name)
         self.receptor = "signed" if receptor is None else receptor
         self.min_weight, self.max_weight = _bounds(self.receptor, min_weight, max_weight)
-        self.scale = _scale(scale, default_scale(in_features, self.min_weight, self.max_weight))
+        self._set_scale(scale)
         self.rounding = choice("Synapse", "rounding", rounding, ("half_even", "half_away", "none"))
         self.gradient = choice("Synapse", "gradient", gradient, ("clipped", "identity", "returning"))
         self.units = choice("Synapse", "units", units, ("model", "lsb"))
@@ -99,6 +103,20 @@ class Synapse(torch.nn.Module):
         self._checked = False
         self.reset_parameters()
 
+    def _set_scale(self, scale: Union[float, Tensor, None]) -> None:
+        if not isinstance(scale, Tensor):
+            self.scale = _scale(scale, default_scale(self.in_features, self.min_weight, self.max_weight))
+            return
+        if scale.dim() != 0 or not scale.is_floating_point():
+            raise ValueError(
+                f"Synapse: scale must be a number or a floating-point tensor without dimensions, got {scale.dtype} of "
+                f"shape {list(scale.shape)}"
+            )
+        if isinstance(scale, torch.nn.Parameter):
+            self.register_parameter("scale", scale)
+        else:
+            self.register_buffer("scale", scale)
+
     def reset_parameters(self) -> None:
         """Draws the weight from normal(0, sigma), sigma = 1/sqrt(in_features * nu * eps2).
 
@@ -108,15 +126,16 @@ class Synapse(torch.nn.Module):
 
         Source: fluctuation-driven initialisation, Rossbroich, Gygax and Zenke 2022, doi 10.1088/2634-4386/ac97bb.
         """
+        self._checked = False
+        if self.weight.is_meta:
+            return  # there are no numbers, and to draw them PyTorch would load its compiler, which takes seconds
         with torch.no_grad():
             self.weight.normal_(0.0, _initial_sigma(self.in_features))
             if self.receptor == "excitatory":
                 self.weight.abs_()
             if self.receptor == "inhibitory":
                 self.weight.abs_().neg_()
-        self._checked = False
-        if self.weight.device.type != "meta":
-            self.check_weights()
+        self.check_weights()
 
     def effective_weight(self) -> Tensor:
         """The weight that is quantised: the parameter after transform and mask."""
@@ -131,6 +150,17 @@ class Synapse(torch.nn.Module):
     def forward(self, spikes: Tensor) -> Tensor:
         if not torch.jit.is_scripting():
             self._check_first_forward()
+            return graded_spikes(
+                spikes,
+                self.effective_weight(),
+                self.scale,
+                self.min_weight,
+                self.max_weight,
+                self.rounding,
+                self.gradient,
+                self.units,
+                self.projection,
+            )
         result: Tensor = torch.ops.gradspike.graded_spikes(
             spikes,
             self.effective_weight(),
@@ -154,7 +184,7 @@ class Synapse(torch.nn.Module):
             raise ValueError("prepacked: rounding must be 'half_even' or 'half_away', got 'none'")
         with torch.no_grad():
             weight = self.effective_weight()
-        packed = prepack(weight, self.scale, self.min_weight, self.max_weight, self.rounding)
+        packed = prepack(weight, self._scale_number(), self.min_weight, self.max_weight, self.rounding)
         return PrepackedSynapse(packed, self.units, self.projection)
 
     def statistics(self) -> WeightStatistics:
@@ -162,7 +192,10 @@ class Synapse(torch.nn.Module):
         with torch.no_grad():
             weight = self.effective_weight()
         rounding = "half_even" if self.rounding == "none" else self.rounding
-        return weight_statistics(weight, self.scale, self.min_weight, self.max_weight, rounding)
+        return weight_statistics(weight, self._scale_number(), self.min_weight, self.max_weight, rounding)
+
+    def _scale_number(self) -> float:
+        return float(self.scale.detach()) if isinstance(self.scale, Tensor) else self.scale
 
     def check_weights(self) -> WeightStatistics:
         """Statistics of the weight; warns where every weight other than zero rounds to zero. Waits for the device.
@@ -175,7 +208,7 @@ class Synapse(torch.nn.Module):
             suggested = suggest_scale(self.effective_weight().detach(), self.min_weight, self.max_weight)
             warnings.warn(
                 f"Synapse{_label(self.projection)}: all weights round to zero, the largest is {statistics.largest:.3g} "
-                f"LSB: try scale={suggested.scale:g} instead of {self.scale:g}",
+                f"LSB: try scale={suggested.scale:g} instead of {self._scale_number():g}",
                 stacklevel=3,
             )
         return statistics
@@ -189,7 +222,8 @@ class Synapse(torch.nn.Module):
             self.check_weights()
 
     def extra_repr(self) -> str:
-        text = f"{self.in_features}, {self.out_features}, scale={self.scale:g}, "
+        scale = "tensor" if isinstance(self.scale, Tensor) and self.scale.is_meta else f"{self._scale_number():g}"
+        text = f"{self.in_features}, {self.out_features}, scale={scale}, "
         text += f"weights=[{self.min_weight:g}, {self.max_weight:g}]"
         for attribute, default in (("rounding", "half_even"), ("gradient", "clipped"), ("units", "model")):
             value = getattr(self, attribute)

@@ -146,7 +146,7 @@ class SynapseLIF(Synapse, _Neurons):
             synapse.out_features,
             name=synapse.projection,
             population=lif.population,
-            scale=synapse.scale,
+            scale=float(synapse.scale),
             min_weight=synapse.min_weight,
             max_weight=synapse.max_weight,
             receptor=synapse.receptor,

@@ -41,7 +41,8 @@ class Experiment:
         *args: `calibration` and `mapper`, as in hxtorch; one boolean is taken for `mock`.
         mock: Whether to simulate.
         dt: Time step [s].
-        inter_batch_entry_wait: Time between two batch entries on a chip [s].
+        inter_batch_entry_wait: Time between two batch entries on a chip: a float in seconds, or a whole number, as in
+            hxtorch, in clock cycles of the FPGA (8 ns).
         hardware_weights: Whether projections simulate with the integers of the chip, unless they say otherwise.
         backend: Backend of `gradspike.chip.deploy`; default: the environment variable GRADSPIKE_BACKEND, else the
             emulator, with a warning.

@@ -96,19 +96,11 @@ def read(experiment: Any, network: Optional[str] = None, *, model: Optional[torc
     return chip.read(plain.module, _example(experiment), network or experiment.name, projections=wishes or None)
 
 
-def export(experiment: Any, path: Any, *, model: Optional[torch.nn.Module] = None) -> torch.export.ExportedProgram:
-    """Exports the network of an experiment by `torch.export` and writes it.
-
-    Number of steps and of batch entries are free.
-    """
-    module = _plain(experiment, model).module.eval()
-    example = _example(experiment)
-    if example is None:
-        raise ValueError(f"{experiment.name}: export needs inputs, run the network once before")
-    free = {0: torch.export.Dim("time"), 1: torch.export.Dim("batch")}
-    program = torch.export.export(module, example, dynamic_shapes={"args": tuple(free for _ in example)})
-    torch.export.save(program, path)
-    return program
+def export(experiment: Any, path: Any, *, model: Optional[torch.nn.Module] = None, **options: Any) -> chip.Network:
+    """Writes the network of an experiment as a program of `torch.export`, see `gradspike.export`."""
+    plain = _plain(experiment, model)
+    wishes = wishes_of(plain.names)
+    return gradspike.export(plain.module, path, example=_example(experiment), projections=wishes or None, **options)
 
 
 def check(experiment: Any, *, chips: int = 1, target: str = "emulator ideal") -> chip.Report:

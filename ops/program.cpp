@@ -1,0 +1,338 @@
+#include "ops/program.h"
+
+#include <ATen/ops/empty_strided.h>
+#include <caffe2/serialize/inline_container.h>
+#include <torch/csrc/jit/ir/constants.h>
+#include <torch/csrc/jit/ir/ir.h>
+#include <torch/csrc/jit/runtime/operator.h>
+
+#include <algorithm>
+#include <cstring>
+#include <map>
+#include <nlohmann/json.hpp>
+#include <optional>
+
+#include "csrc/core/error.h"
+
+namespace gradspike::ops {
+namespace {
+
+using nlohmann::json;
+using torch::jit::Graph;
+using torch::jit::Node;
+using torch::jit::Value;
+
+constexpr const char* kProgram = "models/model.json";
+/// Number of the dense layout in a program.
+constexpr std::int64_t kStrided = 7;
+
+std::string record(caffe2::serialize::PyTorchStreamReader& reader, const std::string& name) {
+  const auto [data, size] = reader.getRecord(name);
+  return std::string(static_cast<const char*>(data.get()), size);
+}
+
+json document(caffe2::serialize::PyTorchStreamReader& reader, const std::string& name) {
+  json value = json::parse(record(reader, name), nullptr, /*allow_exceptions=*/false);
+  GRADSPIKE_REQUIRE(value.is_object(), name, " is no JSON object");
+  return value;
+}
+
+// ---- tensors -------------------------------------------------------------------------------------------------------
+
+/// Numbers of dtypes in a program (torch/_export/serde/schema.py, ScalarType).
+at::ScalarType scalar_type(std::int64_t code) {
+  static const std::map<std::int64_t, at::ScalarType> kTypes = {
+      {1, at::kByte}, {2, at::kChar},  {3, at::kShort},  {4, at::kInt},   {5, at::kLong},
+      {6, at::kHalf}, {7, at::kFloat}, {8, at::kDouble}, {12, at::kBool}, {13, at::kBFloat16}};
+  const auto found = kTypes.find(code);
+  GRADSPIKE_REQUIRE(found != kTypes.end(), "dtype ", code, " is not known");
+  return found->second;
+}
+
+std::vector<std::int64_t> whole_numbers(const json& list) {
+  std::vector<std::int64_t> result;
+  for (const json& entry : list) {
+    result.push_back(entry.at("as_int").get<std::int64_t>());
+  }
+  return result;
+}
+
+/// Tensors by the name that the graph's signature gives them.
+class Tensors {
+ public:
+  explicit Tensors(caffe2::serialize::PyTorchStreamReader& reader) : reader_(reader) {
+    add("data/weights/", "model_weights_config.json");
+    add("data/constants/", "model_constants_config.json");
+  }
+
+  at::Tensor at(const std::string& name) const {
+    const auto found = entries_.find(name);
+    GRADSPIKE_REQUIRE(found != entries_.end(), "tensor '", name, "' is missing");
+    return found->second;
+  }
+
+ private:
+  void add(const std::string& folder, const char* config) {
+    if (!reader_.hasRecord(folder + config)) {
+      return;
+    }
+    const json entries = document(reader_, folder + config).at("config");
+    for (const auto& [name, entry] : entries.items()) {
+      GRADSPIKE_REQUIRE(!entry.at("use_pickle").get<bool>(), "tensor '", name, "' is pickled");
+      entries_[name] = tensor(name, record(reader_, folder + entry.at("path_name").get<std::string>()),
+                              entry.at("tensor_meta"), entry.at("is_param").get<bool>());
+    }
+  }
+
+  static at::Tensor tensor(const std::string& name, const std::string& bytes, const json& meta, bool trained) {
+    const std::vector<std::int64_t> sizes = whole_numbers(meta.at("sizes"));
+    const std::vector<std::int64_t> strides = whole_numbers(meta.at("strides"));
+    const at::ScalarType type = scalar_type(meta.at("dtype").get<std::int64_t>());
+    GRADSPIKE_REQUIRE(sizes.size() == strides.size(), "tensor '", name, "' has ", sizes.size(), " sizes and ",
+                      strides.size(), " strides");
+    at::Tensor result = at::empty_strided(sizes, strides, type);
+    const std::size_t offset = meta.at("storage_offset").at("as_int").get<std::size_t>() * result.itemsize();
+    const std::size_t wanted = result.storage().nbytes();
+    GRADSPIKE_REQUIRE(offset <= bytes.size() && wanted <= bytes.size() - offset, "tensor '", name, "' needs ", wanted,
+                      " bytes, the file has ", bytes.size());
+    if (wanted > 0) {
+      std::memcpy(result.storage().mutable_data(), bytes.data() + offset, wanted);
+    }
+    return result.requires_grad_(trained && meta.at("requires_grad").get<bool>());
+  }
+
+  caffe2::serialize::PyTorchStreamReader& reader_;
+  std::map<std::string, at::Tensor> entries_;
+};
+
+// ---- graph ---------------------------------------------------------------------------------------------------------
+
+/// "torch.ops.gradspike.lif.default" as the operator's name and overload.
+std::pair<std::string, std::string> operator_name(const std::string& target) {
+  constexpr std::string_view kPrefix = "torch.ops.";
+  const std::size_t overload = target.rfind('.');
+  const std::size_t name = overload == std::string::npos ? overload : target.rfind('.', overload - 1);
+  GRADSPIKE_REQUIRE(
+      target.compare(0, kPrefix.size(), kPrefix) == 0 && name != std::string::npos && name > kPrefix.size(), "'",
+      target, "' is no operator: C++ runs programs of operator calls alone");
+  const std::string space = target.substr(kPrefix.size(), name - kPrefix.size());
+  std::string chosen = target.substr(overload + 1);
+  return {space + "::" + target.substr(name + 1, overload - name - 1), chosen == "default" ? "" : chosen};
+}
+
+/// Builds the forward of the module, call by call.
+class Builder {
+ public:
+  Builder(const json& program, const Tensors& tensors)
+      : program_(program.at("graph_module")), module_("gradspike.Program"), graph_(std::make_shared<Graph>()) {
+    self_ = graph_->addInput("self");
+    self_->setType(module_.type());
+    add_inputs(tensors);
+    for (const json& node : program_.at("graph").at("nodes")) {
+      add_call(node);
+    }
+    add_outputs();
+  }
+
+  torch::jit::Module module() {
+    graph_->lint();
+    const c10::QualifiedName name(*module_.type()->name(), "forward");
+    module_.type()->addMethod(module_._ivalue()->compilation_unit()->create_function(name, graph_));
+    module_.eval();
+    return module_;
+  }
+
+ private:
+  void add_inputs(const Tensors& tensors) {
+    for (const json& spec : program_.at("signature").at("input_specs")) {
+      const std::string kind = spec.begin().key();
+      const json& entry = spec.begin().value();
+      if (kind == "user_input") {
+        const json& argument = entry.at("arg");
+        GRADSPIKE_REQUIRE(argument.contains("as_tensor"), "an input of the program is no tensor");
+        const std::string name = argument.at("as_tensor").at("name").get<std::string>();
+        values_[name] = graph_->addInput(name);
+      } else {
+        add_tensor(kind, entry, tensors);
+      }
+    }
+  }
+
+  void add_tensor(const std::string& kind, const json& entry, const Tensors& tensors) {
+    const std::map<std::string, const char*> names = {
+        {"parameter", "parameter_name"}, {"buffer", "buffer_name"}, {"tensor_constant", "tensor_constant_name"}};
+    const auto found = names.find(kind);
+    GRADSPIKE_REQUIRE(found != names.end(), "inputs of the kind '", kind, "' are not known");
+    const std::string path = entry.at(found->second).get<std::string>();
+    std::string attribute = path;  // an attribute has no dots
+    std::replace(attribute.begin(), attribute.end(), '.', '_');
+    while (module_.hasattr(attribute)) {
+      attribute += '_';
+    }
+    if (kind == "parameter") {
+      module_.register_parameter(attribute, tensors.at(path), /*is_buffer=*/false);
+    } else {
+      module_.register_buffer(attribute, tensors.at(path));
+    }
+    values_[entry.at("arg").at("name").get<std::string>()] = graph_->insertGetAttr(self_, attribute);
+  }
+
+  void add_call(const json& node) {
+    auto [name, overload] = operator_name(node.at("target").get<std::string>());
+    if (name.compare(0, 13, "aten::_assert") == 0) {  // what tracing assumed of its example
+      return;
+    }
+    if (name == "aten::detach_") {  // of a copy that nothing else reads
+      name = "aten::detach";
+    }
+    const std::shared_ptr<torch::jit::Operator> op = find(name, overload);
+    const std::vector<c10::Argument>& arguments = op->schema().arguments();
+    std::map<std::string, const json*> given;
+    for (const json& input : node.at("inputs")) {
+      given[input.at("name").get<std::string>()] = &input.at("arg");
+    }
+    std::vector<Value*> inputs;
+    for (const c10::Argument& argument : arguments) {
+      const auto found = given.find(argument.name());
+      if (found != given.end()) {
+        inputs.push_back(value_of(*found->second, argument, name));
+        given.erase(found);
+      } else {
+        GRADSPIKE_REQUIRE(argument.default_value().has_value(), name, " misses its argument ", argument.name());
+        inputs.push_back(graph_->insertConstant(*argument.default_value()));
+      }
+    }
+    GRADSPIKE_REQUIRE(given.empty(), name, " has no argument '", given.empty() ? "" : given.begin()->first, "'");
+    insert(op, name, inputs, node.at("outputs"));
+  }
+
+  static std::shared_ptr<torch::jit::Operator> find(const std::string& name, const std::string& overload) {
+    for (const auto& op : torch::jit::getAllOperatorsFor(c10::Symbol::fromQualString(name))) {
+      if (op->schema().overload_name() == overload) {
+        return op;
+      }
+    }
+    GRADSPIKE_FAIL("the operator ", name, overload.empty() ? "" : "." + overload, " is not registered");
+  }
+
+  void insert(const std::shared_ptr<torch::jit::Operator>& op, const std::string& name,
+              const std::vector<Value*>& inputs, const json& outputs) {
+    const std::vector<c10::Argument>& returns = op->schema().returns();
+    GRADSPIKE_REQUIRE(outputs.size() == returns.size(), name, " returns ", returns.size(), " values, the program has ",
+                      outputs.size());
+    Node* node = graph_->create(c10::Symbol::fromQualString(name), inputs, returns.size());
+    graph_->insertNode(node);
+    for (std::size_t k = 0; k < returns.size(); ++k) {
+      node->output(k)->setType(returns[k].type());
+      GRADSPIKE_REQUIRE(outputs[k].contains("as_tensor"), name, " returns what is no tensor");
+      values_[outputs[k].at("as_tensor").at("name").get<std::string>()] = node->output(k);
+    }
+    GRADSPIKE_REQUIRE(node->maybeOperator() != nullptr, name, " does not take its arguments");
+  }
+
+  Value* named(const json& entry) const {
+    const std::string name = entry.at("name").get<std::string>();
+    const auto found = values_.find(name);
+    GRADSPIKE_REQUIRE(found != values_.end(), "value '", name, "' is used before it is computed");
+    return found->second;
+  }
+
+  Value* value_of(const json& argument, const c10::Argument& declared, const std::string& op) {
+    const std::string kind = argument.begin().key();
+    const json& value = argument.begin().value();
+    if (kind == "as_tensor") {
+      return named(value);
+    }
+    if (kind == "as_tensors") {
+      std::vector<Value*> parts;
+      for (const json& entry : value) {
+        parts.push_back(named(entry));
+      }
+      return graph_->insertNode(graph_->createList(c10::TensorType::get(), parts))->output();
+    }
+    const std::optional<c10::IValue> constant = constant_of(kind, value, declared);
+    GRADSPIKE_REQUIRE(constant.has_value(), "argument ", declared.name(), " of ", op, " is '", kind,
+                      "', which C++ does not run");
+    return graph_->insertConstant(*constant);
+  }
+
+  static std::optional<c10::IValue> constant_of(const std::string& kind, const json& value,
+                                                const c10::Argument& declared) {
+    const bool number = declared.type()->kind() == c10::TypeKind::FloatType;
+    if (kind == "as_none") {
+      return c10::IValue();
+    }
+    if (kind == "as_int" && number) {
+      return c10::IValue(value.get<double>());
+    }
+    if (kind == "as_int") {
+      return c10::IValue(value.get<std::int64_t>());
+    }
+    if (kind == "as_float") {
+      return c10::IValue(value.get<double>());
+    }
+    if (kind == "as_bool") {
+      return c10::IValue(value.get<bool>());
+    }
+    if (kind == "as_string") {
+      return c10::IValue(value.get<std::string>());
+    }
+    if (kind == "as_ints") {
+      return c10::IValue(value.get<std::vector<std::int64_t>>());
+    }
+    if (kind == "as_floats") {
+      return c10::IValue(value.get<std::vector<double>>());
+    }
+    if (kind == "as_scalar_type") {
+      return c10::IValue(static_cast<std::int64_t>(scalar_type(value.get<std::int64_t>())));
+    }
+    if (kind == "as_layout") {
+      return value.get<std::int64_t>() == kStrided ? std::optional<c10::IValue>(std::int64_t{0}) : std::nullopt;
+    }
+    if (kind == "as_memory_format") {
+      static const std::map<std::int64_t, c10::MemoryFormat> kFormats = {{1, c10::MemoryFormat::Contiguous},
+                                                                         {4, c10::MemoryFormat::Preserve}};
+      const auto found = kFormats.find(value.get<std::int64_t>());
+      return found == kFormats.end() ? std::nullopt
+                                     : std::optional<c10::IValue>(static_cast<std::int64_t>(found->second));
+    }
+    if (kind == "as_device") {
+      return c10::IValue(c10::Device(at::kCPU));
+    }
+    return std::nullopt;
+  }
+
+  void add_outputs() {
+    std::vector<Value*> outputs;
+    for (const json& spec : program_.at("signature").at("output_specs")) {
+      GRADSPIKE_REQUIRE(spec.contains("user_output") && spec.at("user_output").at("arg").contains("as_tensor"),
+                        "an output of the program is no tensor");
+      outputs.push_back(named(spec.at("user_output").at("arg").at("as_tensor")));
+    }
+    GRADSPIKE_REQUIRE(!outputs.empty(), "the program returns nothing");
+    graph_->registerOutput(outputs.size() == 1 ? outputs[0]
+                                               : graph_->insertNode(graph_->createTuple(outputs))->output());
+  }
+
+  const json& program_;
+  torch::jit::Module module_;
+  std::shared_ptr<Graph> graph_;
+  Value* self_ = nullptr;
+  std::map<std::string, Value*> values_;
+};
+
+}  // namespace
+
+bool holds_program(caffe2::serialize::PyTorchStreamReader& reader) { return reader.hasRecord("archive_format"); }
+
+torch::jit::Module module_of_program(caffe2::serialize::PyTorchStreamReader& reader) {
+  GRADSPIKE_REQUIRE(reader.hasRecord(kProgram), "it holds native code and no program");
+  try {
+    const json program = document(reader, kProgram);
+    return Builder(program, Tensors(reader)).module();
+  } catch (const json::exception& error) {
+    GRADSPIKE_FAIL("its program is damaged: ", error.what());
+  }
+}
+
+}  // namespace gradspike::ops

@@ -1,0 +1,141 @@
+"""Scales that are tensors: the bits of the number, gradients, one compilation, one description."""
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch._dynamo.testing import CompileCounter
+
+from gradspike import chip, nn
+from gradspike import functional as F
+
+INDEX = torch.tensor([[0, 0, 1, 2, 3], [1, 4, 0, 2, 3]])
+
+
+def numbers(*shape, seed=0, dtype=torch.float32):
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed)).to(dtype)
+
+
+SPIKES = (torch.rand(7, 2, 5, generator=torch.Generator().manual_seed(1)) < 0.4).float()
+
+
+CALLS = {
+    "linear_saturating": lambda w, s, **o: F.linear_saturating(w, s, -50, 63),
+    "hardware_weights": lambda w, s, **o: F.hardware_weights(w, s, -50, 63),
+    "graded_spikes": lambda w, s, **o: F.graded_spikes(SPIKES, w, s, -50, 63, **o),
+    "eventprop_graded_spikes": lambda w, s, **o: F.eventprop_graded_spikes(SPIKES, w, s, -50, 63, **o)[0],
+    "sparse_graded_spikes": lambda w, s, **o: F.sparse_graded_spikes(
+        SPIKES, w[INDEX[0], INDEX[1]], INDEX, 4, s, -50, 63, **o
+    ),
+}
+SUMS = [name for name in CALLS if name.endswith("spikes")]
+
+
+@pytest.mark.parametrize("name", CALLS)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16])
+@settings(max_examples=20, deadline=None)
+@given(scale=st.floats(2.0**-10, 2.0**13, width=32), seed=st.integers(0, 100))
+def test_bits_of_the_number(name, dtype, scale, seed):
+    weight = numbers(4, 5, seed=seed, dtype=dtype)
+    assert torch.equal(CALLS[name](weight, torch.tensor(scale)), CALLS[name](weight, scale))
+    assert torch.equal(CALLS[name](weight, torch.tensor(scale, dtype=torch.float64)), CALLS[name](weight, scale))
+
+
+@pytest.mark.parametrize("name", SUMS)
+@pytest.mark.parametrize("units", ["model", "lsb"])
+@pytest.mark.parametrize("rounding", ["half_even", "half_away", "none"])
+def test_bits_in_every_unit_and_rounding(name, units, rounding):
+    options = {"units": units, "rounding": rounding}
+    weight = numbers(4, 5)
+    assert torch.equal(CALLS[name](weight, torch.tensor(17.3), **options), CALLS[name](weight, 17.3, **options))
+
+
+@pytest.mark.parametrize("name", ["linear_saturating", *SUMS])
+def test_weight_gradient_is_that_of_the_number(name):
+    gradients = []
+    for scale in (torch.tensor(30.0), 30.0):
+        weight = numbers(4, 5).requires_grad_()
+        (CALLS[name](weight, scale) * numbers(*CALLS[name](weight, scale).shape, seed=3)).sum().backward()
+        gradients.append(weight.grad)
+    torch.testing.assert_close(gradients[0], gradients[1], rtol=1e-5, atol=1e-6)
+
+
+def test_scale_gradient_against_its_formula():
+    """Straight through: d/ds of round(clip(s w)) is w inside the bounds; the factor 1/s gives -sum / s**2."""
+    weight, spikes, scale, away = numbers(4, 5), SPIKES, torch.tensor(30.0, requires_grad=True), 30.0
+    out = F.graded_spikes(spikes, weight, scale, -50, 63)
+    direction = numbers(*out.shape, seed=2)
+    (out * direction).sum().backward()
+    w, x, d = (t.double() for t in (weight, spikes, direction))
+    integers = (away * w).clamp(-50, 63).round()
+    inside = ((away * w) >= -50) & ((away * w) <= 63)
+    slope = (d * (x @ (w * inside).T)).sum() / away - (d * (x @ integers.T)).sum() / away**2
+    torch.testing.assert_close(scale.grad.double(), slope, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", CALLS)
+def test_no_compilation_anew_when_the_scale_changes(name):
+    counter = CompileCounter()
+    compiled = torch.compile(CALLS[name], backend=counter, fullgraph=True)
+    weight = numbers(4, 5)
+    for scale in (16.0, 20.0, 24.0):
+        assert torch.equal(compiled(weight, torch.tensor(scale)), CALLS[name](weight, scale))
+    assert counter.frame_count == 1
+
+
+def test_func_transforms():
+    weight, scale = numbers(4, 5), torch.tensor(20.0)
+
+    def loss(weight, scale):
+        return F.graded_spikes(SPIKES, weight, scale).square().sum()
+
+    plain = weight.clone().requires_grad_(), scale.clone().requires_grad_()
+    loss(*plain).backward()
+    for got, leaf in zip(torch.func.grad(loss, argnums=(0, 1))(weight, scale), plain):
+        torch.testing.assert_close(got, leaf.grad)
+    scales = torch.tensor([10.0, 20.0, 30.0])
+    mapped = torch.func.vmap(lambda s: F.graded_spikes(SPIKES, weight, s))(scales)
+    assert torch.equal(mapped, torch.stack([F.graded_spikes(SPIKES, weight, float(s)) for s in scales]))
+
+
+@pytest.mark.parametrize("scale", [torch.ones(1), torch.ones(2), torch.tensor(3)])
+@pytest.mark.parametrize("name", CALLS)
+def test_bad_scales_are_named(name, scale):
+    with pytest.raises(RuntimeError, match=f"{name}: scale must be a number or a floating-point tensor"):
+        CALLS[name](numbers(4, 5), scale)
+
+
+class TestSynapse:
+    def layers(self, scale):
+        torch.manual_seed(0)
+        return torch.nn.Sequential(nn.Synapse(5, 4, name="in", scale=scale), nn.LIF(4, name="neurons"))
+
+    def test_trains_its_scale(self):
+        model = self.layers(torch.nn.Parameter(torch.tensor(16.0)))
+        assert "0.scale" in dict(model.named_parameters())
+        model[0](SPIKES).square().sum().backward()
+        assert model[0].scale.grad.abs() > 0
+        assert "scale=16" in repr(model)
+
+    def test_scripts_traces_exports_and_reads_with_the_scale_of_the_moment(self):
+        model = self.layers(torch.nn.Parameter(torch.tensor(16.0)))
+        reference = self.layers(20.0)
+        with torch.no_grad():
+            model[0].scale.fill_(20.0)
+        x = SPIKES
+        assert torch.equal(model(x), reference(x))
+        assert torch.equal(torch.jit.script(model)(x), reference(x))
+        descriptions = [
+            chip.read(m, x, "net")._handle.description()
+            for m in (model, torch.jit.trace(model, (x,)), torch.export.export(model.eval(), (x,)), reference)
+        ]
+        assert len(set(descriptions)) == 1
+        assert torch.equal(chip.deploy(model, network="net")(x).outputs, reference(x))
+
+    def test_a_buffer_is_moved_and_saved(self):
+        model = self.layers(torch.tensor(16.0))
+        assert "0.scale" in model.state_dict() and model[0].statistics().clipped_fraction >= 0
+
+    def test_a_bad_tensor_is_refused(self):
+        with pytest.raises(ValueError, match="scale must be a number or a floating-point tensor without dimensions"):
+            nn.Synapse(5, 4, scale=torch.ones(4))
