@@ -17,21 +17,23 @@ def modules(name):
     return [module] + [importlib.import_module(m.name) for m in inner]
 
 
-@pytest.mark.parametrize(
-    "name",
-    [
-        "compat",
-        "functional",
-        "nn",
-        "spiking",
-        "transforms",
-        "datasets",
-        "nir",
-        "tracking",
-        "distributed",
-        "_library",
-    ],
-)
+NAMES = [
+    "compat",
+    "functional",
+    "nn",
+    "spiking",
+    "transforms",
+    "datasets",
+    "nir",
+    "tracking",
+    "distributed",
+    "chip",
+    "_archive",
+    "_library",
+]
+
+
+@pytest.mark.parametrize("name", NAMES)
 def test_examples(name, request):
     found = {
         "getfixture": request.getfixturevalue,
