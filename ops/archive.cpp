@@ -138,7 +138,7 @@ class ArchiveModel final : public deploy::Model {
   const std::vector<std::string>& warnings() const override { return warnings_; }
   chip::Report check() const override {
     const std::lock_guard<std::mutex> lock(mutex_);
-    return graph_->deployment().check("emulator ideal", graph_->losses());
+    return graph_->deployment().check("emulator ideal", graph_->losses(), 1, &weights_);
   }
 
   chip::Observables run(const std::vector<chip::SpikeTensor>& inputs, const deploy::Options& options) const override {

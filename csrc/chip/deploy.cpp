@@ -22,7 +22,7 @@ class NetworkFile final : public Model {
 
   chip::Report check() const override {
     const std::lock_guard<std::mutex> lock(mutex_);
-    return deployment_.check("emulator ideal", {});
+    return deployment_.check("emulator ideal", {}, 1, &weights_);
   }
 
   chip::Observables run(const std::vector<chip::SpikeTensor>& inputs, const Options& options) const override {

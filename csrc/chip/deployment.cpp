@@ -47,11 +47,12 @@ Deployment::Deployment(Network network) : network_(std::move(network)), generati
 
 bool Deployment::is_stale() const { return !is_newest(network_.name, generation_); }
 
-Report Deployment::check(const std::string& target, const std::map<std::string, WeightLosses>& weights,
-                         std::int64_t max_instances) const {
+Report Deployment::check(const std::string& target, const std::map<std::string, WeightLosses>& losses,
+                         std::int64_t max_instances, const Weights* integers) const {
   ReportInputs inputs;
   inputs.target = target;
-  inputs.weights = weights;
+  inputs.weights = losses;
+  inputs.integers = integers;
   inputs.approximations = approximations_of(network_);
   std::vector<Misfit> misfits;
   if (partition_ != nullptr && within(*partition_, max_instances)) {

@@ -24,6 +24,8 @@ class DeployedNetwork {
   std::string target() const { return program_->target(); }
   /// Whether these integers differ from those that the backend holds.
   bool changed(const Weights& weights) const;
+  /// Hashes of the integers that the backend holds, by projection.
+  const std::map<std::string, std::uint64_t>& written() const { return written_; }
 
  private:
   friend class Deployment;
@@ -47,9 +49,9 @@ class Deployment {
   bool is_stale() const;
 
   /// The report on `target` and at most `max_instances` execution instances (0: as many as it takes), from the
-  /// untrained description; `weights` adds the losses of the integers.
-  Report check(const std::string& target, const std::map<std::string, WeightLosses>& weights,
-               std::int64_t max_instances = 1) const;
+  /// untrained description; `losses` adds those of the weights, `integers` their histograms and hashes.
+  Report check(const std::string& target, const std::map<std::string, WeightLosses>& losses,
+               std::int64_t max_instances = 1, const Weights* integers = nullptr) const;
 
   /// The execution instances, made at the first call. Throws with every misfit where the network does not fit.
   std::shared_ptr<const PartitionedMapping> partition();

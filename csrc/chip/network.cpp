@@ -1,6 +1,7 @@
 #include "csrc/chip/network.h"
 
 #include <algorithm>
+#include <cstdio>
 
 #include "csrc/chip/names.h"
 #include "csrc/core/error.h"
@@ -69,6 +70,25 @@ std::vector<std::int64_t> Network::expanded_rows(const Projection& projection) c
   }
   return rows;
 }
+
+std::string hash_str(std::uint64_t hash) {
+  char text[17];
+  std::snprintf(text, sizeof(text), "%016llx", static_cast<unsigned long long>(hash));
+  return text;
+}
+
+const char* name_of(Receptor receptor) {
+  return receptor == Receptor::kSigned ? "signed" : (receptor == Receptor::kExcitatory ? "excitatory" : "inhibitory");
+}
+
+const char* name_of(math::Rounding rounding) {
+  return rounding == math::Rounding::kNone ? "none"
+                                           : (rounding == math::Rounding::kHalfEven ? "half_even" : "half_away");
+}
+
+const char* name_of(Units units) { return units == Units::kModel ? "model" : "lsb"; }
+
+const char* name_of(NeuronKind kind) { return kind == NeuronKind::kLif ? "lif" : "li"; }
 
 std::uint64_t content_hash(const Projection& projection, const std::vector<std::int16_t>& values) {
   std::uint64_t sum = 0;

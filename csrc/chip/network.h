@@ -127,6 +127,15 @@ struct IntegerMatrix {
   std::uint64_t hash = 0;
 };
 
+/// A content hash as it is written everywhere: 16 hexadecimal digits.
+std::string hash_str(std::uint64_t hash);
+
+/// "signed", "half_even", "model", "lif": as descriptions and reports write them.
+const char* name_of(Receptor receptor);
+const char* name_of(math::Rounding rounding);
+const char* name_of(Units units);
+const char* name_of(NeuronKind kind);
+
 /// Integers by local projection name.
 using Weights = std::map<std::string, IntegerMatrix>;
 

@@ -11,15 +11,6 @@ constexpr char kFormat[] = "gradspike.network";
 constexpr std::int64_t kVersion = 1;
 constexpr std::int64_t kAnyInteger = std::numeric_limits<std::int64_t>::max() / 4;
 
-const char* name_of(Receptor receptor) {
-  return receptor == Receptor::kSigned ? "signed" : (receptor == Receptor::kExcitatory ? "excitatory" : "inhibitory");
-}
-
-const char* name_of(math::Rounding rounding) {
-  return rounding == math::Rounding::kNone ? "none"
-                                           : (rounding == math::Rounding::kHalfEven ? "half_even" : "half_away");
-}
-
 Json write(const NodeRef& source) {
   return {{"kind", source.kind == NodeRef::Kind::kInput ? "input" : "population"}, {"index", source.index}};
 }
@@ -30,7 +21,7 @@ Json write(const Population& population) {
     coefficients.push_back(bits_of(value));
   }
   return {{"name", population.name},
-          {"kind", population.kind == NeuronKind::kLif ? "lif" : "li"},
+          {"kind", name_of(population.kind)},
           {"size", population.size},
           {"columns", population.columns},
           {"coefficients", std::move(coefficients)}};
@@ -59,7 +50,7 @@ Json write(const Projection& projection) {
                {"receptor", name_of(projection.receptor)},
                {"scale", bits_of(projection.scale)},
                {"factor", bits_of(projection.factor)},
-               {"units", projection.units == Units::kModel ? "model" : "lsb"},
+               {"units", name_of(projection.units)},
                {"rounding", name_of(projection.rounding)},
                {"min_weight", projection.min_weight},
                {"max_weight", projection.max_weight},

@@ -4,10 +4,6 @@
 namespace gradspike::chip {
 namespace {
 
-const char* name_of(Receptor receptor) {
-  return receptor == Receptor::kSigned ? "signed" : (receptor == Receptor::kExcitatory ? "excitatory" : "inhibitory");
-}
-
 Json write(const RegisteredProjection& entry) {
   const Projection& p = entry.projection;
   return {{"key", entry.key},
@@ -45,7 +41,7 @@ Json write(const RegisteredPopulation& entry) {
   }
   return {{"key", entry.key},
           {"generation", entry.generation},
-          {"kind", entry.population.kind == NeuronKind::kLif ? "lif" : "li"},
+          {"kind", name_of(entry.population.kind)},
           {"size", entry.population.size},
           {"dt", bits_of(entry.dt)},
           {"circuits", std::move(circuits)}};

@@ -1,18 +1,10 @@
 #include "csrc/chip/report.h"
 
 #include <algorithm>
-#include <iomanip>
-#include <sstream>
-
-#include "csrc/chip/json_reader.h"
+#include <set>
 
 namespace gradspike::chip {
 namespace {
-
-const char* name_of(Verdict verdict) {
-  return verdict == Verdict::kFits ? "fits"
-                                   : (verdict == Verdict::kFitsWithLosses ? "fits with losses" : "does not fit");
-}
 
 Verdict verdict_of(const Report& report) {
   const bool on_emulator = report.target.compare(0, 8, "emulator") == 0;
@@ -77,55 +69,72 @@ void add_buses(const Mapping& mapping, Report& report) {
   }
 }
 
-std::string bar(std::int64_t used, std::int64_t limit) {
-  constexpr std::int64_t kWidth = 20;
-  const std::int64_t filled = std::min(kWidth, (used * kWidth + limit - 1) / limit);
-  return std::string(static_cast<std::size_t>(filled), '#') +
-         std::string(static_cast<std::size_t>(kWidth - filled), '.');
+std::vector<std::string> source_names(const Network& network, const Projection& projection) {
+  std::set<std::string> names;
+  for (const ColumnRun& run : projection.columns) {
+    const auto index = static_cast<std::size_t>(run.source.index);
+    names.insert(run.source.kind == NodeRef::Kind::kInput ? network.inputs[index].name
+                                                          : network.populations[index].name);
+  }
+  return {names.begin(), names.end()};
 }
 
-std::string percent(std::int64_t part, std::int64_t whole) {
-  std::ostringstream out;
-  out << std::fixed << std::setprecision(2)
-      << (whole == 0 ? 0.0 : 100.0 * static_cast<double>(part) / static_cast<double>(whole)) << " %";
-  return out.str();
+std::optional<Histogram> histogram_of(const std::vector<std::int16_t>& values) {
+  if (values.empty()) {
+    return std::nullopt;
+  }
+  const auto [lowest, highest] = std::minmax_element(values.begin(), values.end());
+  Histogram histogram{*lowest, std::vector<std::int64_t>(static_cast<std::size_t>(*highest - *lowest + 1))};
+  for (const std::int16_t value : values) {
+    ++histogram.counts[static_cast<std::size_t>(value - *lowest)];
+  }
+  return histogram;
 }
 
-void write_misfits(const Report& report, std::ostream& out) {
-  if (report.misfits.empty()) {
-    return;
-  }
-  out << "\nmisfits\n  layer            quantity                                  needed    limit     over\n";
-  for (const Misfit& misfit : report.misfits) {
-    out << "  " << std::left << std::setw(16) << (misfit.layer.empty() ? "(network)" : misfit.layer) << " "
-        << std::setw(38) << misfit.quantity << std::right << std::setw(10) << misfit.need << std::setw(9)
-        << misfit.limit << std::setw(9) << misfit.need - misfit.limit << "\n    " << misfit.remedy << "\n";
-  }
-}
-
-void write_weights(const Report& report, std::ostream& out) {
-  if (report.weights.empty()) {
-    return;
-  }
-  out << "\nweights\n  projection          count    clipped    rounded to zero    rms error [LSB]\n";
-  for (const auto& [name, layer] : report.weights) {
-    out << "  " << std::left << std::setw(16) << name << std::right << std::setw(9) << layer.count << std::setw(11)
-        << percent(layer.clipped, layer.count) << std::setw(19) << percent(layer.rounded_to_zero, layer.count)
-        << std::setw(19) << std::setprecision(4) << layer.rms_rounding_error << "\n";
+void add_integers(const Weights& weights, Report& report) {
+  for (ProjectionReport& projection : report.projections) {
+    const IntegerMatrix& matrix = weights.at(projection.name);
+    projection.histogram = histogram_of(matrix.values);
+    projection.hash = matrix.hash;
+    report.provenance["weights of " + projection.name] = hash_str(matrix.hash);
   }
 }
 
 }  // namespace
 
-Report make_report(const Network& network, const ReportInputs& inputs) {
-  const Capacity capacity = check_capacity(network);
+Report describe(const Network& network) {
   Report report;
   report.network = network.name;
+  report.dt = network.dt;
+  report.steps = network.model_card.steps;
+  for (const Population& population : network.populations) {
+    report.populations.push_back(parameters_of(population, network.dt));
+  }
+  for (const Projection& p : network.projections) {
+    report.projections.push_back({p.name, source_names(network, p),
+                                  network.populations[static_cast<std::size_t>(p.target)].name, p.in_features,
+                                  p.out_features, p.scale, p.min_weight, p.max_weight, p.receptor, p.rounding, p.units,
+                                  p.delay_steps, std::nullopt, std::nullopt});
+  }
+  return report;
+}
+
+Report make_report(const Network& network, const ReportInputs& inputs) {
+  const Capacity capacity = check_capacity(network);
+  Report report = describe(network);
   report.target = inputs.target;
   report.misfits = inputs.misfits != nullptr ? *inputs.misfits : capacity.misfits;
+  report.calibration = check_calibration(network);
+  for (Misfit& misfit : misfits_of(report.calibration)) {
+    report.misfits.push_back(std::move(misfit));
+  }
   report.weights = inputs.weights;
   report.approximations = inputs.approximations;
   report.provenance = inputs.provenance;
+  report.provenance["gradspike"] = GRADSPIKE_VERSION;
+  if (inputs.integers != nullptr) {
+    add_integers(*inputs.integers, report);
+  }
   const Mapping* mapping = inputs.mapping;
   if (inputs.partition != nullptr) {
     validate(*inputs.partition, network);
@@ -146,71 +155,36 @@ Report make_report(const Network& network, const ReportInputs& inputs) {
   return report;
 }
 
-std::string Report::text() const {
-  std::ostringstream out;
-  out << "network \"" << network << "\" " << name_of(verdict) << ": target " << target << ", ";
-  if (chips == 1) {
-    out << "1 chip, 1 run per sample\n";
-  } else {
-    out << chips << " chips, or one chip and " << runs_per_sample << " runs per sample\n";
-  }
-  write_misfits(*this, out);
-  out << "\nresources\n";
-  for (const Resource& resource : resources) {
-    out << "  " << std::left << std::setw(16) << (resource.layer.empty() ? "(chip)" : resource.layer) << " "
-        << std::setw(48) << resource.quantity << std::right << std::setw(8) << resource.used << " / " << std::left
-        << std::setw(7) << resource.limit << std::right << bar(resource.used, resource.limit) << "\n";
-  }
-  write_weights(*this, out);
-  for (const std::string& approximation : approximations) {
-    out << "\napproximation: " << approximation;
-  }
-  out << (approximations.empty() ? "" : "\n");
-  for (const auto& [name, value] : provenance) {
-    out << "\n" << name << ": " << value;
-  }
-  out << (provenance.empty() ? "" : "\n");
-  return out.str();
+const char* name_of(Verdict verdict) {
+  return verdict == Verdict::kFits ? "fits"
+                                   : (verdict == Verdict::kFitsWithLosses ? "fits with losses" : "does not fit");
 }
 
-std::string Report::to_json() const {
-  Json misfit_list = Json::array();
-  for (const Misfit& misfit : misfits) {
-    misfit_list.push_back({{"layer", misfit.layer},
-                           {"quantity", misfit.quantity},
-                           {"need", misfit.need},
-                           {"limit", misfit.limit},
-                           {"remedy", misfit.remedy},
-                           {"blocks_mapping", misfit.blocks_mapping}});
+const char* name_of(Calibratable state) {
+  switch (state) {
+    case Calibratable::kReached:
+      return "reached";
+    case Calibratable::kNearest:
+      return "nearest";
+    case Calibratable::kOtherUnits:
+      return "other units";
+    case Calibratable::kUnreachable:
+      break;
   }
-  Json resource_list = Json::array();
-  for (const Resource& resource : resources) {
-    resource_list.push_back({{"layer", resource.layer},
-                             {"quantity", resource.quantity},
-                             {"used", resource.used},
-                             {"limit", resource.limit}});
-  }
-  Json weight_list = Json::object();
-  for (const auto& [name, layer] : weights) {
-    weight_list[name] = {{"count", layer.count},
-                         {"clipped", layer.clipped},
-                         {"rounded_to_zero", layer.rounded_to_zero},
-                         {"rms_rounding_error", layer.rms_rounding_error}};
-  }
-  return dump_json({{"format", "gradspike.report"},
-                    {"version", 1},
-                    {"network", network},
-                    {"target", target},
-                    {"verdict", name_of(verdict)},
-                    {"exit_code", exit_code()},
-                    {"chips", chips},
-                    {"runs_per_sample", runs_per_sample},
-                    {"misfits", std::move(misfit_list)},
-                    {"resources", std::move(resource_list)},
-                    {"weights", std::move(weight_list)},
-                    {"approximations", approximations},
-                    {"provenance", provenance}},
-                   "report of network \"" + network + "\"");
+  return "unreachable";
+}
+
+const std::map<std::string, std::string>& conventions() {
+  static const std::map<std::string, std::string> texts = {
+      {"layout", "[time, batch, neuron]; weights [post, pre]"},
+      {"spikes", "whole numbers per neuron and step, 0 to 127"},
+      {"threshold", "a neuron spikes where its membrane is above the threshold, not at it"},
+      {"reset", "the membrane is set to the reset potential after a spike and through the refractory time"},
+      {"synaptic delay", "spikes of step t reach the membrane at step t + 1"},
+      {"weights", "round(clip(scale * weight, min_weight, max_weight)) [LSB]"},
+      {"voltages and currents", "model units"},
+  };
+  return texts;
 }
 
 }  // namespace gradspike::chip

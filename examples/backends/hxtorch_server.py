@@ -8,225 +8,27 @@ hxtorch maps, routes and runs them, so that the mapping of gradspike is not used
 reading = zero_lsb + lsb_per_unit * value. Give each Synapse of the model the `scale` that the chip has, LSB per model
 weight: with the constants below about 55; measure it (hxtorch's get_weight_scaling) for your calibration.
 
-For hxtorch as published with hxtorch.core and hxtorch.spiking (2026). Not supported, and refused: recurrent
-projections, plasticity rules, the MADC, recording of currents, initial states.
+A population that is connected to itself is an HXModuleWrapper of its LIF and the Synapse modules of the loop, which
+passes on what the chip measured. How long a spike takes around the loop is the chip's own, about a time step of 1 us.
+A plasticity rule is an hxtorch.core.plasticity_rule.PlasticityRule of its Synapse; each run starts from the weights of
+the model. The MADC records one neuron.
+
+For hxtorch as published with hxtorch.core and hxtorch.spiking (2026). Refused, since hxtorch does not offer it: loops
+through several populations and longer delays, recordings of plasticity rules, membranes while a rule runs (the chip
+cannot do both), recording of currents, initial states; and a time between batch entries, whose unit there is open.
 """
 
 import argparse
 import array
 import importlib
 import time
-from functools import partial
-from typing import Any, Dict, List, Sequence, Set, Tuple
+from typing import Any, Dict, List, Optional, Tuple
 
 import torch
-from protocol import (
-    LIF_ROWS,
-    Blob,
-    Handler,
-    Refused,
-    double_of_bits,
-    events_blob,
-    float_of_bits,
-    integers_of,
-    rows_of,
-    serve,
-)
+from hxtorch_network import CONSTANTS, ChipNetwork, Madc
+from protocol import Blob, Handler, Refused, double_of_bits, events_blob, rows_of, serve
 
-# Constants of a deployment, and what they are unless the user says otherwise. zero_lsb, lsb_per_unit: hxtorch's default
-# leak of 80 and threshold of 125 for a model whose leak is 0 and threshold is 1; the others are its default biases.
-CONSTANTS = {
-    "zero_lsb": 80.0,
-    "lsb_per_unit": 45.0,
-    "i_synin_gm": 500.0,
-    "synapse_dac_bias": 600.0,
-    "capacitance": 63.0,
-}
-
-# What the calibration (calix) can reach.
-RANGES = {
-    "leak [CADC LSB]": (50.0, 160.0),
-    "reset [CADC LSB]": (50.0, 160.0),
-    "threshold [CADC LSB]": (50.0, 220.0),
-    "tau_mem [s]": (0.5e-6, 60e-6),
-    "tau_syn [s]": (0.3e-6, 30e-6),
-    "refractory_time [s]": (40e-9, 32e-6),
-}
-MOST_WEIGHT = 63  # of one synapse circuit
-
-
-def in_range(population: str, quantity: str, values: List[float]) -> List[float]:
-    low, high = RANGES[quantity]
-    for value in values:
-        if not low * 0.999 <= value <= high * 1.001:  # the description holds float32 coefficients, not the times
-            raise Refused(f"population {population!r}: {quantity} must be in {low:g}..{high:g}, got {value:g}")
-    return values
-
-
-def parameter(values: List[float]) -> Any:
-    """One number where all neurons have the same, else a tensor [neuron]."""
-    return values[0] if len(set(values)) == 1 else torch.tensor(values)
-
-
-class NeuronSettings:
-    """Parameters of a population, of the model and of the chip, from its coefficients."""
-
-    def __init__(self, described: Dict[str, Any], dt: float, constants: Dict[str, float]) -> None:
-        self.name: str = described["name"]
-        self.size: int = described["size"]
-        self.fires: bool = described["kind"] == "lif"
-        columns = described["columns"]
-        table = [float_of_bits(bits) for bits in described["coefficients"]]
-        rows = {name: table[k * columns : (k + 1) * columns] for k, name in enumerate(LIF_ROWS)}
-        pairs = list(zip(rows["input_gain"], rows["leak_conductance"]))
-        self.capacitance = [dt / gain for gain, _ in pairs]
-        self.tau_mem = in_range(self.name, "tau_mem [s]", [dt / (gain * leak) for gain, leak in pairs])
-        self.tau_syn = in_range(self.name, "tau_syn [s]", [dt / (1.0 - decay) for decay in rows["current_decay"]])
-        shortest = RANGES["refractory_time [s]"][0]
-        times = [max(steps * dt, shortest) for steps in rows["refractory_steps"]]
-        self.refractory_time = in_range(self.name, "refractory_time [s]", times)
-        self.voltages = {name: rows[name] for name in ("leak", "reset", "threshold") if rows[name]}
-        self.readings = {
-            name: in_range(
-                self.name,
-                f"{name} [CADC LSB]",
-                [constants["zero_lsb"] + constants["lsb_per_unit"] * value for value in values],
-            )
-            for name, values in self.voltages.items()
-        }
-
-    def module(self, spiking: Any, experiment: Any, constants: Dict[str, float], record: bool) -> Any:
-        """The hxtorch module; its membrane trace is in model units, less the first sample."""
-        mixed = spiking.MixedHXModelParameter
-        settings = {
-            name: mixed(parameter(self.voltages[name]), parameter(self.readings[name])) for name in self.voltages
-        }
-        settings["tau_mem"] = parameter(self.tau_mem)
-        settings["tau_syn"] = parameter(self.tau_syn)
-        settings["i_synin_gm"] = int(constants["i_synin_gm"])
-        settings["synapse_dac_bias"] = int(constants["synapse_dac_bias"])
-        settings["membrane_capacitance"] = mixed(parameter(self.capacitance), int(constants["capacitance"]))
-        settings["enable_cadc_recording"] = record
-        settings["trace_scale"] = 1.0 / constants["lsb_per_unit"]
-        settings["shift_cadc_to_first"] = True
-        if self.fires:
-            settings["refractory_time"] = parameter(self.refractory_time)
-            settings["enable_spike_recording"] = True
-        return (spiking.LIF if self.fires else spiking.LI)(self.size, experiment, **settings)
-
-
-class SynapseMatrix:
-    """Integers between one source and one population that fit one synapse circuit per sign each, [post, pre]."""
-
-    def __init__(self, source: Tuple[str, int], target: int, receptor: str, sizes: Tuple[int, int]) -> None:
-        self.source = source
-        self.target = target
-        self.receptor = None if receptor == "signed" else receptor
-        self.weights = torch.zeros(*sizes)
-        self.taken: Set[int] = set()  # columns
-
-
-def synapse_matrices(network: Dict[str, Any], blobs: Dict[str, Blob]) -> List[SynapseMatrix]:
-    """Concatenated, repeated and sliced inputs, and weights beyond one circuit, as several plain matrices."""
-    result = []
-    for projection in network["projections"]:
-        if projection["delay_steps"] > 0:
-            raise Refused(f"projection {projection['name']!r} is recurrent, which this server does not support")
-        if projection["plasticity_rule"]:
-            raise Refused(f"projection {projection['name']!r} has a plasticity rule, which this server does not upload")
-        result += matrices_of(network, projection, integers_of(blobs["integers/" + projection["name"]]))
-    return result
-
-
-def matrices_of(
-    network: Dict[str, Any], projection: Dict[str, Any], integers: Tuple[int, int, List[int]]
-) -> List[SynapseMatrix]:
-    rows, columns, values = integers
-    weights = torch.tensor(values, dtype=torch.float32).reshape(rows, columns)
-    size = network["populations"][projection["target"]]["size"]
-    targets, sources = torch.zeros(size, columns), []
-    for run in projection["rows"]:
-        for k in range(run["count"]):
-            targets[run["target_first"] + k] = weights[run["row_first"] + k * run["row_step"]]
-    for run in projection["columns"]:
-        node = (run["source"]["kind"], run["source"]["index"])
-        sources += [(node, run["first"] + k * run["step"]) for k in range(run["count"])]
-    bound = max(abs(projection["min_weight"]), abs(projection["max_weight"]))
-    result: List[SynapseMatrix] = []
-    for column, (node, neuron) in enumerate(sources):
-        left = targets[:, column]
-        for _ in range(max(1, -(-bound // MOST_WEIGHT))):
-            matrix = free_matrix(result, network, projection, node, neuron)
-            matrix.weights[:, neuron] = left.clamp(-MOST_WEIGHT, MOST_WEIGHT)
-            left = left - matrix.weights[:, neuron]
-    return result
-
-
-def free_matrix(
-    matrices: List[SynapseMatrix],
-    network: Dict[str, Any],
-    projection: Dict[str, Any],
-    node: Tuple[str, int],
-    neuron: int,
-) -> SynapseMatrix:
-    """The first matrix of a source in which column `neuron` is free."""
-    for matrix in matrices:
-        if matrix.source == node and neuron not in matrix.taken:
-            break
-    else:
-        nodes = network["inputs"] if node[0] == "input" else network["populations"]
-        sizes = (network["populations"][projection["target"]]["size"], nodes[node[1]]["size"])
-        matrix = SynapseMatrix(node, projection["target"], projection["receptor"], sizes)
-        matrices.append(matrix)
-    matrix.taken.add(neuron)
-    return matrix
-
-
-class ChipNetwork:
-    """A network as hxtorch modules. Other weights make another one: hxtorch does not reliably see that they changed."""
-
-    def __init__(self, network: Dict[str, Any], constants: Dict[str, float], blobs: Dict[str, Blob], dt: float) -> None:
-        self.inputs = network["inputs"]
-        self.populations = [NeuronSettings(described, dt, constants) for described in network["populations"]]
-        self.matrices = synapse_matrices(network, blobs)
-        self.constants = constants
-        self.dt = dt
-        reached = {matrix.target for matrix in self.matrices}
-        for p, population in enumerate(self.populations):
-            if p not in reached:
-                raise Refused(f"population {population.name!r} has no projection, which hxtorch does not run")
-        self.built: Dict[Tuple[str, ...], Any] = {}  # by names of the populations whose membranes are recorded
-
-    def build(self, spiking: Any, calibration: Any, record: Sequence[str]) -> Any:
-        key = tuple(record)
-        if key not in self.built:
-            saturating = importlib.import_module("hxtorch.spiking.transforms.weight_transforms").linear_saturating
-            transform = partial(saturating, scale=1.0, min_weight=-float(MOST_WEIGHT), max_weight=float(MOST_WEIGHT))
-            experiment = spiking.Experiment(mock=False, dt=self.dt)
-            if calibration is not None:
-                experiment.calibration = calibration
-            synapses = []
-            for matrix in self.matrices:
-                rows, columns = matrix.weights.shape
-                synapse = spiking.Synapse(columns, rows, experiment, transform=transform, receptor=matrix.receptor)
-                with torch.no_grad():
-                    synapse.weight.copy_(matrix.weights)
-                synapses.append(synapse)
-            neurons = [p.module(spiking, experiment, self.constants, p.name in record) for p in self.populations]
-            self.built[key] = (experiment, synapses, neurons)
-        return self.built[key]
-
-    def run(self, spiking: Any, calibration: Any, spikes: List[torch.Tensor], record: Sequence[str]) -> List[Any]:
-        """Handles of the populations, filled."""
-        experiment, synapses, neurons = self.build(spiking, calibration, record)
-        sources: Dict[Tuple[str, int], Any] = {
-            ("input", i): spiking.LIFObservables(spikes=tensor) for i, tensor in enumerate(spikes)
-        }
-        for p, neuron in enumerate(neurons):
-            pairs = [(matrix, synapse) for matrix, synapse in zip(self.matrices, synapses) if matrix.target == p]
-            sources["population", p] = neuron(*[synapse(sources[matrix.source]) for matrix, synapse in pairs])
-        spiking.run(experiment, int(spikes[0].shape[0]))
-        return [sources["population", p] for p in range(len(neurons))]
+FPGA_CLOCK = 125e6  # [1/s], of the time stamps of the MADC
 
 
 class HxtorchServer(Handler):
@@ -238,6 +40,7 @@ class HxtorchServer(Handler):
         self.hxtorch: Any = None
         self.calibration: Any = None
         self.networks: Dict[int, ChipNetwork] = {}
+        self.madc_times: Optional[torch.Tensor] = None  # [s], of the run at hand
 
     def greet(self) -> None:
         if self.hxtorch is not None:
@@ -274,9 +77,10 @@ class HxtorchServer(Handler):
     def run(
         self, program: int, request: Dict[str, Any], blobs: Dict[str, Blob]
     ) -> Tuple[Dict[str, Any], Dict[str, Blob]]:
-        refuse_unsupported(request, blobs)
         network = self.networks[program]
+        refuse_unsupported(request, blobs, network.has_rules)
         started, dropped = time.monotonic(), 0
+        self.madc_times = None
         spikes = []
         for node in network.inputs:
             tensor = torch.zeros(request["steps"], request["batch"], node["size"])
@@ -291,7 +95,7 @@ class HxtorchServer(Handler):
             "counters": {"events_sent": int(sum(s.sum() for s in spikes)), "events_dropped": dropped},
             "timing": {"run": time.monotonic() - started},
             "constants": network.constants,
-            "not_modelled": ["placement and routing are those of hxtorch, not those of the mapping"],
+            "not_modelled": network.not_modelled(request),
         }
         return fields, {}
 
@@ -300,8 +104,10 @@ class HxtorchServer(Handler):
     ) -> None:
         """Some batch entries, sent as soon as they are there."""
         steps, count, record = request["steps"], spikes[0].shape[1], request["record_membrane"]
+        asked = request["madc"]
+        madc: Madc = ("", 0) if asked is None else (asked["population"], asked["neuron"])
         try:
-            handles = network.run(self.hxtorch.spiking, self.calibration, spikes, record)
+            handles = network.run(self.hxtorch.spiking, self.calibration, spikes, record, madc)
         except Exception as error:
             network.built.clear()
             raise Refused(f"hxtorch failed: {type(error).__name__}: {error}") from None
@@ -318,24 +124,53 @@ class HxtorchServer(Handler):
                 trace = (cut(handle.membrane_cadc, "membranes", population.name, steps, count) + leak).contiguous()
                 values = array.array("f", trace.float().flatten().tolist())
                 recorded["membrane/" + population.name] = ("f32", (steps, count, population.size), values)
+            if population.name == madc[0]:
+                recorded.update(self.madc_blobs(handle.membrane_madc, count, steps * network.dt))
         self.part(first, count, recorded, counters={"spikes_on_chip": seen})
+
+    def madc_blobs(self, raw: Any, count: int, duration: float) -> Dict[str, Blob]:
+        """Samples on the times of the first batch entry of the run: those of other entries differ by some cycles."""
+        if raw is None or raw.dim() != 3 or raw.shape[0] != 2 or raw.shape[1] == 0 or raw.shape[2] != count:
+            shape = None if raw is None else list(raw.shape)
+            raise Refused(f"hxtorch returned MADC samples {shape} for {count} entries")
+        times, values = raw[0].double().cpu() / FPGA_CLOCK, raw[1].cpu()
+        if self.madc_times is None:
+            first = times[:, 0]
+            self.madc_times = first[(first >= 0.0) & (first < duration)].unique()  # ascending
+        samples = torch.zeros(len(self.madc_times), count, dtype=torch.int16)
+        for b in range(count):
+            samples[:, b] = values[nearest(times[:, b], self.madc_times), b].round().to(torch.int16)
+        return {
+            "madc": ("i16", tuple(samples.shape), array.array("h", samples.flatten().tolist())),
+            "madc_times": ("f64", (len(self.madc_times),), array.array("d", self.madc_times.tolist())),
+        }
 
     def close(self) -> None:
         if self.hxtorch is not None:
             self.hxtorch.release_hardware()
 
 
-def refuse_unsupported(request: Dict[str, Any], blobs: Dict[str, Blob]) -> None:
+def refuse_unsupported(request: Dict[str, Any], blobs: Dict[str, Blob], has_rules: bool) -> None:
     if request["record_current"]:
         raise Refused("the chip does not measure synaptic currents")
-    if request["madc"] is not None:
-        raise Refused("this server does not read the MADC")
+    if has_rules and request["record_membrane"]:
+        raise Refused(
+            "a chip that executes a plasticity rule takes no CADC samples, and membranes of "
+            f"{', '.join(request['record_membrane'])} are to be recorded"
+        )
     if request["inter_batch_wait"] > 0:
         raise Refused("this server sets no time between batch entries")
     if any(name.startswith("state/") for name in blobs):
         raise Refused("neurons on the chip start at rest, they take no initial state")
     if request["steps"] < 1:
         raise Refused("a run on the chip has at least one step")
+
+
+def nearest(times: torch.Tensor, wanted: torch.Tensor) -> torch.Tensor:
+    """For each wanted time the index of the sample that is nearest to it; both ascend."""
+    right = torch.searchsorted(times.contiguous(), wanted).clamp(max=len(times) - 1)
+    left = (right - 1).clamp(min=0)
+    return torch.where((wanted - times[left]).abs() <= (times[right] - wanted).abs(), left, right)
 
 
 def cut(recorded: Any, what: str, population: str, steps: int, count: int) -> torch.Tensor:

@@ -184,12 +184,15 @@ std::string NetworkHandle::network_file() const {
 }
 std::string NetworkHandle::report(const std::string& target, std::int64_t chips) const {
   const std::lock_guard<std::mutex> lock(mutex_);
-  return deployment().check(target, losses(), chips).to_json();
+  chip::Weights integers;
+  try {
+    integers = weights();
+  } catch (const Error&) {  // a weight is NaN: the other verbs refuse it by name
+    return deployment().check(target, losses(), chips).to_json();
+  }
+  return deployment().check(target, losses(), chips, &integers).to_json();
 }
-std::string NetworkHandle::report_text(const std::string& target, std::int64_t chips) const {
-  const std::lock_guard<std::mutex> lock(mutex_);
-  return deployment().check(target, losses(), chips).text();
-}
+std::string NetworkHandle::layers() const { return chip::layers_json(deployment().network()); }
 
 std::string NetworkHandle::map() {
   const std::lock_guard<std::mutex> lock(mutex_);
@@ -217,9 +220,9 @@ c10::intrusive_ptr<ProgramHandle> NetworkHandle::compile(const std::string& back
                                                          const std::string& calibration) {
   const std::lock_guard<std::mutex> lock(mutex_);
   const chip::CompileOptions options = compile_options(preset, seed, constants, calibration);
-  return c10::make_intrusive<ProgramHandle>(
-      c10::intrusive_ptr<NetworkHandle>::reclaim_copy(this),
-      noting_failure([&] { return deployment().compile(backend, options, weights()); }));
+  return c10::make_intrusive<ProgramHandle>(c10::intrusive_ptr<NetworkHandle>::reclaim_copy(this), noting_failure([&] {
+                                              return deployment().compile(backend, options, weights());
+                                            }));
 }
 
 std::string NetworkHandle::measure_scales(const std::string& backend, const std::string& preset, std::int64_t seed,
@@ -266,6 +269,14 @@ std::tuple<c10::IValue, chip::Observables> NetworkHandle::run(const chip::Deploy
   return {c10::IValue(), deployed.run(spikes, options)};
 }
 
+c10::Dict<std::string, std::string> ProgramHandle::written() const {
+  c10::Dict<std::string, std::string> result;
+  for (const auto& [name, hash] : deployed_->written()) {
+    result.insert(name, chip::hash_str(hash));
+  }
+  return result;
+}
+
 bool ProgramHandle::changed() const {
   const std::lock_guard<std::mutex> lock(network_->mutex_);
   return deployed_->changed(network_->weights());
@@ -291,6 +302,7 @@ TORCH_LIBRARY_FRAGMENT(gradspike, m) {
   m.class_<ProgramHandle>("Program")  // before Network, which gives programs
       .def("target", &ProgramHandle::target)
       .def("changed", &ProgramHandle::changed)
+      .def("written", &ProgramHandle::written)
       .def("run", &ProgramHandle::run);
   m.class_<NetworkHandle>("Network")
       .def_static("read", &NetworkHandle::read)
@@ -305,7 +317,7 @@ TORCH_LIBRARY_FRAGMENT(gradspike, m) {
       .def("records", &NetworkHandle::records)
       .def("network_file", &NetworkHandle::network_file)
       .def("report", &NetworkHandle::report)
-      .def("report_text", &NetworkHandle::report_text)
+      .def("layers", &NetworkHandle::layers)
       .def("map", &NetworkHandle::map)
       .def("map_text", &NetworkHandle::map_text)
       .def("set_mapping", &NetworkHandle::set_mapping)

@@ -41,8 +41,8 @@ class NetworkHandle : public torch::CustomClassHolder {
   std::string network_file() const;
 
   /// On at most `chips` execution instances, 0: as many as it takes.
-  std::string report(const std::string& target, std::int64_t chips) const;       // JSON
-  std::string report_text(const std::string& target, std::int64_t chips) const;  // tables
+  std::string report(const std::string& target, std::int64_t chips) const;  // JSON
+  std::string layers() const;                                               // JSON, see chip::layers_json
   /// JSON: the mapping, or the partition where the network takes several execution instances.
   std::string map();
   std::string map_text();
@@ -83,6 +83,8 @@ class ProgramHandle : public torch::CustomClassHolder {
   std::string target() const { return deployed_->target(); }
   /// Whether the present integers differ from those that the backend holds.
   bool changed() const;
+  /// Hash of the integers that the backend holds, by projection.
+  c10::Dict<std::string, std::string> written() const;
   /// Outputs of the model, what was seen as NetworkHandle::run_model gives it, and target, timing, constants and what
   /// is not modelled as JSON. `options`: see parse_run_options.
   std::tuple<c10::IValue, c10::Dict<std::string, at::Tensor>, std::string> run(const std::vector<at::Tensor>& inputs,

@@ -1,17 +1,13 @@
 #include "ops/host/listing.h"
 
 #include <algorithm>
-#include <iomanip>
 #include <nlohmann/json.hpp>
 #include <sstream>
 
+#include "csrc/chip/text_table.h"
+
 namespace gradspike::host {
 namespace {
-
-std::string receptor_name(chip::Receptor receptor) {
-  return receptor == chip::Receptor::kSigned ? "signed"
-                                             : (receptor == chip::Receptor::kExcitatory ? "excitatory" : "inhibitory");
-}
 
 /// Names of the sources of a projection, in order of first use.
 std::string source_names(const chip::Network& network, const chip::Projection& projection) {
@@ -31,12 +27,6 @@ std::string source_names(const chip::Network& network, const chip::Projection& p
   return text;
 }
 
-std::string hexadecimal(std::uint64_t value) {
-  std::ostringstream text;
-  text << std::hex << std::setfill('0') << std::setw(16) << value;
-  return text.str();
-}
-
 std::string join(const std::vector<std::string>& words) {
   std::string text;
   for (const std::string& word : words) {
@@ -45,23 +35,10 @@ std::string join(const std::vector<std::string>& words) {
   return text;
 }
 
-/// Columns as wide as their widest cell, two blanks apart.
-std::string table(const std::vector<std::vector<std::string>>& rows) {
-  std::vector<std::size_t> widths;
-  for (const auto& row : rows) {
-    widths.resize(std::max(widths.size(), row.size()));
-    for (std::size_t k = 0; k < row.size(); ++k) {
-      widths[k] = std::max(widths[k], row[k].size());
-    }
-  }
+std::string table(const std::vector<chip::TextRow>& rows) {
   std::string text;
-  for (const auto& row : rows) {
-    std::string line;
-    for (std::size_t k = 0; k < row.size(); ++k) {
-      line += row[k] + std::string(widths[k] - row[k].size() + 2, ' ');
-    }
-    line.erase(line.find_last_not_of(' ') + 1);
-    text += line + "\n";
+  for (const std::string& line : chip::aligned(rows)) {
+    text += (line.empty() ? line : line.substr(2)) + "\n";  // not indented
   }
   return text;
 }
@@ -77,9 +54,9 @@ std::string listing_text(const deploy::Model& model) {
     scale << p.scale;
     rows.push_back({network.name + "/" + p.name, source_names(network, p),
                     network.populations[static_cast<std::size_t>(p.target)].name, std::to_string(p.in_features),
-                    std::to_string(p.out_features), receptor_name(p.receptor), scale.str(),
+                    std::to_string(p.out_features), chip::name_of(p.receptor), scale.str(),
                     std::to_string(p.min_weight) + ".." + std::to_string(p.max_weight),
-                    hexadecimal(model.weights().at(p.name).hash)});
+                    chip::hash_str(model.weights().at(p.name).hash)});
   }
   std::ostringstream text;
   text << table(rows) << '\n';
@@ -107,7 +84,7 @@ std::string listing_json(const deploy::Model& model) {
   nlohmann::json object = nlohmann::json::parse(chip::to_json(network));
   nlohmann::json hashes = nlohmann::json::object();
   for (const auto& [name, matrix] : model.weights()) {
-    hashes[name] = hexadecimal(matrix.hash);
+    hashes[name] = chip::hash_str(matrix.hash);
   }
   return nlohmann::json{{"network", object}, {"hashes", hashes}}.dump(2) + "\n";
 }

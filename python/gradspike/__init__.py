@@ -1,8 +1,9 @@
 """gradspike: train spiking networks with the integer weights that the BrainScaleS-2 chip holds.
 
-`gradspike.functional` has one function per operator, `gradspike.nn` the modules, `gradspike.chip` reading, mapping and
-deploying, `gradspike.transforms` encoders and decoders, `gradspike.datasets` the data of the examples and
-`gradspike.plot` the figures. `save` and `load` write and read archives, `inspect` prints what is in one.
+`gradspike.functional` has one function per operator, `gradspike.nn` the modules, `gradspike.spiking` those of scripts
+written for hxtorch, `gradspike.chip` reading, mapping and deploying, `gradspike.nir` import and export of NIR graphs,
+`gradspike.transforms` encoders and decoders, `gradspike.datasets` the data of the examples and `gradspike.plot` the
+figures. `save` and `load` write and read archives, `inspect` prints what is in one.
 """
 
 from gradspike import _library, _vmap
@@ -12,7 +13,7 @@ _library.load()
 _vmap.register()
 
 # The operators have to be registered before a module that names them is imported.
-from gradspike import chip, datasets, functional, nn, plot, transforms  # noqa: E402
+from gradspike import chip, datasets, functional, nir, nn, plot, transforms  # noqa: E402
 from gradspike._archive import export, inspect, load, open_network, save  # noqa: E402
 from gradspike._library import VersionInfo, version_info  # noqa: E402
 from gradspike.functional import suggest_scale  # noqa: E402
@@ -26,6 +27,7 @@ __all__ = [
     "functional",
     "inspect",
     "load",
+    "nir",
     "nn",
     "open_network",
     "plot",

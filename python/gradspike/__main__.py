@@ -32,8 +32,11 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
     inspect = commands.add_parser(
         "inspect", help="print populations, projections and weights", epilog="example: gradspike inspect net.pt"
     )
-    inspect.add_argument("file", help="saved network: net.pt, net.pt2 or net.json")
+    inspect.add_argument("file", help="saved network: net.pt, net.pt2 or net.json; or a graph of NIR: net.nir")
     inspect.add_argument("--json", action="store_true", help="print JSON")
+    inspect.add_argument("--dt", type=_seconds, default=None, help="time step of a graph of NIR [s]")
+    inspect.add_argument("--time-unit", default=None, help="what a graph of NIR counts times in: s, ms, us or steps")
+    inspect.add_argument("--preset", default=None, help="framework that wrote a graph of NIR: snntorch, norse, ...")
     _command_report.add_parsers(commands, _size)
     run = commands.add_parser("run", help="run spikes through a saved network")
     run.add_argument("file", help="saved network: net.pt, net.pt2 or net.json")
@@ -55,7 +58,7 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
         parser.error(f"unrecognized arguments: {' '.join(rest)}")
     try:
         return {"inspect": _inspect, "run": _run, **_command_report.COMMANDS}[arguments.command](arguments)
-    except (OSError, RuntimeError, ValueError) as error:
+    except (ImportError, OSError, RuntimeError, ValueError) as error:
         print(f"gradspike: {str(error).splitlines()[0]}", file=sys.stderr)
         return BAD_INPUT
 
@@ -66,9 +69,27 @@ def _size(text: str) -> int:
     return int(text)
 
 
+def _seconds(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not 0.0 < value < float("inf"):
+        raise argparse.ArgumentTypeError(f"must be a number of seconds above 0, got '{text}'")
+    return value
+
+
 def _inspect(arguments: argparse.Namespace) -> int:
     import gradspike
+    from gradspike.nir import _file
 
+    about = {"dt": arguments.dt, "time_unit": arguments.time_unit, "preset": arguments.preset}
+    if _file.is_hdf5(arguments.file):
+        print(gradspike.nir.inspect(arguments.file, json=arguments.json, **about))
+        return 0
+    given = [f"--{name.replace('_', '-')}" for name, value in about.items() if value is not None]
+    if given:
+        raise ValueError(f"{', '.join(given)} is for graphs of NIR, and '{arguments.file}' is none")
     print(gradspike.inspect(arguments.file, json=arguments.json))
     return 0
 

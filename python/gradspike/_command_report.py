@@ -79,6 +79,12 @@ def _parser(commands: Any, name: str, summary: str, text: str) -> argparse.Argum
     parser.add_argument("file", help="saved network: net.pt, net.pt2 or net.json")
     parser.add_argument("--json", action="store_true", help="print the report as JSON, format gradspike.report")
     parser.add_argument(
+        "--since",
+        type=_earlier_report,
+        metavar="FILE",
+        help="say what changed since an earlier report, JSON as --json gives it",
+    )
+    parser.add_argument(
         "--html", default="", metavar="FILE", help="write the report as one page, with a map of the chip"
     )
     return parser
@@ -99,6 +105,15 @@ def _constant(text: str) -> Tuple[str, float]:
         return name, float(value)
     except ValueError:
         raise argparse.ArgumentTypeError(f"must be NAME=VALUE with a number, got '{text}'") from None
+
+
+def _earlier_report(path: str) -> Any:
+    from gradspike.chip import _since
+
+    try:
+        return _since.read_data(Path(path))
+    except (OSError, ValueError) as error:
+        raise argparse.ArgumentTypeError(f"cannot be read: {error}") from None
 
 
 def constants(arguments: argparse.Namespace) -> Optional[Dict[str, float]]:
@@ -164,6 +179,8 @@ def write(report: Any, path: str) -> None:
 
 
 def _show(report: Any, arguments: argparse.Namespace) -> int:
+    if arguments.since is not None:
+        report = report.since(arguments.since)
     if arguments.html:
         report.save_html(arguments.html)
         print(f"gradspike: wrote {arguments.html}", file=sys.stderr)

@@ -4,16 +4,21 @@ import csv
 import itertools
 import json
 import os
+import re
 import subprocess
+import zipfile
 from pathlib import Path
 
+import numpy
 import pytest
 import torch
 from torch import Tensor, nn
 
 import gradspike
 from gradspike import _library, chip
+from gradspike.chip import _terminal
 from gradspike.nn import LI, LIF, RecurrentLIF, SparseSynapse, Synapse
+from json_schema import errors
 
 
 @pytest.fixture(scope="module")
@@ -250,6 +255,26 @@ def test_check_and_its_exit_code(program, saved, tmp_path):
     assert json.loads(done.stdout)["verdict"] == "does not fit"
 
 
+@pytest.mark.parametrize("name", ["net.pt", "net.json", "large.pt"])
+def test_check_says_what_python_says(program, saved, tmp_path, name):
+    """All but what only Python knows: versions and hashes of its own, the order of JSON and blocks in UTF-8."""
+    folder, _, _ = saved
+    if name == "large.pt":
+        folder = tmp_path
+        model = nn.Sequential(
+            Synapse(300, 600, scale=16.0), LIF(600, tau_mem=80e-6, refractory_time=0.0, threshold=4.0)
+        )
+        gradspike.save(model, folder / name)
+    found = json.loads(run(program, folder / name, "--check", "--json").stdout)
+    assert errors(found, chip.Report.schema(), chip.Report.schema()) == []
+    expected = gradspike.open_network(folder / name).check().data
+    assert expected["provenance"].items() >= found["provenance"].items()
+    assert found["provenance"].keys() >= {"gradspike", *(f"weights of {p}" for p in expected["projections"])}
+    expected["provenance"] = found["provenance"]
+    assert found == expected
+    assert run(program, folder / name, "--check").stdout == _terminal.render(expected)
+
+
 def test_steps_and_batch(program, saved, tmp_path):
     folder, _, _ = saved
     (tmp_path / "one.csv").write_text("step,batch,neuron\n0,0,0\n")
@@ -403,3 +428,158 @@ def test_help(program):
     assert done.returncode == 0
     for option in ("--spikes", "--target", "--list", "--json", "--check", "--output", "--membrane"):
         assert option in done.stdout
+
+
+# ---- arrays, results, comparisons ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("dtype", [bool, "uint8", "int64", "float32", "float64"])
+def test_arrays_in_and_out(program, saved, tmp_path, dtype):
+    folder, spikes, expected = saved
+    if dtype is bool:
+        spikes = (spikes > 0).float()
+        expected = chip.load_network(folder / "net.json").deploy()(spikes)
+    numpy.save(tmp_path / "in.npy", spikes.numpy().astype(dtype))
+    arguments = ["--spikes", tmp_path / "in.npy", "--output", tmp_path / "out.npy", "--membrane", tmp_path / "m.npy"]
+    done = run(program, folder / "net.json", *arguments, "--result", tmp_path / "result.json")
+    assert done.returncode == 0, done.stderr
+    out, membrane = numpy.load(tmp_path / "out.npy"), numpy.load(tmp_path / "m.npy")
+    assert out.dtype == numpy.uint8 and membrane.dtype == numpy.float32
+    assert torch.equal(torch.from_numpy(out).float(), expected.spikes["hidden"])
+    assert torch.equal(torch.from_numpy(membrane), expected.membrane["readout"])
+    result = json.loads((tmp_path / "result.json").read_text())
+    assert result["target"] == "emulator ideal" and result["losses"]["spikes_lost"] == 0
+    assert result["spikes"] == {"hidden": int(expected.spikes["hidden"].sum())} and result["seconds"] > 0
+
+
+def test_verify_says_equal_or_where_not(program, saved):
+    folder, _, _ = saved
+    done = run(program, folder / "net.pt2", "--spikes", folder / "in.csv", "--verify", "cpu,emulator")
+    assert done.returncode == 0 and "cpu and emulator ideal: equal, 640 spike counts" in done.stdout, done.stderr
+    done = run(
+        program, folder / "net.pt", "--spikes", folder / "in.csv", "--verify", "cpu,emulator", "--preset", "calibrated"
+    )
+    assert done.returncode == 1
+    assert "differ, first" in done.stdout and "of population 'hidden' at step" in done.stdout
+
+
+def arrays(spikes):
+    """Bad arrays: what is written, and words of the sentence."""
+    negative = spikes.copy()
+    negative[3, 2, 1] = -1
+    fraction = spikes.copy()
+    fraction[0, 0, 4] = 0.5
+    return {
+        "negative": (negative, ("step 3, batch 2, neuron 1", "-1")),
+        "fraction": (fraction, ("neuron 4", "0.5")),
+        "too many": (spikes + 200, ("127",)),
+        "not a number": (spikes * float("nan"), ("nan",)),
+        "shape": (spikes[..., :4], ("[time, batch, 5]",)),
+        "dimensions": (spikes[0], ("2 dimensions",)),
+        "columns": (numpy.asfortranarray(spikes), ("ascontiguousarray",)),
+        "complex": (spikes.astype("complex64"), ("dtype",)),
+        "big endian": (spikes.astype(">f4"), ("dtype",)),
+        "objects": (numpy.array([None, 1]), ("dtype",)),
+    }
+
+
+@pytest.mark.parametrize("name", sorted(arrays(numpy.zeros((20, 4, 5), numpy.float32))))
+def test_bad_arrays(program, saved, tmp_path, name):
+    folder, spikes, _ = saved
+    array, words = arrays(spikes.numpy())[name]
+    numpy.save(tmp_path / "bad.npy", array, allow_pickle=True)
+    require_one_line(run(program, folder / "net.json", "--spikes", tmp_path / "bad.npy"), "bad.npy", *words)
+
+
+@pytest.mark.parametrize("length", [0, 5, 9, 40, 127, 140])
+def test_cut_arrays(program, saved, tmp_path, length):
+    folder, spikes, _ = saved
+    numpy.save(tmp_path / "bad.npy", spikes.numpy())
+    (tmp_path / "bad.npy").write_bytes((tmp_path / "bad.npy").read_bytes()[:length])
+    require_one_line(run(program, folder / "net.json", "--spikes", tmp_path / "bad.npy"), "bad.npy")
+
+
+def test_bad_uses_of_arrays(program, saved, tmp_path):
+    folder, spikes, _ = saved
+    numpy.save(tmp_path / "in.npy", spikes.numpy())
+    call = [program, folder / "net.json", "--spikes", tmp_path / "in.npy"]
+    require_one_line(run(*call, "--steps", "3"), "--steps", "array")
+    require_one_line(run(*call, "--verify", "emulator"), "--verify", "two targets")
+    require_one_line(run(*call, "--verify", "cpu,emulator"), "cpu")
+    require_one_line(run(*call, "--result", tmp_path / "no" / "r.json"), "cannot write")
+    require_one_line(run(*call, "--output", tmp_path / "no" / "o.npy"), "cannot write")
+
+
+def damaged_program(path: Path, target: Path, change) -> None:
+    with zipfile.ZipFile(path) as source, zipfile.ZipFile(target, "w", zipfile.ZIP_STORED) as result:
+        for entry in source.infolist():
+            content = change(entry.filename, source.read(entry))
+            if content is not None:
+                result.writestr(zipfile.ZipInfo(entry.filename), content)
+
+
+def edited_json(ending, edit):
+    def change(name, content):
+        if not name.endswith(ending):
+            return content
+        value = json.loads(content)
+        edit(value)
+        return json.dumps(value).encode()
+
+    return change
+
+
+def graph_of(program_json):
+    return program_json["graph_module"]["graph"]
+
+
+def without(ending):
+    return lambda name, content: None if name.endswith(ending) else content
+
+
+DAMAGED_PROGRAMS = {
+    "no program": (without("models/model.json"), "native code"),
+    "not JSON": (lambda n, c: b"{" if n.endswith("model.json") else c, "no JSON object"),
+    "no graph": (edited_json("model.json", lambda p: p.pop("graph_module")), "damaged"),
+    "no network": (without("network.json"), "gradspike.export"),
+    "integers": (without("integers/in.bin.base64"), "integers of projection 'in' are missing"),
+    "integers text": (lambda n, c: b"%" if n.endswith("in.bin.base64") else c, "integers/in.bin"),
+    "weight": (without("weights/weight_0"), "cannot be loaded|damaged"),
+    "short weight": (lambda n, c: c[:8] if n.endswith("weight_0") else c, "needs 160 bytes, the file has 8"),
+    "unknown operator": (
+        edited_json("model.json", lambda p: graph_of(p)["nodes"][0].update(target="torch.ops.gradspike.magic.default")),
+        "gradspike::magic is not registered",
+    ),
+    "no operator": (
+        edited_json("model.json", lambda p: graph_of(p)["nodes"][0].update(target="_operator.add")),
+        "'_operator.add' is no operator",
+    ),
+    "unknown value": (
+        edited_json(
+            "model.json", lambda p: graph_of(p)["nodes"][0]["inputs"][0]["arg"]["as_tensor"].update(name="nothing")
+        ),
+        "'nothing' is used before it is computed",
+    ),
+    "unknown argument": (
+        edited_json("model.json", lambda p: graph_of(p)["nodes"][0]["inputs"][0].update(name="nonsense")),
+        "misses its argument|has no argument",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", sorted(DAMAGED_PROGRAMS))
+def test_damaged_programs(program, saved, tmp_path, name):
+    folder, _, _ = saved
+    change, sentence = DAMAGED_PROGRAMS[name]
+    damaged_program(folder / "net.pt2", tmp_path / "bad.pt2", change)
+    done = run(program, tmp_path / "bad.pt2", "--list")
+    require_one_line(done, "bad.pt2")
+    assert re.search(sentence, done.stderr), done.stderr
+
+
+def test_cut_programs(program, saved, tmp_path):
+    folder, _, _ = saved
+    content = (folder / "net.pt2").read_bytes()
+    for length in (2, 100, len(content) // 2, len(content) - 30):
+        (tmp_path / "cut.pt2").write_bytes(content[:length])
+        require_one_line(run(program, tmp_path / "cut.pt2", "--list"), "cut.pt2")

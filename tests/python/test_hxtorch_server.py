@@ -1,5 +1,6 @@
 """The server for hxtorch, against a stand-in that refuses what hxtorch's interface does not promise."""
 
+import array
 import os
 import sys
 from pathlib import Path
@@ -9,7 +10,7 @@ import torch
 from torch import nn
 
 from gradspike import chip
-from gradspike.nn import LI, LIF, Synapse
+from gradspike.nn import LI, LIF, PlasticityRule, RecurrentLIF, Synapse
 
 ROOT = Path(__file__).parents[2]
 SERVER = [sys.executable, str(ROOT / "examples" / "backends" / "hxtorch_server.py"), "--chip", "HICANN-X 7"]
@@ -120,6 +121,143 @@ def test_branches(tmp_path):
         "Synapse 8 4 None",
         "Synapse 8 4 inhibitory",
     ]
+
+
+def recurrent(**settings):
+    hidden = RecurrentLIF(6, 8, name="hidden", input_scale=SCALE, recurrent_scale=SCALE, **settings)
+    return randomise(nn.Sequential(hidden, Synapse(8, 3, name="out", scale=SCALE), LI(3, name="readout")), seed=4)
+
+
+def test_a_recurrent_layer_is_a_wrapper(tmp_path):
+    attach("--entries", "3")
+    model = recurrent()
+    result = chip.deploy(model, target="bss2")(SPIKES, membrane="*")
+    require_like_emulator(result, model)
+    with torch.no_grad():
+        model[0].recurrent_weight.zero_()
+    assert not torch.equal(chip.deploy(model)(SPIKES).spikes["hidden"], result.spikes["hidden"])  # the loop matters
+    assert "the delay of recurrent projections is that of the chip, not one time step" in result.not_modelled
+    made = [call for call in calls(tmp_path) if call.startswith(("HXModuleWrapper", "run"))]
+    assert made == ["HXModuleWrapper Synapse LIF", "run 20", "run 20"]
+
+
+def test_a_loop_with_stacked_weights_and_several_layers(tmp_path):
+    attach()
+    first = RecurrentLIF(6, 8, name="first", input_scale=SCALE, recurrent_scale=SCALE, recurrent_max_weight=126)
+    second = RecurrentLIF(8, 5, name="second", input_scale=SCALE, recurrent_scale=SCALE)
+    model = randomise(nn.Sequential(first, second), seed=6)
+    with torch.no_grad():
+        first.recurrent_weight[0, 1] = 2.0
+    require_like_emulator(chip.deploy(model, target="bss2")(SPIKES), model)
+    made = [call for call in calls(tmp_path) if call.startswith("HXModuleWrapper")]
+    assert made == ["HXModuleWrapper Synapse Synapse LIF", "HXModuleWrapper Synapse LIF"]
+
+
+@pytest.mark.parametrize(
+    ("part", "change", "words"),
+    [
+        (
+            "hidden_recurrent",
+            {"delay_steps": 2},
+            "'hidden_recurrent' has a delay of 2 steps, and hxtorch sets none",
+        ),
+        ("out", {"delay_steps": 1}, "'out' has a delay of a step from another population or an input"),
+        ("out", {"plasticity_rule": "k", "plasticity_period": 0}, "'out': its rule needs a period above 0, got 0 s"),
+        ("input0", {"background": {"rate": 1}}, "'input0' is made by background generators"),
+    ],
+)
+def test_what_hxtorch_does_not_set_is_refused(monkeypatch, part, change, words):
+    """By the server itself: the mapper takes few of them."""
+    monkeypatch.syspath_prepend(str(ROOT / "examples" / "backends"))
+    import hxtorch_network
+    import protocol
+
+    handle = chip.read(recurrent(), SPIKES)
+    network = handle.description
+    next(p for p in [*network["projections"], *network["inputs"]] if p["name"] == part).update(change)
+    blobs = {f"integers/{name}": ("u8", (len(r),), array.array("B", r)) for name, r in handle.records().items()}
+    with pytest.raises(protocol.Refused, match=words):
+        hxtorch_network.ChipNetwork(network, hxtorch_network.CONSTANTS, blobs, 1e-6)
+
+
+def test_the_madc_records_one_neuron(tmp_path):
+    attach("--entries", "2")
+    model = layers()
+    deployed = chip.deploy(model, target="bss2")
+    result = deployed(SPIKES, membrane="hidden", madc=("hidden", 3))
+    readout, without = deployed(SPIKES[:, :1], madc=("readout", 0)), deployed(SPIKES)
+    require_like_emulator(result, model)
+    times, samples = result.madc["times"], result.madc["hidden"]
+    assert torch.allclose(times, torch.arange(20, dtype=torch.float64) * 1e-6) and samples.shape == (20, 5)
+    # The stand-in reads 4 LSB of the MADC per LSB of the CADC: 80 + 45 v; later entries are a cycle off.
+    expected = (4 * (80 + 45 * result.membrane["hidden"][:, :, 3])).clamp(0, 1023)
+    assert int((samples - expected).abs().max()) <= 1
+    assert "MADC samples of a batch entry are those nearest to the sample times of the first" in result.not_modelled
+    assert "LIF 8 cadc=True madc=3" in calls(tmp_path)
+    assert readout.madc["readout"].shape == (20, 1) and "LI 3 cadc=True madc=0" in calls(tmp_path)
+    assert without.madc == {}
+
+
+def test_the_madc_of_a_recurrent_layer():
+    attach()
+    model = recurrent()
+    result = chip.deploy(model, target="bss2")(SPIKES, membrane="hidden", madc=("hidden", 7))
+    expected = (4 * (80 + 45 * result.membrane["hidden"][:, :, 7])).clamp(0, 1023)
+    assert int((result.madc["hidden"] - expected).abs().max()) <= 1
+
+
+KERNEL = "void PLASTICITY_RULE_KERNEL(std::array<SynapseArrayViewHandle, 1>& synapses) {}"
+
+
+def plastic(rule, readout=()):
+    synapse = Synapse(6, 8, name="in", scale=SCALE, receptor="excitatory", plasticity_rule=rule)
+    model = nn.Sequential(synapse, LIF(8, name="hidden", threshold=0.5), *readout)
+    with torch.no_grad():
+        synapse.weight.copy_(torch.rand(8, 6, generator=torch.Generator().manual_seed(1)))
+    return model
+
+
+@pytest.mark.parametrize(("executions", "expected"), [(0, 4), (3, 3), (9, 4)])
+def test_plasticity_rules_reach_the_chip(tmp_path, executions, expected):
+    attach()
+    model = plastic(PlasticityRule(KERNEL, period=5e-6, start=2e-6, executions=executions))
+    deployed = chip.deploy(model, target="bss2")
+    for result in [deployed(SPIKES), deployed(SPIKES)]:  # the second run starts from the weights of the model, too
+        require_like_emulator(result, model)
+    executed = [call for call in calls(tmp_path) if call.startswith("rule")]
+    assert executed == [f"rule executed {expected} times"] * 2  # at 2, 7, 12 and 17 us of 20
+
+
+def test_a_rule_that_records_is_refused():
+    attach()
+    rule = PlasticityRule(KERNEL, period=1e-5, recording=("weights", "rates"))
+    with pytest.raises(chip.BackendError, match=r"refuses.*its rule records weights, rates"):
+        chip.deploy(plastic(rule), target="bss2")
+
+
+def test_a_rule_of_several_synapse_modules_is_refused():
+    attach()
+
+    class Twice(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.model = plastic(PlasticityRule(KERNEL, period=1e-5))
+
+        def forward(self, spikes):
+            return self.model(torch.cat([spikes[:, :, :3], spikes[:, :, :3]], 2))
+
+    with pytest.raises(chip.BackendError, match=r"refuses.*'in' takes 2 Synapse modules of hxtorch"):
+        chip.deploy(Twice(), target="bss2", example=SPIKES)
+
+
+def test_membranes_are_refused_while_a_rule_runs():
+    attach()
+    rule = PlasticityRule(KERNEL, period=1e-5)
+    with pytest.raises(chip.BackendError, match=r"takes no CADC samples, and membranes of hidden are to be recorded"):
+        chip.deploy(plastic(rule), target="bss2")(SPIKES, membrane="hidden")
+    readout = (Synapse(8, 3, name="out", scale=SCALE), LI(3, name="readout"))
+    with pytest.raises(chip.BackendError, match=r"membranes of readout are to be recorded"):
+        chip.deploy(plastic(rule, readout), target="bss2")(SPIKES)
 
 
 def test_weights_beyond_one_circuit():

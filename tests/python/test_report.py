@@ -76,14 +76,76 @@ def test_reports_follow_the_schema(tmp_path):
     ]
 
 
-def test_fields_of_version_1_stay():
-    handle = chip.read(network())
-    old = json.loads(handle._handle.report("emulator ideal", 1))
-    new = handle.check().data
-    assert set(old) == V1 and old["version"] == 1 and new["version"] == 2
-    for name in V1 - {"version", "provenance"}:
-        assert new[name] == old[name]
-    assert new["provenance"].items() >= old["provenance"].items()
+def test_fields_of_earlier_versions_stay():
+    data = chip.check(network()).data
+    assert V1 | {"projections", "time", "conventions", "check_run"} | {"calibration", "since"} == set(data)
+    assert data["version"] == 3 and (data["check_run"], data["since"]) == (None, None)
+    assert list(data["projections"]) == list(data["time"]["populations"]) == ["hidden", "readout"]
+
+
+def calibration_of(model, **options):
+    report = chip.check(model, **options)
+    require_schema(report)
+    entries = {(e["population"], e["parameter"]): e for e in report.data["calibration"]["parameters"]}
+    return report, entries
+
+
+def test_parameters_within_the_calibratable_range():
+    report, entries = calibration_of(network())
+    assert set(entries) == {
+        *(("hidden", name) for name in ("tau_mem", "tau_syn", "refractory_time", "leak", "reset", "threshold")),
+        *(("readout", name) for name in ("tau_mem", "tau_syn", "leak")),
+    }
+    assert {entry["state"] for entry in entries.values()} == {"reached"} and report.misfits == []
+    entry = entries["hidden", "tau_syn"]
+    assert (entry["minimum"], entry["maximum"], entry["unit"]) == (0.3e-6, 30e-6, "s")
+    assert entry["wanted"] == pytest.approx([4e-6, 6e-6], rel=1e-5) and entry["outside"] == 0
+    assert entries["hidden", "threshold"]["wanted"] == [125.0, 125.0]  # 80 + 45 * 1
+    assert "calix" in report.data["calibration"]["source"]
+
+
+def test_what_no_calibration_sets_is_a_loss_on_the_emulator_and_a_misfit_of_a_chip():
+    model = network()
+    model[1] = nn.LIF(20, name="hidden", tau_mem=torch.tensor([8e-6] * 17 + [80e-6] * 3))
+    report, entries = calibration_of(model)
+    assert (entries["hidden", "tau_mem"]["outside"], entries["hidden", "tau_mem"]["neurons"]) == (3, 20)
+    (misfit,) = report.misfits
+    assert (misfit["layer"], misfit["need"], misfit["limit"]) == ("hidden", 3, 0) and not misfit["blocks_mapping"]
+    assert misfit["quantity"] == "neurons whose tau_mem no calibration sets"
+    assert misfit["remedy"] == "tau_mem is 8 us..80 us and can be set to 500 ns..60 us: train with values in this range"
+    assert report.verdict == "fits with losses"
+    assert chip.deploy(model)(spikes()).spikes["hidden"].shape == (STEPS, BATCH, 20)
+    assert report.to_html().count("unreachable") == 1
+
+
+@pytest.mark.parametrize(
+    ("settings", "parameter", "state", "words"),
+    [
+        ({"tau_mem": 10e-3, "tau_syn": 5e-3, "dt": 1e-3}, "tau_mem", "unreachable", "train with dt and time constants"),
+        ({"refractory_time": 40e-6}, "refractory_time", "unreachable", "is 40 us and can be set to 40 ns..32 us"),
+        ({"refractory_time": 0.0}, "refractory_time", "nearest", "the chip takes its shortest"),
+        ({"refractory_time": 20e-9, "dt": 20e-9}, "refractory_time", "unreachable", "is 20 ns"),
+        ({"threshold": 4.0}, "threshold", "other units", "threshold is 260 LSB and can be set to 50..220 LSB"),
+        ({"leak": -1.0}, "leak", "other units", "leak is 35 LSB"),
+    ],
+)
+def test_parameters_out_of_range(settings, parameter, state, words):
+    model = torch.nn.Sequential(nn.Synapse(5, 4, name="in"), nn.LIF(4, name="hidden", **settings))
+    report, entries = calibration_of(model)
+    entry = entries["hidden", parameter]
+    assert (entry["state"], entry["outside"]) == (state, 4) and words in entry["remark"]
+    named = [m["layer"] for m in report.misfits if parameter in m["quantity"]]
+    assert named == (["hidden"] if state == "unreachable" else [])
+    warned = [line for line in report.text.splitlines() if "warning: hidden: " in line]
+    assert len(warned) == (state == "other units")
+    assert state in report.text and state in report.to_html()
+
+
+def test_a_current_that_does_not_decay_has_no_time_constant():
+    model = torch.nn.Sequential(nn.Synapse(5, 4, name="in"), nn.LIF(4, name="hidden", tau_syn=1e3))
+    report, entries = calibration_of(model)
+    assert entries["hidden", "tau_syn"]["wanted"] == [None, None] and "tau_syn is infinite and can" in report.text
+    assert entries["hidden", "tau_syn"]["state"] == "unreachable"
 
 
 def test_layers_scale_histogram_and_hash():

@@ -140,14 +140,14 @@ def _chip_runs(
 ) -> Tuple[Dict[str, Any], Report]:
     """Runs on the ideal emulator and, once per seed, on the target; and the report for the target."""
     target, preset, seed, constants = options
-    runs: Dict[str, Any] = {IDEAL: [handle.deploy("emulator", "ideal")(*inputs, membrane="*")]}
+    runs: Dict[str, Any] = {IDEAL: [handle._compiled("emulator", "ideal")(*inputs, membrane="*")]}
     first = handle.deploy(target, preset, seed, constants)
     if first.target == runs[IDEAL][0].target:
         return runs, first.report
     name = preset if first.target.startswith("emulator") else first.target
     runs[name] = []
     for k in range(seeds):
-        deployed: Deployed = first if k == 0 else handle.deploy(target, preset, seed + k, constants)
+        deployed: Deployed = first if k == 0 else handle._compiled(target, preset, seed + k, constants)
         runs[name].append(deployed(*inputs, membrane="*", seed=seed + k))
     return runs, first.report
 

@@ -11,9 +11,20 @@ from gradspike.chip import _html_check_run
 from gradspike.chip._html_figures import histogram
 from gradspike.chip._html_parts import bars, cards, numbers_table, pairs, section, text
 from gradspike.chip._page_data import chip_json
-from gradspike.chip._terminal import approximations, seconds, span, spread
+from gradspike.chip._terminal import (
+    approximations,
+    calibration_basis,
+    calibration_texts,
+    calibration_warnings,
+    change_texts,
+    losses_texts,
+    parameter_texts,
+    spread,
+    step_text,
+)
 
 _PAGE = Path(__file__).with_name("page")
+_STATE_CLASSES = {"reached": "good", "nearest": "good", "other units": "warn", "unreachable": "bad"}
 _VERDICT_CLASSES = {"fits": "fits", "fits with losses": "losses", "does not fit": "misfit"}
 
 
@@ -34,7 +45,9 @@ def page(data: Dict[str, Any], chip: Optional[Dict[str, Any]]) -> str:
         ("resources", "Resources", _resources(data)),
         ("weights", "Weights", _weights(data)),
         ("time", "Time and units", _time(data)),
+        ("calibration", "Calibration", _calibration(data["calibration"])),
         ("approximations", "Approximations", _approximations(data)),
+        ("since", "Since the last deployment", _since(data["since"])),
         ("provenance", "Provenance", pairs(data["provenance"], mono=True)),
     ]
     shown = [part for part in sections if part[2]]
@@ -133,26 +146,44 @@ def _weights(data: Dict[str, Any]) -> str:
     return numbers_table(header, rows, numbers=(2, 3, 4, 6, 7, 8)) + f'<div class="grid">{figures}</div>{key}'
 
 
-def _losses(losses: Dict[str, Any]) -> Tuple[str, str, str]:
-    def share(part: int) -> str:
-        fraction = part / max(losses["count"], 1)
-        mark = ' class="warn"' if fraction > 0.05 else ""
-        return f"<span{mark}>{100.0 * fraction:.2f} %</span>"
-
-    return share(losses["clipped"]), share(losses["rounded_to_zero"]), f"{losses['rms_rounding_error']:.4f}"
+def _losses(losses: Dict[str, Any]) -> List[str]:
+    return [f'<span class="warn">{share}</span>' if notable else share for share, notable in losses_texts(losses)]
 
 
 def _time(data: Dict[str, Any]) -> str:
     time = data["time"]
-    length = f", {time['steps']} steps = {seconds(time['duration'])} per sample" if time["steps"] else ""
     rows: List[Sequence[str]] = []
     for name, p in time["populations"].items():
-        times = [span(p.get(key), seconds) for key in ("tau_mem", "tau_syn", "refractory_time")]
-        values = [span(p.get(key), lambda value: f"{value:g}") for key in ("threshold", "leak", "reset")]
-        rows.append((text(name), p["kind"].upper(), f"{p['size']}", *(text(value) for value in (*times, *values))))
+        rows.append((text(name), p["kind"].upper(), f"{p['size']}", *map(text, parameter_texts(p))))
     header = ("population", "kind", "neurons", "tau_mem", "tau_syn", "refractory", "threshold", "leak", "reset")
     table = numbers_table(header, rows, numbers=range(2, 9))
-    return f"<p>step {text(seconds(time['dt']) + length)}</p>{table}<h3>conventions</h3>{pairs(data['conventions'])}"
+    return f"<p>{text(step_text(time))}</p>{table}<h3>conventions</h3>{pairs(data['conventions'])}"
+
+
+def _calibration(calibration: Dict[str, Any]) -> str:
+    rows: List[Sequence[str]] = []
+    for entry in calibration["parameters"]:
+        mark = _STATE_CLASSES[entry["state"]]
+        state = f'<span class="{mark}" title="{text(entry["remark"])}">{text(entry["state"])}</span>'
+        outside = f"{entry['outside']:,} of {entry['neurons']:,}"
+        wanted, range_of = calibration_texts(entry)
+        rows.append((text(entry["population"]), text(entry["parameter"]), text(wanted), text(range_of), outside, state))
+    if not rows:
+        return ""
+    header = ("population", "parameter", "wanted", "can be set to", "neurons outside", "state")
+    warnings = "".join(f'<li class="warn">{text(warning)}</li>' for warning in calibration_warnings(calibration))
+    notes = f"<ul>{warnings}</ul>" if warnings else ""
+    basis = f'<p class="note">{text(calibration_basis(calibration))}</p>'
+    return numbers_table(header, rows, numbers=(2, 3, 4)) + notes + basis
+
+
+def _since(since: Optional[Dict[str, Any]]) -> str:
+    if since is None:
+        return ""
+    if not since["changes"]:
+        return f"<p>Nothing changed: {text(since['target'])}.</p>"
+    rows = [tuple(text(cell) for cell in change_texts(change)) for change in since["changes"]]
+    return numbers_table(("what", "layer", "before", "now"), rows)
 
 
 def _approximations(data: Dict[str, Any]) -> str:

@@ -9,9 +9,10 @@ import torch
 from torch import Tensor
 
 from gradspike import _reading
-from gradspike.chip import _backends
+from gradspike._version import __version__
+from gradspike.chip import _backends, _since
 from gradspike.chip._report import Mapping, Report
-from gradspike.chip._report_data import report_of, sha256
+from gradspike.chip._report_data import file_hash, report_of, sha256
 from gradspike.chip._result import Result, result_of
 
 DEFAULT_TARGET = "emulator ideal"
@@ -32,13 +33,23 @@ class Network:
     @property
     def name(self) -> str:
         """Name of the network: the first part of its registry keys."""
-        return str(self.description["name"])
+        return str(self._layers["network"])
 
     @property
     def description(self) -> Dict[str, Any]:
         """The neutral description: inputs, populations, projections, model card; no weights."""
         result: Dict[str, Any] = json.loads(self._handle.description())
         return result
+
+    @cached_property
+    def _layers(self) -> Dict[str, Any]:
+        """What a report says of projections and populations, whatever the weights are."""
+        result: Dict[str, Any] = json.loads(self._handle.layers())
+        return result
+
+    @cached_property
+    def _network_hash(self) -> str:
+        return sha256(self._handle.description())  # canonical
 
     @property
     def is_stale(self) -> bool:
@@ -119,9 +130,33 @@ class Network:
         calibration: Optional[str] = None,
     ) -> "Deployed":
         """See `gradspike.chip.deploy`."""
+        deployed = self._compiled(target, preset, seed, constants, calibration)
+        deployed._previous = _since.note(self._state(deployed))
+        return deployed
+
+    def _compiled(
+        self,
+        target: Optional[str],
+        preset: str,
+        seed: int = 0,
+        constants: Optional[Dict[str, float]] = None,
+        calibration: Optional[str] = None,
+    ) -> "Deployed":
+        """A deployment that no later one is compared with."""
         _reading.require_type(calibration or "", str, "deploy: calibration")
         asked = (target, preset, seed, constants, calibration or "")
-        return Deployed(self, self._on_backend(self._handle.compile, "deploy", *asked))
+        return Deployed(self, self._on_backend(self._handle.compile, "deploy", *asked), file_hash(calibration or ""))
+
+    def _state(self, deployed: "Deployed") -> _since.State:
+        """What a later deployment is compared with; refers to neither the model nor the backend."""
+        hashes = {"network hash": self._network_hash, "gradspike": __version__}
+        if "_mapping_hash" in self.__dict__:  # else not worth the time
+            hashes["mapping hash"] = self._mapping_hash
+        if deployed._calibration_hash:
+            hashes["calibration hash"] = deployed._calibration_hash
+        layers = self._layers
+        written = dict(deployed._program.written())
+        return _since.State(self.name, deployed.target, layers["projections"], layers["time"], written, hashes)
 
     def _on_backend(
         self,
@@ -158,15 +193,23 @@ class Deployed:
     It stays what it is where the network is deployed again: with other weights, on another backend.
     """
 
-    def __init__(self, network: Network, program: Any) -> None:
+    def __init__(self, network: Network, program: Any, calibration_hash: str = "") -> None:
         self.network = network
+        self._calibration_hash = calibration_hash
         self._program = program
+        self._previous: Optional[_since.State] = None
         self.target: str = program.target()
 
     @cached_property
     def report(self) -> Report:
-        """The report of the deployment, with the weights of the moment when it is first asked for."""
-        return self.network._report(self.target, _AS_MANY_AS_IT_TAKES)
+        """The report of the deployment, with the weights of the moment when it is first asked for.
+
+        Where this process deployed a network of this name before, it says what changed since then.
+        """
+        report = self.network._report(self.target, _AS_MANY_AS_IT_TAKES)
+        if self._calibration_hash:
+            report.data["provenance"]["calibration hash"] = self._calibration_hash
+        return report if self._previous is None else report._after(self._previous)
 
     @property
     def changed(self) -> bool:

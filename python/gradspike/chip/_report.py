@@ -9,14 +9,14 @@ from typing import Any, Callable, Dict, List, Optional, Union
 import torch
 
 from gradspike import _reading
-from gradspike.chip import _terminal
+from gradspike.chip import _since, _terminal
 
 
 class Report:
     """Whether a network fits the chip, what it uses, what is lost, and how it runs. `print` gives tables.
 
     Attributes:
-        data: Everything as a dictionary of JSON values, format "gradspike.report", version 2; the schema is
+        data: Everything as a dictionary of JSON values, format "gradspike.report", version 3; the schema is
             `Report.schema()`.
     """
 
@@ -67,6 +67,39 @@ class Report:
         result: Dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
         return result
 
+    def compare(self, previous: Union["Report", Dict[str, Any], str, "PathLike[str]"]) -> List[Dict[str, str]]:
+        """What changed since an earlier deployment: target, seed, topology, parameters, scales and weights.
+
+        Args:
+            previous: A report; or what `to_json` gave, version 2 or 3, as a dictionary, as text or in a file.
+
+        Returns:
+            One dictionary per difference: "what" differs, such as "scale" or "weights" (their hash); its "layer", ""
+            for the network; its value "before" and "after". Empty where both are the same.
+
+        Raises:
+            ValueError: `previous` is no report, or one of version 1, which does not say enough.
+            OSError: the file cannot be read.
+
+        Example:
+            >>> import gradspike, torch
+            >>> model = torch.nn.Sequential(gradspike.nn.Synapse(5, 20, name="in"), gradspike.nn.LIF(20, name="out"))
+            >>> before = gradspike.chip.check(model)
+            >>> torch.nn.init.ones_(model[0].weight).shape
+            torch.Size([20, 5])
+            >>> [(change["what"], change["layer"]) for change in gradspike.chip.check(model).compare(before)]
+            [('weights', 'in')]
+        """
+        return _since.changes(_since.state_of(_data_of(previous)), _since.state_of(self.data))
+
+    def since(self, previous: Union["Report", Dict[str, Any], str, "PathLike[str]"]) -> "Report":
+        """This report with what changed since an earlier deployment in it; see `compare`."""
+        return self._after(_since.state_of(_data_of(previous)))
+
+    def _after(self, previous: _since.State) -> "Report":
+        found = _since.changes(previous, _since.state_of(self.data))
+        return Report({**self.data, "since": {"target": previous.target, "changes": found}}, self._chip)
+
     def to_json(self) -> str:
         """The machine form, one line with sorted keys."""
         return json.dumps(self.data, sort_keys=True)
@@ -113,6 +146,10 @@ class Report:
 
     def __repr__(self) -> str:
         return f"Report({self.verdict!r}, misfits={len(self.misfits)})"
+
+
+def _data_of(report: Union[Report, Dict[str, Any], str, "PathLike[str]"]) -> Any:
+    return report.data if isinstance(report, Report) else _since.read_data(report)
 
 
 class Mapping:

@@ -1,59 +1,41 @@
-"""What a report tells beyond capacity: layers, time and units, provenance."""
+"""What Python adds to the report of the library: the state of the process, and what the map of a page shows."""
 
 import hashlib
 import json
 import platform
 import re
-import struct
-from collections import Counter
-from typing import TYPE_CHECKING, Any, Dict, List, Optional, Tuple
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Dict, Tuple, Union
 
-import torch
 from torch import Tensor
 
 from gradspike import _library, _reading
 from gradspike.chip._report import Report
+from gradspike.chip._revision import git_revision
 
 if TYPE_CHECKING:
     from gradspike.chip._network import Network
 
-VERSION = 2
-
-_HEADER = struct.Struct("<4sIQQQ")  # of a record of integers
-
-# Rows of a coefficient table, in the order of math::LifRow; leaky integrators have the first four.
-_INPUT_GAIN, _LEAK_CONDUCTANCE, _CURRENT_DECAY, _LEAK, _RESET, _THRESHOLD, _REFRACTORY_STEPS = range(7)
-
-CONVENTIONS = {
-    "layout": "[time, batch, neuron]; weights [post, pre]",
-    "spikes": "whole numbers per neuron and step, 0 to 127",
-    "threshold": "a neuron spikes where its membrane is above the threshold, not at it",
-    "reset": "the membrane is set to the reset potential after a spike and through the refractory time",
-    "synaptic delay": "spikes of step t reach the membrane at step t + 1",
-    "weights": "round(clip(scale * weight, min_weight, max_weight)) [LSB]",
-    "voltages and currents": "model units",
-}
-
 
 def report_of(network: "Network", target: str, *options: Any) -> Report:
-    """The report of a network for one target: capacity and losses from the library, and everything else.
-
-    `options` are further arguments of the library's own report.
-    """
-    description = network.description
-    integers, hashes = _integers(network, description)
+    """The report of a network for one target. `options` are further arguments of the library's own report."""
     data = json.loads(_reading.call(network._handle.report, target, *options))
-    data["version"] = VERSION
-    data["projections"] = _projections(description, integers, hashes)
-    data["time"] = _time(description)
-    data["conventions"] = dict(CONVENTIONS)
-    data["check_run"] = None
-    data["provenance"] = {**data["provenance"], **_provenance(description, target, data["projections"])}
+    description = network.description
+    # JSON has them in the order of the alphabet.
+    data["projections"] = {p["name"]: data["projections"][p["name"]] for p in description["projections"]}
+    populations = data["time"]["populations"]
+    data["time"]["populations"] = {p["name"]: populations[p["name"]] for p in description["populations"]}
+    data["provenance"] = {**data["provenance"], **_provenance(network, target)}
     # No mapping is looked for where the limits are exceeded: that may take long.
-    if data["verdict"] == "does not fit" or not network._mapping_text:
+    if not _is_mappable(data) or not network._mapping_text:
         return Report(data)
     data["provenance"]["mapping hash"] = network._mapping_hash
+    integers = _integers(network)
     return Report(data, lambda: _chip(network._mapping_text, description, integers))
+
+
+def _is_mappable(data: Dict[str, Any]) -> bool:
+    return not any(misfit["blocks_mapping"] for misfit in data["misfits"])
 
 
 def _chip(mapping: str, description: Dict[str, Any], integers: Dict[str, Tensor]) -> Dict[str, Any]:
@@ -61,142 +43,28 @@ def _chip(mapping: str, description: Dict[str, Any], integers: Dict[str, Tensor]
     return {"mapping": json.loads(mapping), "description": description, "integers": integers}
 
 
-def _integers(network: "Network", description: Dict[str, Any]) -> Tuple[Dict[str, Tensor], Dict[str, str]]:
-    """Integers and content hashes by projection; none where a weight is NaN, which other verbs refuse by name.
-
-    From the records, which quantise once: little-endian magic, bits, out, in, hash, then the integers.
-    """
+def _integers(network: "Network") -> Dict[str, Tensor]:
+    """Integers by projection; none where a weight is NaN, which other verbs refuse by name."""
     try:
-        records = network.records()
+        return network.integers()
     except RuntimeError:
-        return {}, {}
-    integers, hashes = {}, {}
-    for p in description["projections"]:
-        record = bytearray(records[p["name"]])
-        _, bits, out_features, in_features, content = _HEADER.unpack_from(record)
-        dtype = torch.int8 if bits == 8 else torch.int16
-        matrix = (
-            torch.frombuffer(record, dtype=dtype, offset=_HEADER.size) if out_features * in_features else torch.empty(0)
-        )
-        integers[p["name"]] = matrix.reshape(out_features, in_features).to(torch.int16)
-        hashes[p["name"]] = f"{content:016x}"
-    return integers, hashes
+        return {}
 
 
-def _projections(
-    description: Dict[str, Any], integers: Dict[str, Tensor], hashes: Dict[str, str]
-) -> Dict[str, Dict[str, Any]]:
-    populations, inputs = description["populations"], description["inputs"]
-    result = {}
-    for p in description["projections"]:
-        sources = []
-        for run in p["columns"]:
-            named = inputs if run["source"]["kind"] == "input" else populations
-            sources.append(str(named[run["source"]["index"]]["name"]))
-        result[p["name"]] = {
-            "sources": sorted(set(sources)),
-            "target": populations[p["target"]]["name"],
-            "in_features": p["in_features"],
-            "out_features": p["out_features"],
-            "scale": float32(p["scale"]),
-            "min_weight": p["min_weight"],
-            "max_weight": p["max_weight"],
-            "receptor": p["receptor"],
-            "rounding": p["rounding"],
-            "units": p["units"],
-            "delay_steps": p["delay_steps"],
-            "histogram": _histogram(integers.get(p["name"])),
-            "hash": hashes.get(p["name"]),
-        }
-    return result
-
-
-def _histogram(integers: Optional[Tensor]) -> Optional[Dict[str, Any]]:
-    """Counts of each integer from the smallest to the largest that occurs."""
-    if integers is None or integers.numel() == 0:
-        return None
-    counts = Counter(integers.flatten().tolist())
-    first, last = min(counts), max(counts)
-    return {"first": first, "counts": [counts[value] for value in range(first, last + 1)]}
-
-
-def _time(description: Dict[str, Any]) -> Dict[str, Any]:
-    dt = float64(description["dt"])
-    steps = int(description["model_card"]["steps"])
-    return {
-        "unit": "s",
-        "dt": dt,
-        "steps": steps or None,
-        "duration": rounded(steps * dt) if steps else None,
-        "populations": {p["name"]: _population(p, dt) for p in description["populations"]},
-    }
-
-
-def _population(population: Dict[str, Any], dt: float) -> Dict[str, Any]:
-    """What the coefficients k = dt/C, g = C/tau_mem and d = 1 - dt/tau_syn stand for, smallest and largest."""
-    columns = int(population["columns"])
-    table = [float32(bits) for bits in population["coefficients"]]
-    rows = [table[k : k + columns] for k in range(0, len(table), columns)]
-    pairs = list(zip(rows[_INPUT_GAIN], rows[_LEAK_CONDUCTANCE]))
-    result: Dict[str, Any] = {
-        "kind": population["kind"],
-        "size": population["size"],
-        "tau_mem": _span([_ratio(dt, gain * conductance) for gain, conductance in pairs]),
-        "tau_syn": _span([_ratio(dt, 1.0 - decay) for decay in rows[_CURRENT_DECAY]]),
-        "membrane_capacitance": _span([_ratio(dt, gain) for gain in rows[_INPUT_GAIN]]),
-        "leak": _span(rows[_LEAK]),
-    }
-    if population["kind"] == "lif":
-        result["reset"] = _span(rows[_RESET])
-        result["threshold"] = _span(rows[_THRESHOLD])
-        result["refractory_time"] = _span([steps * dt for steps in rows[_REFRACTORY_STEPS]])
-    return result
-
-
-def _ratio(dividend: float, divisor: float) -> float:
-    return dividend / divisor if divisor != 0.0 else float("inf")
-
-
-def _span(values: List[float]) -> Optional[List[Optional[float]]]:
-    """Smallest and largest value; infinite ones are null, which JSON has no number for."""
-    if not values:
-        return None
-    return [rounded(min(values)), rounded(max(values))]
-
-
-def rounded(value: float) -> Optional[float]:
-    """Six digits: what a float32 coefficient holds of the number it was made from."""
-    return float(f"{value:.6g}") if abs(value) < float("inf") else None
-
-
-def float32(bits: int) -> float:
-    """The number of which the description holds the bits."""
-    return float(struct.unpack("<f", struct.pack("<I", bits))[0])
-
-
-def float64(bits: int) -> float:
-    """The number of which the description holds the bits."""
-    return float(struct.unpack("<d", struct.pack("<Q", bits))[0])
-
-
-def _provenance(description: Dict[str, Any], target: str, projections: Dict[str, Dict[str, Any]]) -> Dict[str, str]:
+def _provenance(network: "Network", target: str) -> Dict[str, str]:
     info = _library.version_info()
     preset, seed = target_options(target)
-    canonical = json.dumps(description, sort_keys=True, separators=(",", ":"))
     result = {
-        "gradspike": info.gradspike,
         "torch": info.torch,
         "python": platform.python_version(),
         "cuda": info.cuda.split(":")[0],
         "cpu": info.cpu_isa,
-        "network hash": sha256(canonical),
+        "git revision": git_revision(),
+        "network hash": network._network_hash,
+        "preset": preset,
+        "seed": seed,
     }
-    result.update({f"weights of {name}": p["hash"] for name, p in projections.items() if p["hash"]})
-    if preset:
-        result["preset"] = preset
-    if seed:
-        result["seed"] = seed
-    return result
+    return {name: value for name, value in result.items() if value}
 
 
 def target_options(target: str) -> Tuple[str, str]:
@@ -206,6 +74,15 @@ def target_options(target: str) -> Tuple[str, str]:
     return preset, words.get("seed", "")
 
 
-def sha256(text: str) -> str:
+def sha256(text: Union[str, bytes]) -> str:
     """The first 16 hexadecimal digits of the SHA-256; "" for no text."""
-    return "" if not text else hashlib.sha256(text.encode()).hexdigest()[:16]
+    data = text.encode() if isinstance(text, str) else text
+    return "" if not data else hashlib.sha256(data).hexdigest()[:16]
+
+
+def file_hash(name: str) -> str:
+    """Of what a file holds, or of the name where there is no such file here."""
+    try:
+        return sha256(Path(name).read_bytes()) if name else ""
+    except (OSError, ValueError):
+        return sha256(name)

@@ -10,6 +10,7 @@ _LEVELS = " ▁▂▃▄▅▆▇█"
 _ASCII_LEVELS = " .:-=+*%#"
 _HISTOGRAM = 32  # bins
 _CODES = {"bold": "1", "dim": "2", "red": "31", "green": "32", "yellow": "33"}
+_STATES = {"nearest": "green", "other units": "yellow", "unreachable": "red"}  # of a parameter to be calibrated
 _VERDICTS = {"fits": "green", "fits with losses": "yellow", "does not fit": "red"}
 
 Row = Sequence[str]
@@ -25,9 +26,9 @@ class _Style:
             return text
         return f"\x1b[{';'.join(_CODES[name] for name in names)}m{text}\x1b[0m"
 
-    def bar(self, used: float, limit: float) -> str:
+    def bar(self, used: int, limit: int) -> str:
         share = min(1.0, used / limit) if limit > 0 else 0.0
-        filled = min(_BAR, int(-(-share * _BAR // 1)))
+        filled = min(_BAR, -(-used * _BAR // limit)) if limit > 0 else 0
         full, empty = ("█", "░") if self.unicode else ("#", ".")
         name = "red" if used > limit else ("yellow" if share > 0.9 else "green")
         return self.paint(full * filled, name) + self.paint(empty * (_BAR - filled), "dim")
@@ -60,8 +61,10 @@ def render(data: Dict[str, Any], *, colour: bool = False, unicode: bool = False)
         _section("resources", _resources(data, style), style),
         _section("weights", _weights(data, style), style),
         _section("time and units", _time(data), style),
+        _section("calibration", _calibration(data["calibration"], style), style),
         _section("approximations", [f"  {text}" for text in approximations(data)], style),
         _section("check run", _check_run(data["check_run"], style), style),
+        _section("since the last deployment", _since(data["since"]), style),
         _section("provenance", _pairs(data["provenance"]), style),
     ]
     text = "\n\n".join(section for section in sections if section) + "\n"
@@ -146,13 +149,15 @@ def _weights(data: Dict[str, Any], style: _Style) -> List[str]:
     return table(rows, right=(1, 2, 3, 4, 5, 6))
 
 
-def _losses(losses: Dict[str, Any], style: _Style) -> Tuple[str, str, str]:
-    def share(part: int) -> str:
-        fraction = part / max(losses["count"], 1)
-        text = f"{100.0 * fraction:.2f} %"
-        return style.paint(text, "yellow") if fraction > 0.05 else text
+def _losses(losses: Dict[str, Any], style: _Style) -> List[str]:
+    return [style.paint(text, "yellow") if notable else text for text, notable in losses_texts(losses)]
 
-    return share(losses["clipped"]), share(losses["rounded_to_zero"]), f"{losses['rms_rounding_error']:.4f}"
+
+def losses_texts(losses: Dict[str, Any]) -> List[Tuple[str, bool]]:
+    """Weights that are clipped, that become zero, and the rounding error, each with whether it is worth a mark."""
+    shares = [losses[kind] / max(losses["count"], 1) for kind in ("clipped", "rounded_to_zero")]
+    marked = [(f"{100.0 * share:.2f} %", share > 0.05) for share in shares]
+    return [*marked, (f"{losses['rms_rounding_error']:.4f}", False)]
 
 
 def _spark(histogram: Optional[Dict[str, Any]], style: _Style) -> str:
@@ -168,15 +173,72 @@ def _spark(histogram: Optional[Dict[str, Any]], style: _Style) -> str:
 
 def _time(data: Dict[str, Any]) -> List[str]:
     time = data["time"]
-    length = f", {time['steps']} steps = {seconds(time['duration'])}" if time["steps"] else ""
-    lines = [f"  step {seconds(time['dt'])}{length}"]
+    lines = [f"  {step_text(time)}"]
     rows: List[Row] = [("population", "neurons", "tau_mem", "tau_syn", "refractory", "threshold", "leak", "reset")]
     for name, p in time["populations"].items():
-        times = [span(p.get(key), seconds) for key in ("tau_mem", "tau_syn", "refractory_time")]
-        values = [span(p.get(key), lambda value: f"{value:g}") for key in ("threshold", "leak", "reset")]
-        rows.append((clean(name), f"{p['size']} {p['kind'].upper()}", *times, *values))
+        rows.append((clean(name), f"{p['size']} {p['kind'].upper()}", *parameter_texts(p)))
     lines += table(rows, right=(1, 2, 3, 4, 5, 6, 7))
     return lines + _pairs(data["conventions"])
+
+
+def step_text(time: Dict[str, Any]) -> str:
+    """Length of a time step, and of a sample where it is known."""
+    length = f", {time['steps']} steps = {seconds(time['duration'])}" if time["steps"] else ""
+    return f"step {seconds(time['dt'])}{length}"
+
+
+def parameter_texts(population: Dict[str, Any]) -> List[str]:
+    """Time constants and refractory time; threshold, leak and reset potential."""
+    times = [span(population.get(key), seconds) for key in ("tau_mem", "tau_syn", "refractory_time")]
+    return times + [span(population.get(key), lambda value: f"{value:g}") for key in ("threshold", "leak", "reset")]
+
+
+def _calibration(calibration: Dict[str, Any], style: _Style) -> List[str]:
+    entries = calibration["parameters"]
+    if not entries:
+        return []
+    rows: List[Row] = [("population", "parameter", "wanted", "can be set to", "neurons outside", "")]
+    for entry in entries:
+        state = entry["state"] if entry["state"] == "reached" else style.paint(entry["state"], _STATES[entry["state"]])
+        outside = f"{entry['outside']} of {entry['neurons']}"
+        rows.append((clean(entry["population"]), entry["parameter"], *calibration_texts(entry), outside, state))
+    lines = table(rows, right=(2, 3, 4))
+    lines += [style.paint(f"  warning: {text}", "yellow") for text in calibration_warnings(calibration)]
+    return [*lines, f"  {calibration_basis(calibration)}"]
+
+
+def calibration_texts(entry: Dict[str, Any]) -> Tuple[str, str]:
+    """What the neurons of a population ask for, and what can be set."""
+    write = seconds if entry["unit"] == "s" else lambda value: f"{value:g}"
+    unit = "" if entry["unit"] == "s" else f" {entry['unit']}"
+    return span(entry["wanted"], write) + unit, span([entry["minimum"], entry["maximum"]], write) + unit
+
+
+def calibration_warnings(calibration: Dict[str, Any]) -> List[str]:
+    """What is out of range, but not beyond every calibration."""
+    entries = [entry for entry in calibration["parameters"] if entry["state"] == "other units"]
+    return [f"{clean(entry['population'])}: {entry['remark']}" for entry in entries]
+
+
+def calibration_basis(calibration: Dict[str, Any]) -> str:
+    """How potentials were counted, and where the ranges are from."""
+    return (
+        f"{calibration['zero_lsb']:g} LSB at membrane 0, {calibration['lsb_per_unit']:g} LSB per model unit; "
+        f"{calibration['source']}"
+    )
+
+
+def _since(since: Optional[Dict[str, Any]]) -> List[str]:
+    if since is None:
+        return []
+    rows: List[Row] = [("what", "layer", "before", "now"), *map(change_texts, since["changes"])]
+    return table(rows) if since["changes"] else [f"  nothing changed: {clean(since['target'])}"]
+
+
+def change_texts(change: Dict[str, str]) -> Tuple[str, str, str, str]:
+    """What changed, of which layer, before and now."""
+    layer = clean(change["layer"]) or "(network)"
+    return change["what"], layer, clean(change["before"]), clean(change["after"])
 
 
 def seconds(value: Optional[float]) -> str:

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from gradspike import _reading
+from gradspike.chip import _since
 from gradspike.chip._network import DEFAULT_TARGET, Deployed, Network
 from gradspike.chip._report import Mapping, Report
 
@@ -163,5 +164,6 @@ def registered() -> Dict[str, Any]:
 
 
 def clear(network: str = "") -> None:
-    """Forgets a network, or all of them."""
+    """Forgets a network and its deployments, or all of them."""
     torch.classes.gradspike.Registry().clear(network)
+    _since.forget(network)

@@ -24,6 +24,7 @@ class RecurrentLIF(_Neurons):
         name: Name of the population on the chip; the projections are `<name>_input` and `<name>_recurrent`. Default:
             the path of the module in the network that is read.
         mask: Boolean `[size, size]` = `[post, pre]`, False where no recurrent connection exists; kept as a buffer.
+        input_mask: Boolean `[size, in_features]`, likewise for the connections of the inputs.
         input_scale: Model weight to LSB of the input projection. Default: `default_scale(in_features)`.
         input_min_weight: Lower bound [LSB], an integer at most 0.
         input_max_weight: Upper bound [LSB], an integer at least 0.
@@ -70,6 +71,7 @@ class RecurrentLIF(_Neurons):
 
     if TYPE_CHECKING:  # at run time the annotation would hide from TorchScript whether there is a mask
         mask: Optional[Tensor]
+        input_mask: Optional[Tensor]
 
     def __init__(
         self,
@@ -78,6 +80,7 @@ class RecurrentLIF(_Neurons):
         *,
         name: Optional[str] = None,
         mask: Optional[Tensor] = None,
+        input_mask: Optional[Tensor] = None,
         input_scale: Optional[float] = None,
         input_min_weight: float = -63,
         input_max_weight: float = 63,
@@ -133,7 +136,8 @@ class RecurrentLIF(_Neurons):
         self.recompute_every = _recompute_every(recompute_every)
         self.input_weight = torch.nn.Parameter(torch.empty(size, in_features, device=device, dtype=dtype))
         self.recurrent_weight = torch.nn.Parameter(torch.empty(size, size, device=device, dtype=dtype))
-        self.register_buffer("mask", _mask(mask, size, device))
+        self.register_buffer("mask", _mask("mask", mask, (size, size), device))
+        self.register_buffer("input_mask", _mask("input_mask", input_mask, (size, in_features), device))
         self.reset_parameters()
 
     @staticmethod
@@ -143,9 +147,19 @@ class RecurrentLIF(_Neurons):
 
     def reset_parameters(self) -> None:
         """Draws both weights as `Synapse.reset_parameters` does, each for its own number of inputs."""
+        if self.input_weight.is_meta:
+            return  # as in Synapse.reset_parameters
         with torch.no_grad():
             self.input_weight.normal_(0.0, _initial_sigma(self.in_features))
             self.recurrent_weight.normal_(0.0, _initial_sigma(self.size))
+
+    def effective_input_weight(self) -> Tensor:
+        """The weight of the inputs after their mask."""
+        weight: Tensor = self.input_weight
+        input_mask = self.input_mask
+        if input_mask is not None:
+            weight = weight * input_mask
+        return weight
 
     # The conditions are on the attribute's type, which TorchScript decides when it compiles: no branch is left.
     def _run(self, spikes: Tensor, outputs: str, state: Optional[Tensor]) -> Tuple[Tensor, Tensor, Tensor, Tensor]:
@@ -164,7 +178,7 @@ class RecurrentLIF(_Neurons):
         )
         out, membrane, current, final_state = torch.ops.gradspike.recurrent_lif(
             spikes,
-            self.input_weight,
+            self.effective_input_weight(),
             self.recurrent_weight,
             leak,
             reset,
@@ -236,12 +250,14 @@ def _recompute_every(value: int) -> int:
     return value
 
 
-def _mask(mask: Optional[Tensor], size: int, device: Optional[Union[torch.device, str]]) -> Optional[Tensor]:
+def _mask(
+    argument: str, mask: Optional[Tensor], shape: Tuple[int, int], device: Optional[Union[torch.device, str]]
+) -> Optional[Tensor]:
     if mask is None:
         return None
-    if mask.dtype != torch.bool or tuple(mask.shape) != (size, size):
+    if mask.dtype != torch.bool or tuple(mask.shape) != shape:
         raise ValueError(
-            f"RecurrentLIF: mask must be boolean of shape [{size}, {size}], got {mask.dtype} of shape "
+            f"RecurrentLIF: {argument} must be boolean of shape {list(shape)}, got {mask.dtype} of shape "
             f"{list(mask.shape)}"
         )
     return mask.to(device) if device is not None else mask.clone()

@@ -126,15 +126,16 @@ class Synapse(torch.nn.Module):
 
         Source: fluctuation-driven initialisation, Rossbroich, Gygax and Zenke 2022, doi 10.1088/2634-4386/ac97bb.
         """
+        self._checked = False
+        if self.weight.is_meta:
+            return  # there are no numbers, and to draw them PyTorch would load its compiler, which takes seconds
         with torch.no_grad():
             self.weight.normal_(0.0, _initial_sigma(self.in_features))
             if self.receptor == "excitatory":
                 self.weight.abs_()
             if self.receptor == "inhibitory":
                 self.weight.abs_().neg_()
-        self._checked = False
-        if self.weight.device.type != "meta":
-            self.check_weights()
+        self.check_weights()
 
     def effective_weight(self) -> Tensor:
         """The weight that is quantised: the parameter after transform and mask."""
