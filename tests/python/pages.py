@@ -16,6 +16,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Iterator, List, Optional
 
+import torch
+
+import gradspike
+
 ROOT = Path(__file__).resolve().parents[2]
 DOCS = ROOT / "docs"
 FENCE = re.compile(
@@ -75,7 +79,9 @@ def program(page: Path, folder: Path) -> Iterator[types.ModuleType]:
 
 
 def outputs(page: Path, folder: Path) -> Iterator[tuple[Block, str]]:
-    """Runs the page and gives each block with what it printed."""
+    """Runs the page and gives each block with what it printed. Nothing is registered before, and the seed is 0."""
+    gradspike.chip.clear()
+    torch.manual_seed(0)
     with program(page, folder) as module:
         line = 0
         for block in blocks(page):
