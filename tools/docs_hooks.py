@@ -1,14 +1,20 @@
-"""Hooks of the documentation site: tables of measurements come from the result files, and are typed nowhere.
+"""Hooks of the documentation site: tables of measurements, and notebooks as pages.
 
 A line `<!-- measured: NAME -->` becomes the table of tests/benchmarks/results/NAME.md with its commands,
-`<!-- measured: NAME rows=TEXT -->` the rows of it whose case holds TEXT.
+`<!-- measured: NAME rows=TEXT -->` the rows of it whose case holds TEXT; numbers are typed nowhere. Each notebook in
+docs/notebooks becomes a page with the outputs that are stored in it.
 """
 
+import json
 import re
 from pathlib import Path
 from typing import Any
 
-RESULTS = Path(__file__).resolve().parents[1] / "tests" / "benchmarks" / "results"
+from mkdocs.config.defaults import MkDocsConfig
+from mkdocs.structure.files import File, Files
+
+ROOT = Path(__file__).resolve().parents[1]
+RESULTS = ROOT / "tests" / "benchmarks" / "results"
 MARK = re.compile(r"^<!-- measured: (\w+)(?: rows=(.+?))? -->$", flags=re.MULTILINE)
 
 
@@ -20,9 +26,37 @@ def table(name: str, rows: str) -> str:
     if len(chosen) == 2:
         raise ValueError(f"{name}.md has no row with {rows!r}")
     met = re.findall(r"^\d+ of \d+ targets are met\.$", text, flags=re.MULTILINE)
-    sources = text.split("Sources:\n", 1)[1].strip()
-    details = "\n".join("    " + line for line in sources.splitlines())
-    return "\n".join([*met, "", *chosen, "", '??? note "Commands, machine and versions"', "", details, ""])
+    details = [f"    {line}" for line in text.split("Sources:\n", 1)[1].strip().splitlines()]
+    return "\n".join([*met, "", *chosen, "", '??? note "Commands, machine and versions"', "", *details, ""])
+
+
+def cell_text(cell: dict[str, Any]) -> str:
+    """A cell of a notebook in Markdown, with its stored outputs."""
+    source = "".join(cell["source"])
+    if cell["cell_type"] == "markdown":
+        return source
+    parts = [f"```python\n{source}\n```"]
+    for output in cell["outputs"]:
+        data = output.get("data", {})
+        if "image/png" in data:
+            parts.append(f"![figure](data:image/png;base64,{''.join(data['image/png']).strip()})")
+        else:
+            text = "".join(output.get("text", data.get("text/plain", ""))).rstrip()
+            parts.append(f'```text title="Output"\n{text}\n```')
+    return "\n\n".join(parts)
+
+
+def notebook_text(path: Path) -> str:
+    notebook = json.loads(path.read_text(encoding="utf-8"))
+    cells = [cell_text(cell) for cell in notebook["cells"]]
+    note = f"The notebook is `docs/notebooks/{path.name}`; it runs in under a minute."
+    return "\n\n".join([cells[0], note, *cells[1:]]) + "\n"
+
+
+def on_files(files: Files, config: MkDocsConfig) -> Files:
+    for path in sorted(Path(config.docs_dir, "notebooks").glob("*.ipynb")):
+        files.append(File.generated(config, f"notebooks/{path.stem}.md", content=notebook_text(path)))
+    return files
 
 
 def on_page_markdown(markdown: str, **_: Any) -> str:
