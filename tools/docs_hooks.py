@@ -6,28 +6,40 @@ docs/notebooks becomes a page with the outputs that are stored in it.
 """
 
 import json
+import os
 import re
 from pathlib import Path
 from typing import Any
 
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
+from mkdocs.structure.pages import Page
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "tests" / "benchmarks" / "results"
 MARK = re.compile(r"^<!-- measured: (\w+)(?: rows=(.+?))? -->$", flags=re.MULTILINE)
 
 
+def shared_words(cases: list[str]) -> str:
+    """What all cases begin with, up to a comma; "" for one case."""
+    start = os.path.commonprefix(cases) if len(set(cases)) > 1 else ""
+    return start[: start.rfind(", ") + 2]
+
+
 def table(name: str, rows: str) -> str:
     """The table of one result file, the sentence on met targets where it has one, and where the numbers come from."""
     text = (RESULTS / f"{name}.md").read_text(encoding="utf-8")
     lines = [line for line in text.splitlines() if line.startswith("|")]
-    chosen = lines[:2] + [line for line in lines[2:] if rows in line.split("|")[1]]
-    if len(chosen) == 2:
+    chosen = [line for line in lines[2:] if rows in line.split("|")[1]]
+    if not chosen:
         raise ValueError(f"{name}.md has no row with {rows!r}")
+    shared = shared_words([line[2:] for line in chosen])
+    chosen = [f"| {line[2 + len(shared) :]}" for line in chosen]
     met = re.findall(r"^\d+ of \d+ targets are met\.$", text, flags=re.MULTILINE)
+    heading = [*met, f"All cases: {shared[:-2]}." if shared else "", "", '<div class="measured" markdown>', ""]
     details = [f"    {line}" for line in text.split("Sources:\n", 1)[1].strip().splitlines()]
-    return "\n".join([*met, "", *chosen, "", '??? note "Commands, machine and versions"', "", *details, ""])
+    note = ["", "</div>", "", '??? note "Commands, machine and versions"', "", *details, ""]
+    return "\n".join([*heading, *lines[:2], *chosen, *note])
 
 
 def cell_text(cell: dict[str, Any]) -> str:
@@ -54,10 +66,15 @@ def notebook_text(path: Path) -> str:
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
+    for name in ("migration", "recipes"):  # written elsewhere: the navigation holds them also where they are missing
+        if not Path(config.docs_dir, f"{name}.md").is_file():
+            files.append(File.generated(config, f"{name}.md", content=f"# {name.capitalize()}\n\nNot in this version.\n"))
     for path in sorted(Path(config.docs_dir, "notebooks").glob("*.ipynb")):
         files.append(File.generated(config, f"notebooks/{path.stem}.md", content=notebook_text(path)))
     return files
 
 
-def on_page_markdown(markdown: str, **_: Any) -> str:
+def on_page_markdown(markdown: str, page: Page, **_: Any) -> str:
+    if page.file.src_uri.startswith("refusals/"):  # long sentences, no tables
+        markdown = markdown.replace('```text title="Output"', '```{.text .wrapped title="Output"}')
     return MARK.sub(lambda mark: table(mark[1], mark[2] or ""), markdown)
