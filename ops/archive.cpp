@@ -9,7 +9,6 @@
 #include <fstream>
 #include <iterator>
 
-#include "csrc/chip/checker.h"
 #include "csrc/chip/codec.h"
 #include "csrc/core/error.h"
 #include "ops/program.h"
@@ -92,13 +91,6 @@ void verify_checksums(const std::string& path, caffe2::serialize::PyTorchStreamR
 
 // ---- comparison ----------------------------------------------------------------------------------------------------
 
-void require_mapping(const chip::Network& network, const std::string& json) {
-  const chip::Mapping mapping = chip::mapping_from_json(json);
-  chip::validate(mapping, network);
-  const std::vector<std::string> violations = chip::check_mapping(network, mapping);
-  GRADSPIKE_REQUIRE(violations.empty(), "the stored mapping is wrong: ", violations.empty() ? "" : violations.front());
-}
-
 /// Throws where the archive belongs to another network; returns what differs, one sentence each.
 std::vector<std::string> compare(const StoredNetwork& stored, const ModelGraph& graph, const ReadNetwork& read) {
   const chip::Network& network = read.network;
@@ -106,7 +98,7 @@ std::vector<std::string> compare(const StoredNetwork& stored, const ModelGraph& 
                     "gradspike/network.json does not describe the model of network '", network.name,
                     "' that stands beside it");
   if (!stored.mapping.empty()) {
-    require_mapping(network, stored.mapping);
+    chip::require_right(chip::placement_from_json(stored.mapping, network), network);
   }
   chip::Weights kept;
   for (const chip::Projection& p : network.projections) {
@@ -231,6 +223,7 @@ ReadOptions options_of(const chip::Network& stored) {
   ReadOptions options;
   options.name = stored.name;
   options.card = stored.model_card;
+  options.neuron_permutation.assign(stored.neuron_permutation.begin(), stored.neuron_permutation.end());
   for (const chip::Projection& p : stored.projections) {
     options.projections[p.name] = {"",
                                    p.chip_coordinate,
@@ -244,6 +237,9 @@ ReadOptions options_of(const chip::Network& stored) {
   }
   for (const chip::Input& input : stored.inputs) {
     options.input_sizes.push_back(input.size);
+    if (input.background) {
+      options.backgrounds[input.name] = *input.background;
+    }
   }
   return options;
 }
@@ -255,7 +251,8 @@ OpenedNetwork open_stored(const torch::jit::Module& module, const StoredNetwork&
   };
   opened.graph = std::make_unique<GraphNetwork>(module, options_of(chip::network_from_json(stored.network)), accept);
   if (!stored.mapping.empty()) {
-    opened.graph->deployment().set_mapping(chip::mapping_from_json(stored.mapping));
+    chip::Deployment& deployment = opened.graph->deployment();
+    deployment.set_partition(chip::placement_from_json(stored.mapping, deployment.network()));
   }
   return opened;
 }

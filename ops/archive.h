@@ -2,7 +2,7 @@
 // of their network. Programs keep integers as base64, `<name>.bin.base64`.
 //
 //   gradspike/network.json           chip::to_json of the network
-//   gradspike/mapping.json           chip::to_json of the mapping; absent where the network fits no chip
+//   gradspike/mapping.json           chip::placement_to_json; absent where the network fits no chip
 //   gradspike/integers/<name>.bin    chip::to_record of each projection
 //
 // The parameters of the model are the truth: opening reads the graph again, quantises again and compares.

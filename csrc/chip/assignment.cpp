@@ -22,8 +22,13 @@ class Assigner {
       const std::int32_t output = AtomicNeuronOnDLS(placement_[at(n)].front()).event_output();
       assign_neuron(n, output);
     }
+    for (const BackgroundSlice& slice : problem_.slices) {
+      assign_slice(slice);
+    }
     for (std::int64_t source = 0; source < problem_.index.num_inputs(); ++source) {
-      assign_input(source);
+      if (problem_.slice_of[at(source)] < 0) {
+        assign_input(source);
+      }
     }
     return std::move(circuits_);
   }
@@ -106,7 +111,45 @@ class Assigner {
     if (!cells.empty()) {
       ++inputs_[at(hemisphere)];
     }
-    for (const SynapseCell& cell : cells) {
+    assign_to(source, hemisphere);
+  }
+
+  /// Sources that the chip makes go to one hemisphere where its generators have the rows: the one that needs fewer.
+  void assign_slice(const BackgroundSlice& slice) {
+    const std::int64_t first = problem_.first_source(slice);
+    std::map<std::int64_t, std::int32_t> rows;  // by target of several circuits
+    for (std::int64_t source = first; source < first + slice.size; ++source) {
+      for (const SynapseCell& cell : problem_.cells[at(source)]) {
+        if (placement_[at(cell.target)].size() > 1) {
+          rows[cell.target] += rows_of(cell);
+        }
+      }
+    }
+    std::array<std::int32_t, kHemispheres> need{};  // generators
+    for (const auto& [target, count] : rows) {
+      const auto circuits = static_cast<std::int32_t>(placement_[at(target)].size()) / kHemispheres;
+      for (std::int32_t h = 0; h < kHemispheres; ++h) {
+        const std::int32_t in_column = (count + circuits - 1) / circuits;
+        const bool fits = columns_[at(emptiest(target, h, -1))].total + in_column <= kSynapseRows;
+        need[at(h)] = std::max(need[at(h)], fits ? (in_column + kRowsPerBus - 1) / kRowsPerBus : kBackgroundSources);
+      }
+    }
+    const std::int32_t after[2] = {generators_[0] + need[0], generators_[1] + need[1]};
+    const std::int32_t h = after[1] < after[0] ? 1 : 0;
+    if (after[h] > kBusesPerHemisphere) {
+      for (std::int64_t source = first; source < first + slice.size; ++source) {
+        assign_input(source);
+      }
+      return;
+    }
+    generators_[at(h)] += need[at(h)];
+    for (std::int64_t source = first; source < first + slice.size; ++source) {
+      assign_to(source, h);
+    }
+  }
+
+  void assign_to(std::int64_t source, std::int32_t hemisphere) {
+    for (const SynapseCell& cell : problem_.cells[at(source)]) {
       const std::int32_t circuit = emptiest(cell.target, hemisphere, -1);
       assign(cell, circuit >= 0 ? circuit : emptiest(cell.target, 1 - hemisphere, -1), -1);
     }
@@ -117,6 +160,7 @@ class Assigner {
   std::vector<std::int32_t> circuits_;
   std::array<Column, kNeuronCircuits> columns_{};
   std::array<std::int64_t, kHemispheres> inputs_{};
+  std::array<std::int32_t, kHemispheres> generators_{};  // that the slices need so far
 };
 
 }  // namespace

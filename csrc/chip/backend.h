@@ -86,11 +86,12 @@ struct SpikeEvent {
 
 /// Nothing is lost without being counted.
 struct RunCounters {
-  std::int64_t events_sent = 0;     // into the chip, over all buses
-  std::int64_t spikes_on_chip = 0;  // of all populations
-  std::int64_t synapse_events = 0;  // synapses that responded with a weight other than 0
-  std::int64_t events_dropped = 0;  // asked for and not delivered
-  std::int64_t spikes_lost = 0;     // fired and not recorded
+  std::int64_t events_sent = 0;        // into the chip, over all buses
+  std::int64_t spikes_on_chip = 0;     // of all populations
+  std::int64_t synapse_events = 0;     // synapses that responded with a weight other than 0
+  std::int64_t events_dropped = 0;     // asked for and not delivered
+  std::int64_t spikes_lost = 0;        // fired and not recorded
+  std::int64_t background_spikes = 0;  // of sources, made by the chip's generators in the place of those given
 };
 
 struct Observables {

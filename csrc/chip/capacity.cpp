@@ -6,6 +6,7 @@
 #include <map>
 #include <set>
 
+#include "csrc/chip/background.h"
 #include "csrc/chip/connections.h"
 #include "csrc/chip/geometry.h"
 #include "csrc/core/error.h"
@@ -198,8 +199,8 @@ void check_features(const Network& network, Capacity& capacity) {
     }
     if (!projection.execution_instance.empty()) {
       refuse(capacity, projection, "chosen execution instances", 1,
-             "all layers are mapped to one run of one chip; leave execution_instance empty, got \"" +
-                 projection.execution_instance + "\"");
+             "one mapping is one execution instance: partition the network, which honours the wish for \"" +
+                 projection.execution_instance + "\", or leave execution_instance empty");
     }
     if (!projection.chip_coordinate.empty()) {
       check_wish(network, projection, wishes, capacity);
@@ -394,6 +395,9 @@ Capacity check_capacity(const Network& network) {
   check_scales(network, capacity);
   check_features(network, capacity);
   check_addresses(network, capacity);
+  for (Misfit& misfit : background_misfits(network)) {
+    capacity.misfits.push_back(std::move(misfit));
+  }
   return capacity;
 }
 

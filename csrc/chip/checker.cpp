@@ -198,11 +198,20 @@ class Checker {
 
   void check_input(std::int32_t input, std::int64_t neuron) {
     std::vector<SynapseKey> fired;
-    for (const EventLabel label : mapping_.inputs[at(input)].labels[at(neuron)]) {
+    const auto& labels = mapping_.inputs[at(input)].labels[at(neuron)];
+    const std::string name = detail::concatenate("input \"", network_.inputs[at(input)].name, "\", neuron ", neuron);
+    if (network_.inputs[at(input)].background && !labels.empty()) {
+      violation("the host sends events for ", name, ", whose spikes the chip makes");
+    }
+    for (const EventLabel label : labels) {
       respond(8 + (label.value >> 14), label.value & 0x3FFF, fired);
     }
-    compare(detail::concatenate("input \"", network_.inputs[at(input)].name, "\", neuron ", neuron), {0, input, neuron},
-            std::move(fired));
+    for (const BackgroundGenerator& g : mapping_.generators) {
+      if (g.input == input && neuron >= g.first && neuron <= g.first + g.mask) {
+        respond(12 + g.bus, (g.label & ~g.mask) | static_cast<std::int32_t>(neuron - g.first), fired);
+      }
+    }
+    compare(name, {0, input, neuron}, std::move(fired));
   }
 
   void check_neuron(std::int32_t population, std::int64_t neuron) {
@@ -222,12 +231,63 @@ class Checker {
     }
   }
 
-  /// The generators run with labels nobody assigned here, so their nodes must be shut.
+  /// A generator that is not in use runs with labels nobody assigned here, so its nodes must be shut; so must those to
+  /// the host.
   void check_background() {
+    std::array<const BackgroundGenerator*, 8> used{};
+    for (const BackgroundGenerator& g : mapping_.generators) {
+      if (used[at(g.bus)] != nullptr) {
+        violation("background generator ", g.bus, " is used twice");
+      }
+      used[at(g.bus)] = &g;
+      check_generator(g);
+    }
     for (const CrossbarRule& rule : mapping_.crossbar) {
-      if (rule.node.input >= 12 && (rule.target & ~rule.mask) == 0) {
+      const bool passes = rule.node.input >= 12 && (rule.target & ~rule.mask) == 0;
+      if (passes && (rule.node.output >= 8 || used[at(rule.node.input - 12)] == nullptr)) {
         violation(rule.node.str(), " passes events of a background generator");
       }
+    }
+    for (const BackgroundGenerator& g : mapping_.generators) {
+      for (const BackgroundGenerator& other : mapping_.generators) {
+        check_pair(g, other);
+      }
+    }
+  }
+
+  /// One generator by itself: kind, open label bits and rate. A random one fires with a mean interval of
+  /// period / (rate / 255) cycles of 4 ns, a regular one every period.
+  void check_generator(const BackgroundGenerator& g) {
+    const std::optional<Background>& wish = network_.inputs[at(g.input)].background;
+    if (!wish) {
+      violation("background generator ", g.bus, " makes spikes of input \"", network_.inputs[at(g.input)].name,
+                "\", which the host sends");
+      return;
+    }
+    const std::int64_t sources = std::min<std::int64_t>(network_.inputs[at(g.input)].size, 256);
+    if (g.random != wish->random || g.mask + 1 != sources || g.first % sources != 0 || (g.label & g.mask) != 0) {
+      violation("background generator ", g.bus, " does not make the spikes of ", sources, " sources of input \"",
+                network_.inputs[at(g.input)].name, "\"");
+    }
+    const double interval = g.period / (g.random ? g.rate / 255.0 : 1.0) * 4e-9;
+    const double wanted = 1.0 / (wish->rate * static_cast<double>(sources));
+    const double tolerance = g.random ? 0.005 * wanted : 2.001e-9;
+    if (!(interval >= wanted - tolerance && interval <= wanted + tolerance)) {
+      violation("background generator ", g.bus, " fires every ", interval, " s, asked for is ", wanted, " s");
+    }
+  }
+
+  /// Generators of the same sources must fire together, those of other sources of the input must not.
+  void check_pair(const BackgroundGenerator& a, const BackgroundGenerator& b) {
+    if (a.input != b.input || a.bus >= b.bus) {
+      return;
+    }
+    const bool equal = a.seed == b.seed && a.period == b.period && a.rate == b.rate && a.random == b.random;
+    if (a.first == b.first && !equal) {
+      violation("background generators ", a.bus, " and ", b.bus, " make different spikes of the same sources");
+    }
+    if (a.first != b.first && a.seed == b.seed) {
+      violation("background generators ", a.bus, " and ", b.bus, " make the same spikes of different sources");
     }
   }
 

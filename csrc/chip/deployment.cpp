@@ -1,5 +1,6 @@
 #include "csrc/chip/deployment.h"
 
+#include "csrc/chip/background.h"
 #include "csrc/chip/checker.h"
 #include "csrc/chip/partitioned_program.h"
 #include "csrc/chip/registry.h"
@@ -21,7 +22,7 @@ void require_newest(const std::string& name, std::uint64_t generation) {
 
 /// What runs on a chip is not quite what was trained, whatever the weights are.
 std::vector<std::string> approximations_of(const Network& network) {
-  std::vector<std::string> result;
+  std::vector<std::string> result = background_approximations(network);
   for (const Projection& p : network.projections) {
     if (p.rounding == math::Rounding::kNone) {
       result.push_back(
@@ -42,6 +43,15 @@ bool within(const PartitionedMapping& partition, std::int64_t max_instances) {
 }
 
 }  // namespace
+
+void require_right(const PartitionedMapping& partition, const Network& network) {
+  validate(partition, network);
+  for (const Instance& instance : partition.instances) {
+    const std::vector<std::string> violations = check_mapping(instance.network, instance.mapping);
+    GRADSPIKE_REQUIRE(violations.empty(), "the stored mapping of network '", network.name,
+                      "' is wrong: ", violations.empty() ? "" : violations.front());
+  }
+}
 
 Deployment::Deployment(Network network) : network_(std::move(network)), generation_(registry().set_network(network_)) {}
 
@@ -95,21 +105,14 @@ std::shared_ptr<const Mapping> Deployment::mapping() {
 
 void Deployment::keep(PartitionedMapping partition) {
   partition_ = std::make_shared<const PartitionedMapping>(std::move(partition));
-  if (partition_->instances.size() == 1) {
-    registry().set_mapping(network_.name, generation_, mapping());
-  }
+  registry().set_partition(network_.name, generation_, partition_);
 }
 
 void Deployment::set_mapping(Mapping mapping) { set_partition(single_instance(network_, std::move(mapping))); }
 
 void Deployment::set_partition(PartitionedMapping partition) {
   require_newest(network_.name, generation_);
-  validate(partition, network_);
-  for (const Instance& instance : partition.instances) {
-    const std::vector<std::string> violations = check_mapping(instance.network, instance.mapping);
-    GRADSPIKE_REQUIRE(violations.empty(), "the stored mapping of network '", network_.name,
-                      "' is wrong: ", violations.empty() ? "" : violations.front());
-  }
+  require_right(partition, network_);
   keep(std::move(partition));
 }
 

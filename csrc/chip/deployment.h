@@ -38,6 +38,9 @@ class DeployedNetwork {
   std::map<std::string, std::uint64_t> written_;  // hashes by projection
 };
 
+/// Throws where a stored mapping is not one of this network or the checker finds it wrong.
+void require_right(const PartitionedMapping& partition, const Network& network);
+
 class Deployment {
  public:
   /// Registers the network; an earlier network of its name is replaced.

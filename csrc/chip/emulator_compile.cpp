@@ -85,10 +85,8 @@ class EmulatorCompiler {
     compiled.last_slot = setup_.num_slots;
   }
 
-  std::shared_ptr<const EmulatorWiring> wiring() const {
-    const auto wired = std::make_shared<EmulatorWiring>();
-    wired->network = network_;
-    wired->routes = follow_events(network_, mapping_);
+  std::vector<WiredSynapse> wired_synapses() const {
+    std::vector<WiredSynapse> synapses;
     std::vector<std::vector<std::int64_t>> rows;
     for (const Projection& projection : network_.projections) {
       rows.push_back(network_.expanded_rows(projection));
@@ -103,9 +101,35 @@ class EmulatorCompiler {
       GRADSPIKE_REQUIRE(slot != slot_of_.end() && row >= 0, "mapping: the synapse at hemisphere ", synapse.hemisphere,
                         ", row ", synapse.row, ", column ", synapse.column,
                         " lies in no column of a neuron that projection \"", projection.name, "\" reaches");
-      wired->synapses.push_back({slot->second, synapse.projection, row * projection.in_features + synapse.pre,
-                                 synapse.part, synapse.inhibitory});
+      synapses.push_back({slot->second, synapse.projection, row * projection.in_features + synapse.pre, synapse.part,
+                          synapse.inhibitory});
     }
+    return synapses;
+  }
+
+  std::shared_ptr<const EmulatorWiring> wiring() const {
+    const auto wired = std::make_shared<EmulatorWiring>();
+    wired->network = network_;
+    const EventRoutes routes = follow_events(network_, mapping_);
+    const std::vector<WiredSynapse> synapses = wired_synapses();
+    TermCollector terms(network_, synapses);
+    const auto add = [&](const EventRoute& route) {
+      for (const BusRoute& bus : route) {
+        for (std::int64_t r = bus.first; r < bus.last; ++r) {
+          terms.add(routes.responses[at(r)].synapse, routes.responses[at(r)].inhibitory);
+        }
+      }
+    };
+    for (std::size_t n = 0; n < routes.inputs.size(); ++n) {
+      wired->events.push_back(routes.generated[n] ? 0 : static_cast<std::int32_t>(routes.inputs[n].size()));
+      std::for_each(routes.inputs[n].begin(), routes.inputs[n].end(), add);
+      terms.finish();
+    }
+    for (const EventRoute& route : routes.neurons) {
+      add(route);
+      terms.finish();
+    }
+    wired->terms = terms.take();
     return wired;
   }
 
@@ -114,58 +138,6 @@ class EmulatorCompiler {
   EmulatorSetup setup_;
   std::map<std::int32_t, std::pair<std::int32_t, std::int64_t>> neuron_of_circuit_;
   std::map<std::pair<std::int32_t, std::int64_t>, std::int32_t> slot_of_;  // (projection, neuron) -> sum
-};
-
-/// Sums what the synapses of one source add, sum by sum.
-class ChargeSum {
- public:
-  ChargeSum(const EmulatorWiring& wiring, const Weights& weights, std::int32_t num_slots)
-      : wiring_(wiring), charge_(at(num_slots)), first_(num_slots) {
-    for (const Projection& projection : wiring.network.projections) {
-      matrices_.push_back(&weights.at(projection.name));
-    }
-  }
-
-  void add(const EventRoute& route) {
-    for (const BusRoute& bus : route) {
-      for (std::int64_t r = bus.first; r < bus.last; ++r) {
-        const RespondingSynapse& response = wiring_.routes.responses[at(r)];
-        const WiredSynapse& synapse = wiring_.synapses[at(response.synapse)];
-        const std::int32_t magnitude = synapse.magnitude(*matrices_[at(synapse.projection)]);
-        charge_[at(synapse.slot)] += response.inhibitory ? -magnitude : magnitude;
-        synapses_ += magnitude != 0 ? 1 : 0;
-        first_ = std::min(first_, synapse.slot);
-        last_ = std::max(last_, synapse.slot + 1);
-      }
-    }
-  }
-
-  /// Ends a source: its responses go behind `responses`.
-  SourceRoute finish(std::size_t events, std::vector<Response>& responses) {
-    SourceRoute route;
-    route.first = static_cast<std::int64_t>(responses.size());
-    for (std::int32_t slot = first_; slot < last_; ++slot) {
-      if (charge_[at(slot)] != 0) {
-        responses.push_back({slot, charge_[at(slot)]});
-        charge_[at(slot)] = 0;
-      }
-    }
-    route.last = static_cast<std::int64_t>(responses.size());
-    route.events = static_cast<std::int32_t>(events);
-    route.synapses = synapses_;
-    first_ = static_cast<std::int32_t>(charge_.size());
-    last_ = 0;
-    synapses_ = 0;
-    return route;
-  }
-
- private:
-  const EmulatorWiring& wiring_;
-  std::vector<const IntegerMatrix*> matrices_;
-  std::vector<std::int32_t> charge_;
-  std::int32_t first_ = 0;  // sums that the source reaches lie in [first, last)
-  std::int32_t last_ = 0;
-  std::int32_t synapses_ = 0;
 };
 
 }  // namespace
@@ -186,34 +158,49 @@ math::LifCoefficients<float> coefficients_of(const Population& population, std::
   return c;
 }
 
-std::int32_t WiredSynapse::magnitude(const IntegerMatrix& matrix) const {
-  const std::int32_t weight = matrix.values[at(element)];
-  return part_of_weight(std::max(inhibitory ? -weight : weight, 0), part);
-}
-
 EmulatorProgram::EmulatorProgram(EmulatorSetup setup, const Weights& weights) : EmulatorSetup(std::move(setup)) {
-  ChargeSum sum(*wiring, weights, num_slots);
-  for (const std::vector<EventRoute>& events : wiring->routes.inputs) {
-    for (const EventRoute& event : events) {
-      sum.add(event);
-    }
-    input_routes.push_back(sum.finish(events.size(), responses));
-  }
+  sum_responses(weights);
   for (const CompiledPopulation& population : populations) {
-    for (std::int64_t n = 0; n < population.size; ++n) {
-      sum.add(wiring->routes.neurons[at(population.first_neuron + n)]);
-      const SourceRoute route = sum.finish(0, responses);
-      for (std::int64_t r = route.first; r < route.last; ++r) {
+    for (std::int64_t n = population.first_neuron; n < population.first_neuron + population.size; ++n) {
+      for (std::int64_t r = neuron_routes[at(n)].first; r < neuron_routes[at(n)].last; ++r) {
         const std::int32_t slot = responses[at(r)].slot;
         GRADSPIKE_REQUIRE(slot >= population.last_slot || delayed[at(slot)], "mapping: spikes of population \"",
                           population.name, "\" reach a population that does not come after it");
       }
-      neuron_routes.push_back(route);
     }
   }
   for (const auto& [name, matrix] : weights) {
     hashes[name] = matrix.hash;
   }
+}
+
+/// Sums what the synapses of each source add, sum by sum. Those that stay 0 are written over by the next one.
+void EmulatorProgram::sum_responses(const Weights& weights) {
+  const SynapseTerms& all = wiring->terms;
+  const std::vector<std::int16_t> integers = concatenated(wiring->network, weights);
+  responses.resize(all.sums + 1);
+  std::size_t filled = 0;
+  const std::size_t inputs = wiring->events.size();
+  for (std::size_t source = 0; source + 1 < all.first_term.size(); ++source) {
+    SourceRoute route;
+    route.first = static_cast<std::int64_t>(filled);
+    std::int32_t charge = 0;
+    std::int32_t synapses = 0;
+    for (std::int64_t t = all.first_term[source]; t < all.first_term[source + 1]; ++t) {
+      const SynapseTerm& term = all.terms[at(t)];
+      const std::int32_t magnitude = term.magnitude(integers.data());
+      charge += term.acts * magnitude;
+      synapses += magnitude != 0 ? 1 : 0;
+      responses[filled] = {term.target, charge};
+      filled += static_cast<std::size_t>(static_cast<std::int32_t>(charge != 0) & term.is_last);
+      charge *= 1 - term.is_last;
+    }
+    route.synapses = synapses;
+    route.last = static_cast<std::int64_t>(filled);
+    route.events = source < inputs ? wiring->events[source] : 0;
+    (source < inputs ? input_routes : neuron_routes).push_back(route);
+  }
+  responses.resize(filled);
 }
 
 std::shared_ptr<const Program> Emulator::compile(const Network& network, const Mapping& mapping, const Weights& weights,

@@ -9,6 +9,7 @@
 
 #include "csrc/chip/backend.h"
 #include "csrc/chip/event_routes.h"
+#include "csrc/chip/synapse_terms.h"
 #include "csrc/math/lif.h"
 
 namespace gradspike::chip {
@@ -49,23 +50,11 @@ struct CompiledPopulation {
   std::int32_t last_slot = 0;
 };
 
-/// A synapse of the mapping: which part of which integer it holds, and the sum that it adds to.
-struct WiredSynapse {
-  std::int32_t slot = 0;
-  std::int32_t projection = 0;
-  std::int64_t element = 0;  // of the projection's matrix
-  std::int32_t part = 0;
-  bool inhibitory = false;  // holds a part of max(-w, 0)
-
-  /// What it holds, 6 bit, without the sign of its row.
-  std::int32_t magnitude(const IntegerMatrix& matrix) const;
-};
-
 /// What no weight changes.
 struct EmulatorWiring {
   Network network;
-  EventRoutes routes;
-  std::vector<WiredSynapse> synapses;  // as in the mapping
+  std::vector<std::int32_t> events;  // that the host sends for a spike, by input neuron
+  SynapseTerms terms;                // by source: input neurons, then neurons
 };
 
 /// The network on the chip, whatever the weights are.
@@ -90,6 +79,9 @@ class EmulatorProgram final : public Program, public EmulatorSetup {
   std::vector<SourceRoute> neuron_routes;  // by neuron
   std::vector<Response> responses;
   std::map<std::string, std::uint64_t> hashes;  // of the weights
+
+ private:
+  void sum_responses(const Weights& weights);
 };
 
 }  // namespace gradspike::chip

@@ -69,12 +69,21 @@ class Follower {
 EventRoutes follow_events(const Network& network, const Mapping& mapping) {
   EventRoutes routes;
   Follower follower(mapping);
-  for (const InputRoute& input : mapping.inputs) {
-    for (const std::vector<EventLabel>& labels : input.labels) {
+  for (std::size_t i = 0; i < mapping.inputs.size(); ++i) {
+    const InputRoute& input = mapping.inputs[i];
+    for (std::size_t n = 0; n < input.labels.size(); ++n) {
       routes.inputs.emplace_back();
-      for (const EventLabel label : labels) {
+      for (const EventLabel label : input.labels[n]) {
         routes.inputs.back().push_back(follower.follow(crossbar_input_of_l2(label.spl1()), label));
       }
+      for (const BackgroundGenerator& generator : mapping.generators) {
+        const std::int64_t open = static_cast<std::int64_t>(n) - generator.first;
+        if (static_cast<std::size_t>(generator.input) == i && open >= 0 && open <= generator.mask) {
+          const EventLabel label{static_cast<std::uint16_t>((generator.label & ~generator.mask) | open)};
+          routes.inputs.back().push_back(follower.follow(crossbar_input_of_background(generator.bus), label));
+        }
+      }
+      routes.generated.push_back(network.inputs[i].background.has_value());
     }
   }
   for (std::size_t p = 0; p < network.populations.size(); ++p) {

@@ -27,6 +27,7 @@ using EventRoute = std::vector<BusRoute>;
 
 struct EventRoutes {
   std::vector<std::vector<EventRoute>> inputs;  // by input neuron of all inputs, one route for each of its events
+  std::vector<bool> generated;                  // by input neuron: generators of the chip make its events
   std::vector<EventRoute> neurons;              // by neuron of all populations; empty for leaky integrators
   std::vector<RespondingSynapse> responses;
 };

@@ -28,10 +28,19 @@ std::vector<PopulationPlacement> circuits_of(const RoutingProblem& problem, cons
   return populations;
 }
 
-/// Misfit of a neuron of several circuits for which no block of columns is free.
+/// Misfit of a neuron that finds no free circuits: one of several circuits needs a block of columns, a wish for a
+/// permutation leaves only those listed.
 Misfit no_block(const RoutingProblem& problem, std::int64_t neuron) {
   const auto population = static_cast<std::size_t>(problem.population_of[static_cast<std::size_t>(neuron)]);
   const std::int32_t circuits = problem.circuits_per_neuron[population];
+  const std::int64_t first = problem.index.neuron(static_cast<std::int64_t>(population), 0);
+  if (!problem.network.neuron_permutation.empty()) {
+    const auto listed = static_cast<std::int64_t>(problem.network.neuron_permutation.size());
+    return {problem.network.populations[population].name, "free circuits of the neuron permutation", circuits, 0,
+            detail::concatenate("none of its ", listed, " circuits is free for neuron ", neuron - first,
+                                circuits == 1 ? "" : ", which begins at a top left one and takes its neighbours",
+                                ": list more circuits, or none to let the mapper choose")};
+  }
   return {
       problem.network.populations[population].name, "adjacent free columns", circuits / 2, 0,
       detail::concatenate("a neuron of ", circuits, " circuits takes ", circuits / 2,
@@ -69,6 +78,9 @@ MapResult map_with(const Network& network, const Capacity& capacity) {
       closest = router.failure();
       result.attempt = circuits_of(problem, placement);
     }
+  }
+  if (!network.neuron_permutation.empty()) {
+    closest.remedy += "; the circuits are those of neuron_permutation, without it others are tried";
   }
   result.misfits.push_back(closest);
   return result;

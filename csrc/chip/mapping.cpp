@@ -5,12 +5,17 @@
 #include <tuple>
 
 #include "csrc/core/error.h"
+#include "csrc/math/background.h"
 
 namespace gradspike::chip {
 namespace {
 
 auto key(const PlacedSynapse& s) {
   return std::tie(s.hemisphere, s.row, s.column, s.label, s.projection, s.pre, s.post, s.part, s.inhibitory);
+}
+
+auto key(const BackgroundGenerator& g) {
+  return std::tie(g.bus, g.input, g.first, g.random, g.period, g.rate, g.seed, g.label, g.mask);
 }
 
 bool equal(const PlacedNeuron& a, const PlacedNeuron& b) { return a.circuits == b.circuits && a.address == b.address; }
@@ -24,6 +29,12 @@ std::string describe(const PlacedSynapse& s) {
   return detail::concatenate("synapse at hemisphere ", s.hemisphere, ", row ", s.row, ", column ", s.column, " (label ",
                              s.label, ", projection ", s.projection, ", connection ", s.pre, " -> ", s.post, ", part ",
                              s.part, s.inhibitory ? ", inhibitory)" : ", excitatory)");
+}
+
+std::string describe(const BackgroundGenerator& g) {
+  return detail::concatenate("background generator ", g.bus, " (input ", g.input, " from neuron ", g.first, ", ",
+                             g.random ? "random" : "regular", ", period ", g.period, ", rate ", g.rate, ", seed ",
+                             g.seed, ", label ", g.label, ", mask ", g.mask, ")");
 }
 
 const char* name_of(RowMode mode) {
@@ -137,6 +148,15 @@ std::vector<std::string> differences(const Mapping& a, const Mapping& b, std::si
       out.add(describe(a.synapses[s]), " against ", describe(b.synapses[s]));
     }
   }
+  for (std::size_t g = 0; g < std::max(a.generators.size(), b.generators.size()); ++g) {
+    if (g >= a.generators.size() || g >= b.generators.size()) {
+      out.add(a.generators.size(), " background generators against ", b.generators.size());
+      break;
+    }
+    if (key(a.generators[g]) != key(b.generators[g])) {
+      out.add(describe(a.generators[g]), " against ", describe(b.generators[g]));
+    }
+  }
   return out.take();
 }
 
@@ -208,6 +228,9 @@ std::string Mapping::text() const {
     out << "input \"" << input.name << "\": " << input.labels.size() << " neurons, " << events
         << " events for one spike of each\n";
   }
+  for (const BackgroundGenerator& generator : generators) {
+    out << describe(generator) << "\n";
+  }
   return out.str();
 }
 
@@ -270,11 +293,27 @@ void validate_sizes(const Mapping& mapping, const Network& network) {
   }
 }
 
+void validate_generators(const Mapping& mapping, const Network& network) {
+  for (const BackgroundGenerator& g : mapping.generators) {
+    require_range("background generator", g.bus, kBackgroundSources);
+    require_range("input of a background generator", g.input, static_cast<std::int64_t>(network.inputs.size()));
+    require_range("mask of a background generator", g.mask, kMaxGeneratorSources);
+    GRADSPIKE_REQUIRE((g.mask & (g.mask + 1)) == 0, "mapping: mask of a background generator must be 2^k - 1, got ",
+                      g.mask);
+    require_range("first neuron of a background generator", g.first,
+                  network.inputs[static_cast<std::size_t>(g.input)].size - g.mask);
+    require_range("label of a background generator", g.label, kNeuronLabelMask + 1);
+    require_range("period of a background generator, less 1,", g.period - 1, math::kMaxBackgroundPeriod);
+    require_range("rate of a background generator", g.rate, math::kMaxBackgroundRate + 1);
+  }
+}
+
 }  // namespace
 
 void validate(const Mapping& mapping, const Network& network) {
   validate_chip_tables(mapping);
   validate_sizes(mapping, network);
+  validate_generators(mapping, network);
   for (const PlacedSynapse& synapse : mapping.synapses) {
     require_range("hemisphere of a synapse", synapse.hemisphere, kHemispheres);
     require_range("row of a synapse", synapse.row, kSynapseRows);

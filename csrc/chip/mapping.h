@@ -25,10 +25,25 @@ struct PopulationPlacement {
 };
 
 /// Events that are sent to the chip for each spike of an input neuron, as 16-bit labels. One label reaches one PADI bus
-/// of one hemisphere. Neurons without a connection have none.
+/// of one hemisphere. Neurons without a connection have none, nor have those whose spikes the chip makes.
 struct InputRoute {
   std::string name;
   std::vector<std::vector<EventLabel>> labels;  // by neuron
+};
+
+/// The registers of a background generator, and whose spikes it makes: those of the neurons first, first + 1, ... of an
+/// input, one for each value of the label bits that `mask` leaves open. Generators of the same neurons have the same
+/// seed and so fire together, each on its own bus.
+struct BackgroundGenerator {
+  std::int32_t bus = 0;  // padi_bus_enum; the generator of this number
+  std::int32_t input = 0;
+  std::int64_t first = 0;
+  bool random = true;
+  std::int32_t period = 0;  // [clock cycles], 16 bit
+  std::int32_t rate = 0;    // 8 bit
+  std::uint32_t seed = 0;
+  std::int32_t label = 0;  // 14 bit, 0 in the open bits
+  std::int32_t mask = 0;   // 8 bit, 2^k - 1
 };
 
 /// One synapse circuit in use. It holds part `part` of max(w, 0) or, where `inhibitory`, of max(-w, 0). Circuits that
@@ -63,8 +78,9 @@ struct Mapping {
   std::vector<std::string> projections;  // names, in the order of the network
   std::array<std::array<std::uint8_t, kDriversPerHemisphere>, kHemispheres> compare_masks{};  // 5 bit
   std::array<std::array<RowMode, kSynapseRows>, kHemispheres> row_modes{};
-  std::vector<CrossbarRule> crossbar;   // all 76 nodes, in the order of all_crossbar_nodes()
-  std::vector<PlacedSynapse> synapses;  // by hemisphere, row, column
+  std::vector<CrossbarRule> crossbar;           // all 76 nodes, in the order of all_crossbar_nodes()
+  std::vector<PlacedSynapse> synapses;          // by hemisphere, row, column
+  std::vector<BackgroundGenerator> generators;  // in use, by bus
 
   bool operator==(const Mapping& other) const;
   bool operator!=(const Mapping& other) const { return !(*this == other); }

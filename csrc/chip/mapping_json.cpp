@@ -1,5 +1,7 @@
 #include "csrc/chip/mapping_json.h"
 
+#include "csrc/math/background.h"
+
 namespace gradspike::chip {
 namespace {
 
@@ -57,6 +59,41 @@ Json write_synapses(const Mapping& mapping) {
         {s.hemisphere, s.row, s.column, s.label, s.projection, s.pre, s.post, s.part, s.inhibitory ? 1 : 0});
   }
   return synapses;
+}
+
+Json write_generators(const Mapping& mapping) {
+  Json generators = Json::array();
+  for (const BackgroundGenerator& g : mapping.generators) {
+    generators.push_back({{"bus", g.bus},
+                          {"input", g.input},
+                          {"first", g.first},
+                          {"kind", g.random ? "poisson" : "regular"},
+                          {"period", g.period},
+                          {"rate", g.rate},
+                          {"seed", g.seed},
+                          {"label", g.label},
+                          {"mask", g.mask}});
+  }
+  return generators;
+}
+
+BackgroundGenerator read_generator(const JsonReader& reader) {
+  reader.require_keys({"bus", "input", "first", "kind", "period", "rate", "seed", "label", "mask"});
+  constexpr std::int64_t kAny = std::numeric_limits<std::int32_t>::max();
+  const auto number = [&reader](const char* name, std::int64_t limit) {
+    return static_cast<std::int32_t>(reader.at(name).integer(0, limit));
+  };
+  BackgroundGenerator g;
+  g.bus = number("bus", kBackgroundSources - 1);
+  g.input = number("input", kAny);
+  g.first = number("first", kAny);
+  g.random = reader.at("kind").choice<bool>({{"poisson", true}, {"regular", false}});
+  g.period = static_cast<std::int32_t>(reader.at("period").integer(1, math::kMaxBackgroundPeriod));
+  g.rate = number("rate", math::kMaxBackgroundRate);
+  g.seed = static_cast<std::uint32_t>(reader.at("seed").integer(0, std::numeric_limits<std::uint32_t>::max()));
+  g.label = number("label", kNeuronLabelMask);
+  g.mask = number("mask", kMaxGeneratorSources - 1);
+  return g;
 }
 
 InputRoute read_input(const JsonReader& reader) {
@@ -151,16 +188,19 @@ std::string to_json(const Mapping& mapping) {
   for (const CrossbarRule& rule : mapping.crossbar) {
     crossbar.push_back({rule.node.input, rule.node.output, rule.mask, rule.target});
   }
-  const Json json = {{"format", kFormat},
-                     {"version", kVersion},
-                     {"network", mapping.network},
-                     {"inputs", write_inputs(mapping)},
-                     {"populations", write_populations(mapping)},
-                     {"projections", mapping.projections},
-                     {"compare_masks", mapping.compare_masks},
-                     {"row_modes", write_rows(mapping)},
-                     {"crossbar", std::move(crossbar)},
-                     {"synapses", write_synapses(mapping)}};
+  Json json = {{"format", kFormat},
+               {"version", kVersion},
+               {"network", mapping.network},
+               {"inputs", write_inputs(mapping)},
+               {"populations", write_populations(mapping)},
+               {"projections", mapping.projections},
+               {"compare_masks", mapping.compare_masks},
+               {"row_modes", write_rows(mapping)},
+               {"crossbar", std::move(crossbar)},
+               {"synapses", write_synapses(mapping)}};
+  if (!mapping.generators.empty()) {  // later than version 1 of the format: older files stay the same bytes
+    json["generators"] = write_generators(mapping);
+  }
   return dump_json(json, "mapping of network \"" + mapping.network + "\"");
 }
 
@@ -172,7 +212,8 @@ Mapping mapping_from_json(const std::string& text) {
 Mapping read_mapping(const JsonReader& reader) {
   reader.require_format(kFormat, kVersion);
   reader.require_keys({"format", "version", "network", "inputs", "populations", "projections", "compare_masks",
-                       "row_modes", "crossbar", "synapses"});
+                       "row_modes", "crossbar", "synapses"},
+                      {"generators"});
   Mapping mapping;
   mapping.network = reader.at("network").text();
   const JsonReader inputs = reader.at("inputs");
@@ -196,6 +237,9 @@ Mapping read_mapping(const JsonReader& reader) {
   mapping.synapses.reserve(synapses.array_size());
   for (std::size_t s = 0; s < synapses.array_size(); ++s) {
     mapping.synapses.push_back(read_synapse(synapses.element(s)));
+  }
+  for (std::size_t g = 0; reader.has("generators") && g < reader.at("generators").array_size(); ++g) {
+    mapping.generators.push_back(read_generator(reader.at("generators").element(g)));
   }
   return mapping;
 }

@@ -39,9 +39,17 @@ struct RowRun {
   std::int64_t count = 0;
 };
 
+/// A wish that the chip's own generators make the spikes of an input.
+struct Background {
+  bool random = true;      // else regular
+  double rate = 0.0;       // spikes per second of each source
+  std::uint32_t seed = 0;  // of random ones: equal seeds and rates give equal trains
+};
+
 struct Input {
   std::string name;  // "input0", ...
   std::int64_t size = 0;
+  std::optional<Background> background = std::nullopt;  // none: the host sends its spikes
 };
 
 enum class NeuronKind { kLif, kLi };
@@ -102,6 +110,8 @@ struct Network {
   std::vector<Input> inputs;
   std::vector<Population> populations;  // in topological order
   std::vector<Projection> projections;  // in topological order, ties by name
+  /// A wish: circuits (enum values) in the order in which neurons are given one; only those listed. Empty: none.
+  std::vector<std::int32_t> neuron_permutation;
   ModelCard model_card;
 
   /// Index by name; throws with the nearest names where there is none.

@@ -75,10 +75,20 @@ Json write(const Projection& projection) {
   return json;
 }
 
+Json write(const Input& input) {
+  Json json = {{"name", input.name}, {"size", input.size}};
+  if (input.background) {  // later than version 1, as above
+    json["background"] = {{"kind", input.background->random ? "poisson" : "regular"},
+                          {"rate", bits_of(input.background->rate)},
+                          {"seed", input.background->seed}};
+  }
+  return json;
+}
+
 Json write(const Network& network) {
   Json inputs = Json::array();
   for (const Input& input : network.inputs) {
-    inputs.push_back({{"name", input.name}, {"size", input.size}});
+    inputs.push_back(write(input));
   }
   Json populations = Json::array();
   for (const Population& population : network.populations) {
@@ -88,18 +98,22 @@ Json write(const Network& network) {
   for (const Projection& projection : network.projections) {
     projections.push_back(write(projection));
   }
-  return {{"format", kFormat},
-          {"version", kVersion},
-          {"name", network.name},
-          {"dt", bits_of(network.dt)},
-          {"inputs", std::move(inputs)},
-          {"populations", std::move(populations)},
-          {"projections", std::move(projections)},
-          {"model_card",
-           {{"steps", network.model_card.steps},
-            {"encoder", network.model_card.encoder},
-            {"decoder", network.model_card.decoder},
-            {"class_names", network.model_card.class_names}}}};
+  Json json = {{"format", kFormat},
+               {"version", kVersion},
+               {"name", network.name},
+               {"dt", bits_of(network.dt)},
+               {"inputs", std::move(inputs)},
+               {"populations", std::move(populations)},
+               {"projections", std::move(projections)},
+               {"model_card",
+                {{"steps", network.model_card.steps},
+                 {"encoder", network.model_card.encoder},
+                 {"decoder", network.model_card.decoder},
+                 {"class_names", network.model_card.class_names}}}};
+  if (!network.neuron_permutation.empty()) {  // later than version 1, as above
+    json["neuron_permutation"] = network.neuron_permutation;
+  }
+  return json;
 }
 
 NodeRef read_source(const JsonReader& reader) {
@@ -226,19 +240,35 @@ ModelCard read_model_card(const JsonReader& reader) {
   return card;
 }
 
+Input read_input(const JsonReader& reader) {
+  reader.require_keys({"name", "size"}, {"background"});
+  Input input;
+  input.name = reader.at("name").text();
+  input.size = reader.at("size").integer(-kAnyInteger, kAnyInteger);
+  if (reader.has("background")) {
+    const JsonReader wish = reader.at("background");
+    wish.require_keys({"kind", "rate", "seed"});
+    Background background;
+    background.random = wish.at("kind").choice<bool>({{"poisson", true}, {"regular", false}});
+    background.rate = wish.at("rate").double_bits();
+    background.seed = static_cast<std::uint32_t>(wish.at("seed").integer(0, std::numeric_limits<std::uint32_t>::max()));
+    input.background = background;
+  }
+  return input;
+}
+
 Network read_network(const JsonReader& reader) {
   reader.require_format(kFormat, kVersion);
   GRADSPIKE_REQUIRE(!reader.has("integers"), reader.path(),
                     " is a network file with integers, here a description alone is read");
-  reader.require_keys({"format", "version", "name", "dt", "inputs", "populations", "projections", "model_card"});
+  reader.require_keys({"format", "version", "name", "dt", "inputs", "populations", "projections", "model_card"},
+                      {"neuron_permutation"});
   Network network;
   network.name = reader.at("name").text();
   network.dt = reader.at("dt").double_bits();
   const JsonReader inputs = reader.at("inputs");
   for (std::size_t i = 0; i < inputs.array_size(); ++i) {
-    const JsonReader input = inputs.element(i);
-    input.require_keys({"name", "size"});
-    network.inputs.push_back({input.at("name").text(), input.at("size").integer(-kAnyInteger, kAnyInteger)});
+    network.inputs.push_back(read_input(inputs.element(i)));
   }
   const JsonReader populations = reader.at("populations");
   for (std::size_t i = 0; i < populations.array_size(); ++i) {
@@ -249,6 +279,9 @@ Network read_network(const JsonReader& reader) {
     network.projections.push_back(read_projection(projections.element(i)));
   }
   network.model_card = read_model_card(reader.at("model_card"));
+  for (std::size_t k = 0; reader.has("neuron_permutation") && k < reader.at("neuron_permutation").array_size(); ++k) {
+    network.neuron_permutation.push_back(reader.at("neuron_permutation").element(k).integer_as<std::int32_t>());
+  }
   validate(network);
   return network;
 }

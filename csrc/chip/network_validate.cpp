@@ -182,6 +182,17 @@ void validate_positions(const Network& network) {
   }
 }
 
+/// Whether no element needs a closer look: in one pass without a branch, since every upload makes it.
+bool within_bounds(const Projection& projection, const std::vector<std::int16_t>& values) {
+  std::int32_t lowest = 0;
+  std::int32_t highest = 0;
+  for (const std::int16_t value : values) {
+    lowest = std::min<std::int32_t>(lowest, value);
+    highest = std::max<std::int32_t>(highest, value);
+  }
+  return projection.mask.empty() && lowest >= projection.min_weight && highest <= projection.max_weight;
+}
+
 void validate_matrix(const Projection& projection, const IntegerMatrix& matrix) {
   const std::string where = "integers of projection \"" + projection.name + "\"";
   GRADSPIKE_REQUIRE(matrix.out_features == projection.out_features && matrix.in_features == projection.in_features,
@@ -193,7 +204,8 @@ void validate_matrix(const Projection& projection, const IntegerMatrix& matrix) 
   const bool fits_int8 = -projection.min_weight <= math::kMaxInt8Bound && projection.max_weight <= math::kMaxInt8Bound;
   const std::int16_t nan8 = math::nan_weight<std::int8_t>();
   const std::int16_t nan16 = math::nan_weight<std::int16_t>();
-  for (std::int64_t i = 0; i < elements; ++i) {
+  const bool look_closer = !within_bounds(projection, matrix.values);  // NaN lies outside
+  for (std::int64_t i = 0; look_closer && i < elements; ++i) {
     const std::int16_t value = matrix.values[static_cast<std::size_t>(i)];
     const std::int64_t row = i / projection.in_features;
     const std::int64_t column = i % projection.in_features;
@@ -209,6 +221,16 @@ void validate_matrix(const Projection& projection, const IntegerMatrix& matrix) 
                     matrix.hash);
 }
 
+void validate_permutation(const Network& network) {
+  std::set<std::int32_t> seen;
+  for (const std::int32_t circuit : network.neuron_permutation) {
+    GRADSPIKE_REQUIRE(circuit >= 0 && circuit < kNeuronCircuits, "network \"", network.name,
+                      "\": neuron_permutation must list circuits in 0..", kNeuronCircuits - 1, ", got ", circuit);
+    GRADSPIKE_REQUIRE(seen.insert(circuit).second, "network \"", network.name, "\": neuron_permutation lists circuit ",
+                      circuit, " twice");
+  }
+}
+
 }  // namespace
 
 void validate(const Network& network) {
@@ -222,7 +244,11 @@ void validate(const Network& network) {
   require_names(network.populations, "population");
   require_names(network.projections, "projection");
   for (const Input& input : network.inputs) {
-    require_size("input \"" + input.name + "\"", "size", input.size);
+    const std::string where = "input \"" + input.name + "\"";
+    require_size(where, "size", input.size);
+    const double rate = input.background ? input.background->rate : 1.0;
+    GRADSPIKE_REQUIRE(std::isfinite(rate) && rate > 0.0, where,
+                      ": the rate of background spikes must be finite and above 0 Hz, got ", rate);
   }
   for (const Population& population : network.populations) {
     validate_population(population);
@@ -231,6 +257,7 @@ void validate(const Network& network) {
     validate_projection(network, projection);
   }
   validate_positions(network);
+  validate_permutation(network);
 }
 
 void validate(const Network& network, const Weights& weights) {

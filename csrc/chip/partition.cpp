@@ -2,6 +2,7 @@
 
 #include <set>
 
+#include "csrc/chip/background.h"
 #include "csrc/chip/mapper.h"
 #include "csrc/chip/partition_planner.h"
 #include "csrc/core/error.h"
@@ -50,6 +51,11 @@ PartitionResult try_partition(const Network& network, const PartitionOptions& op
   }
   NetworkParts parts = find_parts(network);
   result.misfits = open_misfits(free);
+  for (Misfit& misfit : background_misfits(network)) {
+    if (!misfit.layer.empty()) {  // of one input: no cut helps
+      parts.misfits.push_back(std::move(misfit));
+    }
+  }
   if (!parts.misfits.empty()) {
     result.misfits.insert(result.misfits.end(), parts.misfits.begin(), parts.misfits.end());
     return result;

@@ -61,6 +61,7 @@ struct Holdings {
   std::int64_t synapses = 0;
   std::int64_t inputs = 0;    // input neurons that are sent to the chip
   std::int64_t replayed = 0;  // neurons of earlier instances that are
+  std::int64_t generators = 0;
 };
 Holdings holdings_of(const Instance& instance);
 
@@ -110,5 +111,10 @@ std::vector<std::string> differences(const PartitionedMapping& a, const Partitio
 /// from the whole one, which the reader takes. Reading validates.
 std::string to_json(const PartitionedMapping& partition);
 PartitionedMapping partition_from_json(const std::string& text, const Network& network);
+
+/// How a network is placed, as files hold it: to_json of the mapping of one instance, of the partition where it takes
+/// several. Reads either.
+std::string placement_to_json(const PartitionedMapping& partition);
+PartitionedMapping placement_from_json(const std::string& text, const Network& network);
 
 }  // namespace gradspike::chip

@@ -63,6 +63,7 @@ class InstanceBuilder {
     Network& part = instance_.network;
     part.name = detail::concatenate(network_.name, ".", number);
     part.dt = network_.dt;
+    part.neuron_permutation = network_.neuron_permutation;
     part.model_card.steps = network_.model_card.steps;
     for (const PopulationSlice& slice : instance_.populations) {
       part.populations.push_back(cut(network_, slice));
@@ -125,7 +126,8 @@ class InstanceBuilder {
                          [&name](const Input& input) { return input.name == name; })) {
         name += "'";
       }
-      instance_.network.inputs.push_back({name, network_.source_size(instance_.inputs.back())});
+      const std::optional<Background> background = replayed ? std::nullopt : network_.inputs[at(index)].background;
+      instance_.network.inputs.push_back({name, network_.source_size(instance_.inputs.back()), background});
     }
   }
 

@@ -89,6 +89,7 @@ Holdings holdings_of(const Instance& instance) {
     const bool replayed = instance.inputs[i].kind == NodeRef::Kind::kPopulation;
     (replayed ? holdings.replayed : holdings.inputs) += sent(instance.mapping.inputs[i]);
   }
+  holdings.generators = static_cast<std::int64_t>(instance.mapping.generators.size());
   return holdings;
 }
 
@@ -148,6 +149,20 @@ std::string to_json(const PartitionedMapping& partition) {
   return detail::concatenate(
       "{\"format\":\"", kFormat, "\",\"instances\":[", instances, "],\"network\":", dump_json(partition.network, what),
       ",\"populations\":", dump_json(partition.populations, what), ",\"version\":", kVersion, "}");
+}
+
+std::string placement_to_json(const PartitionedMapping& partition) {
+  return partition.instances.size() == 1 ? to_json(partition.instances[0].mapping) : to_json(partition);
+}
+
+PartitionedMapping placement_from_json(const std::string& text, const Network& network) {
+  const Json json = parse_json(text, "mapping");
+  if (json.is_object() && json.contains("instances")) {
+    return partition_from_json(text, network);
+  }
+  Mapping mapping = read_mapping(JsonReader(json, "mapping"));
+  validate(mapping, network);
+  return single_instance(network, std::move(mapping));
 }
 
 PartitionedMapping partition_from_json(const std::string& text, const Network& network) {

@@ -104,22 +104,36 @@ std::vector<std::set<std::int32_t>> edges_of(const Network& network, const std::
 
 std::string quoted(const std::string& name) { return "\"" + name + "\""; }
 
+/// Whether all its sources come before its target, so that nothing but the delay ties them.
+bool is_forward(const Projection& projection) {
+  return std::all_of(projection.columns.begin(), projection.columns.end(), [&projection](const ColumnRun& run) {
+    return run.source.kind == NodeRef::Kind::kInput || run.source.index < projection.target;
+  });
+}
+
 /// Why the populations of a part cannot be cut.
 std::string reason_of(const Network& network, const NetworkPart& part) {
   const auto holds = [&part](std::int32_t population) {
     return std::binary_search(part.populations.begin(), part.populations.end(), population);
   };
   std::string recurrent;
+  std::string delayed;
   std::string coordinates;
   for (const Projection& projection : network.projections) {
     if (holds(projection.target) && projection.delay_steps > 0) {
-      recurrent += (recurrent.empty() ? "" : ", ") + quoted(projection.name);
+      std::string& names = is_forward(projection) ? delayed : recurrent;
+      names += (names.empty() ? "" : ", ") + quoted(projection.name);
     }
     if (holds(projection.target) && !projection.chip_coordinate.empty()) {
       coordinates += (coordinates.empty() ? "" : ", ") + quoted(projection.name);
     }
   }
   std::string reason = recurrent.empty() ? "" : "delayed (recurrent) projection " + recurrent;
+  reason += delayed.empty()
+                ? ""
+                : (reason.empty() ? "" : " and ") +
+                      ("delayed projection " + delayed +
+                       ", since spikes of another instance are replayed in the step in which they were fired");
   reason += coordinates.empty() ? "" : (reason.empty() ? "" : " and ") + ("chip coordinate of " + coordinates);
   reason += part.wish.empty() ? "" : (reason.empty() ? "" : " and ") + ("execution instance " + quoted(part.wish));
   return reason;

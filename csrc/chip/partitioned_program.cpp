@@ -121,6 +121,7 @@ class PartitionedRun {
     result_.counters.synapse_events += part.counters.synapse_events;
     result_.counters.events_dropped += part.counters.events_dropped;
     result_.counters.spikes_lost += part.counters.spikes_lost;
+    result_.counters.background_spikes += part.counters.background_spikes;
     for (const auto& [kind, count] : part.losses) {
       result_.losses[kind] += count;
     }

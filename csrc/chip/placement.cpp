@@ -38,6 +38,11 @@ RoutingProblem::RoutingProblem(const Network& given, const Capacity& capacity)
   for (std::size_t p = 0; p < network.populations.size(); ++p) {
     population_of.insert(population_of.end(), at(network.populations[p].size), static_cast<std::int32_t>(p));
   }
+  slices = background_slices(network);
+  slice_of.assign(at(index.num_inputs()), -1);
+  for (std::size_t s = 0; s < slices.size(); ++s) {
+    std::fill_n(slice_of.begin() + first_source(slices[s]), slices[s].size, static_cast<std::int32_t>(s));
+  }
 }
 
 Placer::Placer(const RoutingProblem& problem)
@@ -54,6 +59,7 @@ Placer::Placer(const RoutingProblem& problem)
     }
   }
   place_wishes();
+  place_permutation();
   place_wide_neurons();
   assign_classes();
 }
@@ -83,6 +89,47 @@ void Placer::place_wishes() {
       fix(problem_.index.neuron(projection.target, n), neurons[at(n)]);
     }
   }
+}
+
+/// Neurons in the order of the network, each at the first circuit of the permutation where it fits. One of several
+/// circuits begins there, at its top left one.
+void Placer::place_permutation() {
+  for (std::int64_t n = 0; !problem_.network.neuron_permutation.empty() && n < problem_.index.num_neurons(); ++n) {
+    if (!fixed_[at(n)].empty()) {
+      continue;
+    }
+    const std::vector<AtomicNeuronOnDLS> circuits = first_fit(problem_.num_circuits(n));
+    if (circuits.empty()) {
+      unplaced_ = n;
+      return;
+    }
+    fix(n, circuits);
+  }
+}
+
+/// Circuits of a neuron, all free and listed; none where there are none.
+std::vector<AtomicNeuronOnDLS> Placer::first_fit(std::int32_t circuits) const {
+  const std::vector<std::int32_t>& order = problem_.network.neuron_permutation;
+  const std::set<std::int32_t> listed(order.begin(), order.end());
+  for (const std::int32_t circuit : order) {
+    const AtomicNeuronOnDLS anchor(circuit);
+    if (circuits == 1) {
+      if (!taken_[at(circuit)]) {
+        return {anchor};
+      }
+      continue;
+    }
+    if (anchor.row() != 0 || anchor.column() % (kColumns / 2) + circuits / 2 > kColumns / 2) {
+      continue;
+    }
+    const std::vector<AtomicNeuronOnDLS> block = neuron_block(anchor.column(), circuits);
+    if (std::all_of(block.begin(), block.end(), [&](const AtomicNeuronOnDLS& member) {
+          return !taken_[at(member.to_enum())] && listed.count(member.to_enum()) != 0;
+        })) {
+      return block;
+    }
+  }
+  return {};
 }
 
 /// Adds what the spikes of a placed neuron need at its targets.

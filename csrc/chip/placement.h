@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <vector>
 
+#include "csrc/chip/background.h"
 #include "csrc/chip/capacity.h"
 #include "csrc/chip/connections.h"
 #include "csrc/chip/geometry.h"
@@ -29,11 +30,18 @@ struct RoutingProblem {
     return circuits_per_neuron[static_cast<std::size_t>(population_of[static_cast<std::size_t>(neuron)])];
   }
 
+  /// Input neurons of a slice: [first, first + size).
+  std::int64_t first_source(const BackgroundSlice& slice) const {
+    return index.source({NodeRef::Kind::kInput, slice.input}, slice.first);
+  }
+
   const Network& network;
   NeuronIndex index;
   std::vector<SynapseRequest> requests;
   std::vector<std::vector<SynapseCell>> cells;    // by source
   std::vector<std::int32_t> population_of;        // by neuron
+  std::vector<BackgroundSlice> slices;            // sources whose spikes the chip makes
+  std::vector<std::int32_t> slice_of;             // by input neuron; -1: the host sends its spikes
   std::vector<std::int32_t> circuits_per_neuron;  // by population
 };
 
@@ -67,6 +75,8 @@ class Placer {
   };
 
   void place_wishes();
+  void place_permutation();
+  std::vector<AtomicNeuronOnDLS> first_fit(std::int32_t circuits) const;
   void place_wide_neurons();
   void place_wide(std::int64_t neuron);
   void fix(std::int64_t neuron, const std::vector<AtomicNeuronOnDLS>& circuits);

@@ -9,18 +9,99 @@
 
 namespace gradspike::chip {
 
+namespace {
+
+/// Calls f(number, instance, part) for each part that instances hold of something.
+template <class Slices, class F>
+void for_each_part(const std::shared_ptr<const PartitionedMapping>& partition, const Slices& slices_of, const F& f) {
+  for (std::size_t k = 0; partition != nullptr && k < partition->instances.size(); ++k) {
+    const Instance& instance = partition->instances[k];
+    for (std::size_t part = 0; part < slices_of(instance); ++part) {
+      f(static_cast<std::int32_t>(k), instance, part);
+    }
+  }
+}
+
+void append_once(std::vector<std::int32_t>& numbers, std::int32_t number) {
+  if (numbers.empty() || numbers.back() != number) {
+    numbers.push_back(number);
+  }
+}
+
+std::size_t num_projections(const Instance& instance) { return instance.projections.size(); }
+std::size_t num_populations(const Instance& instance) { return instance.populations.size(); }
+
+}  // namespace
+
+std::vector<std::int32_t> RegisteredProjection::instances() const {
+  std::vector<std::int32_t> result;
+  for_each_part(partition, num_projections, [&](std::int32_t k, const Instance& instance, std::size_t part) {
+    if (instance.projections[part].projection == index) {
+      append_once(result, k);
+    }
+  });
+  return result;
+}
+
+std::vector<PlacedSynapse> RegisteredProjection::placement(std::int32_t instance_number) const {
+  std::vector<PlacedSynapse> synapses;
+  for_each_part(partition, num_projections, [&](std::int32_t k, const Instance& instance, std::size_t part) {
+    if (k != instance_number || instance.projections[part].projection != index) {
+      return;
+    }
+    const auto target = static_cast<std::size_t>(instance.network.projections[part].target);
+    const auto first = static_cast<std::int32_t>(instance.populations[target].first);
+    for (PlacedSynapse synapse : instance.mapping.synapses) {
+      if (static_cast<std::size_t>(synapse.projection) == part) {
+        synapse.projection = index;
+        synapse.post += first;
+        synapses.push_back(synapse);
+      }
+    }
+  });
+  return synapses;
+}
+
 std::vector<PlacedSynapse> RegisteredProjection::placement() const {
   std::vector<PlacedSynapse> synapses;
-  if (mapping != nullptr) {
-    std::copy_if(mapping->synapses.begin(), mapping->synapses.end(), std::back_inserter(synapses),
-                 [this](const PlacedSynapse& synapse) { return synapse.projection == index; });
+  for (const std::int32_t instance : instances()) {
+    const std::vector<PlacedSynapse> more = placement(instance);
+    synapses.insert(synapses.end(), more.begin(), more.end());
   }
   return synapses;
 }
 
+std::vector<std::int32_t> RegisteredPopulation::instances() const {
+  std::vector<std::int32_t> result;
+  for_each_part(partition, num_populations, [&](std::int32_t k, const Instance& instance, std::size_t part) {
+    if (instance.populations[part].population == index) {
+      append_once(result, k);
+    }
+  });
+  return result;
+}
+
+std::vector<std::int32_t> RegisteredPopulation::instance_of_neurons() const {
+  std::vector<std::int32_t> result(is_mapped() ? static_cast<std::size_t>(population.size) : 0, -1);
+  for_each_part(partition, num_populations, [&](std::int32_t k, const Instance& instance, std::size_t part) {
+    const PopulationSlice& slice = instance.populations[part];
+    if (slice.population == index) {
+      std::fill_n(result.begin() + slice.first, slice.count, k);
+    }
+  });
+  return result;
+}
+
 std::vector<PlacedNeuron> RegisteredPopulation::placement() const {
-  return mapping == nullptr ? std::vector<PlacedNeuron>{}
-                            : mapping->populations[static_cast<std::size_t>(index)].neurons;
+  std::vector<PlacedNeuron> neurons(is_mapped() ? static_cast<std::size_t>(population.size) : 0);
+  for_each_part(partition, num_populations, [&](std::int32_t, const Instance& instance, std::size_t part) {
+    const PopulationSlice& slice = instance.populations[part];
+    if (slice.population == index) {
+      const std::vector<PlacedNeuron>& placed = instance.mapping.populations[part].neurons;
+      std::copy(placed.begin(), placed.end(), neurons.begin() + slice.first);
+    }
+  });
+  return neurons;
 }
 
 std::vector<std::string> Registry::Entry::sources_of(const Projection& projection) const {
@@ -109,20 +190,20 @@ Registry::EntryPtr Registry::current_entry(const Table& table, const std::string
   return found->second;
 }
 
-void Registry::set_mapping(const std::string& network, std::uint64_t generation,
-                           std::shared_ptr<const Mapping> mapping) {
-  GRADSPIKE_REQUIRE(mapping != nullptr, "set_mapping: network \"", network, "\" needs a mapping");
+void Registry::set_partition(const std::string& network, std::uint64_t generation,
+                             std::shared_ptr<const PartitionedMapping> partition) {
+  GRADSPIKE_REQUIRE(partition != nullptr, "set_partition: network \"", network, "\" needs a mapping");
   const std::lock_guard<std::mutex> lock(mutex_);
   auto entry = std::make_shared<Entry>(*current_entry(*table_, network, generation));
-  validate(*mapping, *entry->network);
+  validate(*partition, *entry->network);
   for (auto& [key, projection] : entry->projections) {
     auto replaced = std::make_shared<RegisteredProjection>(*projection);
-    replaced->mapping = mapping;
+    replaced->partition = partition;
     projection = std::move(replaced);
   }
   for (auto& [key, population] : entry->populations) {
     auto replaced = std::make_shared<RegisteredPopulation>(*population);
-    replaced->mapping = mapping;
+    replaced->partition = partition;
     population = std::move(replaced);
   }
   replace(network, std::move(entry));

@@ -14,6 +14,7 @@
 
 #include "csrc/chip/mapping.h"
 #include "csrc/chip/network.h"
+#include "csrc/chip/partition.h"
 
 namespace gradspike::chip {
 
@@ -26,11 +27,15 @@ struct RegisteredProjection {
   std::vector<std::string> sources;  // inputs and populations, in order of first use
   std::string target;                // population
   /// The mapper's answer for the whole network, null before; `index` is the projection in it.
-  std::shared_ptr<const Mapping> mapping;
+  std::shared_ptr<const PartitionedMapping> partition;
   std::int32_t index = 0;
   std::map<std::string, std::uint64_t> written;  // backend -> hash of the integers that it holds
 
-  /// Its synapses in the mapping; empty before mapping.
+  bool is_mapped() const { return partition != nullptr; }
+  /// The execution instances that hold synapses of it, ascending; empty before mapping.
+  std::vector<std::int32_t> instances() const;
+  /// Its synapses in one instance, or in all of them; `projection` and `post` count as in the whole network.
+  std::vector<PlacedSynapse> placement(std::int32_t instance) const;
   std::vector<PlacedSynapse> placement() const;
 };
 
@@ -40,10 +45,14 @@ struct RegisteredPopulation {
   std::uint64_t generation = 0;
   Population population;
   double dt = 0.0;
-  std::shared_ptr<const Mapping> mapping;
+  std::shared_ptr<const PartitionedMapping> partition;
   std::int32_t index = 0;
 
-  /// Its neurons on the chip; empty before mapping.
+  bool is_mapped() const { return partition != nullptr; }
+  /// The execution instances that hold neurons of it, ascending; empty before mapping.
+  std::vector<std::int32_t> instances() const;
+  /// The execution instance of each of its neurons, and its circuits there; empty before mapping.
+  std::vector<std::int32_t> instance_of_neurons() const;
   std::vector<PlacedNeuron> placement() const;
 };
 
@@ -60,8 +69,9 @@ class Registry {
   /// Returns the generation. Throws where the description is invalid, and then changes nothing.
   std::uint64_t set_network(const Network& network);
   /// Attaches the mapper's answer. Throws where the network is not registered with this generation: it was read again.
-  void set_mapping(const std::string& network, std::uint64_t generation, std::shared_ptr<const Mapping> mapping);
-  /// Notes that `backend` now holds integers of this hash. Throws as set_mapping does.
+  void set_partition(const std::string& network, std::uint64_t generation,
+                     std::shared_ptr<const PartitionedMapping> partition);
+  /// Notes that `backend` now holds integers of this hash. Throws as set_partition does.
   void set_written(const std::string& key, std::uint64_t generation, const std::string& backend, std::uint64_t hash);
 
   /// The present entry; throws with the nearest keys where there is none.

@@ -27,7 +27,8 @@ Json write(const RegisteredProjection& entry) {
           {"plasticity_period", bits_of(p.plasticity_period)},
           {"plasticity_executions", p.plasticity_executions},
           {"plasticity_recording", p.plasticity_recording},
-          {"mapped", entry.mapping != nullptr},
+          {"mapped", entry.is_mapped()},
+          {"instances", entry.instances()},
           {"synapses", entry.placement().size()},
           {"written", entry.written}};
 }
@@ -44,6 +45,7 @@ Json write(const RegisteredPopulation& entry) {
           {"kind", name_of(entry.population.kind)},
           {"size", entry.population.size},
           {"dt", bits_of(entry.dt)},
+          {"instances", entry.instances()},
           {"circuits", std::move(circuits)}};
 }
 

@@ -39,6 +39,15 @@ void add_layers(const Capacity& capacity, Report& report) {
       {"", "addresses of sources", capacity.external_sources + capacity.neurons, kChipAddresses});
 }
 
+/// Only where the network asks for any.
+void add_generators(const std::string& layer, const Network& network, const Mapping& mapping, Report& report) {
+  if (std::any_of(network.inputs.begin(), network.inputs.end(),
+                  [](const Input& input) { return input.background.has_value(); })) {
+    report.resources.push_back(
+        {layer, "background generators", static_cast<std::int64_t>(mapping.generators.size()), kBackgroundSources});
+  }
+}
+
 void add_instances(const PartitionedMapping& partition, Report& report) {
   for (std::size_t k = 0; k < partition.instances.size(); ++k) {
     const Instance& instance = partition.instances[k];
@@ -49,6 +58,7 @@ void add_instances(const PartitionedMapping& partition, Report& report) {
     report.resources.push_back({layer, "synapse rows", holdings.rows, kHemispheres * kSynapseRows});
     report.resources.push_back({layer, "input neurons", holdings.inputs, kChipAddresses});
     report.resources.push_back({layer, "replayed neurons", holdings.replayed, kChipAddresses});
+    add_generators(layer, instance.network, instance.mapping, report);
   }
 }
 
@@ -145,6 +155,7 @@ Report make_report(const Network& network, const ReportInputs& inputs) {
   if (mapping != nullptr) {
     validate(*mapping, network);
     add_buses(*mapping, report);
+    add_generators("", network, *mapping, report);
   } else if (report.chips > 1) {
     add_instances(*inputs.partition, report);
   }

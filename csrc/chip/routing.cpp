@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <numeric>
+#include <set>
 #include <tuple>
 
 #include "csrc/chip/assignment.h"
@@ -20,6 +21,14 @@ std::int32_t largest(const std::array<std::uint16_t, kColumns>& loads) {
   return *std::max_element(loads.begin(), loads.end());
 }
 
+bool has_label(const Bin& bin) { return ~bin.labels != 0; }
+
+/// By column: rows that inputs from outside need beyond those in use.
+struct RowNeed {
+  std::array<std::int32_t, kColumns> excitatory{};
+  std::array<std::int32_t, kColumns> inhibitory{};
+};
+
 }  // namespace
 
 Router::Router(const RoutingProblem& problem, const Placement& placement)
@@ -36,8 +45,7 @@ AtomicNeuronOnDLS Router::circuit(std::int64_t neuron) const {
 }
 
 std::int32_t Router::bin_index(std::int32_t hemisphere, std::int32_t bus, std::int32_t group) const {
-  const std::int32_t groups = masks_[at(hemisphere)] + 1;
-  return bins_of_[at(hemisphere)][at(bus * groups + group)];
+  return first_bin_[at(hemisphere)][at(bus)] + group;
 }
 
 bool Router::reaches(std::int32_t event_output, std::int32_t hemisphere) const {
@@ -46,30 +54,64 @@ bool Router::reaches(std::int32_t event_output, std::int32_t hemisphere) const {
 
 /// Groups are split only as far as labels demand: each split cuts the rows that sources can share.
 bool Router::route() {
-  std::optional<Misfit> first_failure;
+  std::optional<Misfit> reason;
   for (;;) {
-    const Outcome outcome = attempt();
+    const Outcome outcome = attempt_both();
     if (outcome == Outcome::kDone) {
       return true;
     }
-    if (!first_failure) {
-      first_failure = failure_;
+    if (!reason || !problem_.slices.empty()) {  // rows that are short can be widened, blocks of labels cannot
+      reason = failure_;
     }
-    std::int32_t& mask = masks_[at(short_hemisphere_)];
-    if (outcome == Outcome::kRows || mask == kRowSelects - 1) {
-      failure_ = *first_failure;
+    if (outcome == Outcome::kRows || !split_groups()) {
+      failure_ = *reason;
       return false;
     }
-    mask = 2 * mask + 1;
   }
+}
+
+/// Generators take whole blocks of labels: after the neurons, which have no choice of their bus, or before them, which
+/// keeps the blocks together.
+Router::Outcome Router::attempt_both() {
+  const Outcome outcome = attempt(false);
+  if (outcome == Outcome::kDone || problem_.slices.empty()) {
+    return outcome;
+  }
+  const Misfit failure = failure_;
+  const auto shortage = std::make_tuple(short_hemisphere_, short_bus_, short_of_groups_);
+  const Outcome other = attempt(true);
+  if (other == Outcome::kRows) {
+    failure_ = failure;
+    std::tie(short_hemisphere_, short_bus_, short_of_groups_) = shortage;
+    return outcome;
+  }
+  return other;
+}
+
+/// More groups of drivers where labels were short; false where each driver stands alone already.
+bool Router::split_groups() {
+  auto& masks = masks_[at(short_hemisphere_)];
+  const std::int32_t least =
+      short_of_groups_ > 0 ? masks[at(short_bus_)] : *std::min_element(masks.begin(), masks.end());
+  if (least == kRowSelects - 1) {
+    return false;
+  }
+  const std::int32_t wanted = std::max(2 * least + 1, short_of_groups_ - 1);
+  for (std::int32_t bus = 0; bus < kBusesPerHemisphere; ++bus) {
+    if (short_of_groups_ == 0 || bus == short_bus_) {
+      masks[at(bus)] = std::max(masks[at(bus)], wanted);
+    }
+  }
+  return true;
 }
 
 void Router::make_bins() {
   bins_.clear();
   for (std::int32_t h = 0; h < kHemispheres; ++h) {
     bins_of_[at(h)].clear();
-    const std::int32_t groups = masks_[at(h)] + 1;
     for (std::int32_t bus = 0; bus < kBusesPerHemisphere; ++bus) {
+      const std::int32_t groups = masks_[at(h)][at(bus)] + 1;
+      first_bin_[at(h)][at(bus)] = static_cast<std::int32_t>(bins_.size());
       for (std::int32_t group = 0; group < groups; ++group) {
         bins_of_[at(h)].push_back(static_cast<std::int32_t>(bins_.size()));
         Bin bin;
@@ -83,13 +125,21 @@ void Router::make_bins() {
   }
 }
 
-Router::Outcome Router::attempt() {
+Router::Outcome Router::attempt(bool slices_first) {
   make_bins();
   slots_.assign(problem_.requests.size(), Slot{});
   addresses_.assign(at(problem_.index.num_neurons()), 0);
   used_addresses_ = {};
   input_labels_.assign(at(problem_.index.num_inputs()), {});
-  Outcome outcome = route_neurons();
+  generators_.clear();
+  short_of_groups_ = 0;
+  Outcome outcome = slices_first ? Outcome::kDone : route_neurons();
+  for (std::int32_t h = 0; h < kHemispheres && outcome == Outcome::kDone; ++h) {
+    outcome = route_slices(h);
+  }
+  if (slices_first && outcome == Outcome::kDone) {
+    outcome = route_neurons();
+  }
   for (std::int32_t h = 0; h < kHemispheres && outcome == Outcome::kDone; ++h) {
     outcome = plan_rows(h);
     if (outcome == Outcome::kDone) {
@@ -123,7 +173,8 @@ Router::Outcome Router::route_neuron(std::int64_t neuron) {
   std::uint64_t best_free = 0;
   std::pair<std::int32_t, std::int32_t> best_cost;
   const auto bin_of = [&](std::int32_t upper, std::int32_t h) {
-    return bin_index(h, output % kBusesPerHemisphere, ((output << 2) | upper) & masks_[at(h)]);
+    const std::int32_t bus = output % kBusesPerHemisphere;
+    return bin_index(h, bus, ((output << 2) | upper) & masks_[at(h)][at(bus)]);
   };
   for (std::int32_t upper = 0; upper < 4; ++upper) {
     std::uint64_t taken = used_addresses_[at(output)][at(upper)];
@@ -147,8 +198,10 @@ Router::Outcome Router::route_neuron(std::int64_t neuron) {
     }
   }
   if (best < 0) {
-    const std::int32_t h = reaches(output, 0) && (!reaches(output, 1) || masks_[0] <= masks_[1]) ? 0 : 1;
-    return fail_labels(h, output % kBusesPerHemisphere, kSynapseLabels + 1);
+    const std::int32_t bus = output % kBusesPerHemisphere;
+    const bool coarser = masks_[0][at(bus)] <= masks_[1][at(bus)];
+    const std::int32_t h = reaches(output, 0) && (!reaches(output, 1) || coarser) ? 0 : 1;
+    return fail_labels(h, bus, kSynapseLabels + 1);
   }
   const std::int32_t label = lowest_bit(best_free);
   addresses_[at(neuron)] = best * kSynapseLabels + label;
@@ -182,18 +235,16 @@ void Router::place_request(std::int64_t request, std::int32_t bin, std::int32_t 
 // ---- rows ----------------------------------------------------------------------------------------------------------
 
 /// Divides the rows of each bin into excitatory and inhibitory ones such that every column finds room for its inputs
-/// from outside, which may come over any bin. Possible iff the sums below hold.
+/// from outside, which may come over any bin with a label left. Possible iff the sums below hold.
 Router::Outcome Router::plan_rows(std::int32_t hemisphere) {
-  std::array<std::int32_t, kColumns> excitatory{};
-  std::array<std::int32_t, kColumns> inhibitory{};
+  RowNeed need;
   for (std::size_t r = 0; r < problem_.requests.size(); ++r) {
     const AtomicNeuronOnDLS circuit = target(static_cast<std::int64_t>(r));
-    if (circuit.hemisphere() == hemisphere) {
-      ++(problem_.requests[r].inhibitory ? inhibitory : excitatory)[at(circuit.column())];
+    if (circuit.hemisphere() == hemisphere && slots_[r].bin < 0) {
+      ++(problem_.requests[r].inhibitory ? need.inhibitory : need.excitatory)[at(circuit.column())];
     }
   }
-  std::int32_t need_excitatory = 0;
-  std::int32_t need_inhibitory = 0;
+  std::int32_t rows = 0;
   for (const std::int32_t b : bins_of_[at(hemisphere)]) {
     Bin& bin = bins_[at(b)];
     bin.excitatory_limit = largest(bin.excitatory);
@@ -203,25 +254,29 @@ Router::Outcome Router::plan_rows(std::int32_t hemisphere) {
       return fail_rows(hemisphere, bin.bus, bin.excitatory_limit + bin.inhibitory_limit, bin.rows,
                        static_cast<std::int32_t>(column));
     }
-    need_excitatory += bin.excitatory_limit;
-    need_inhibitory += bin.inhibitory_limit;
+    rows += has_label(bin) ? bin.excitatory_limit + bin.inhibitory_limit : bin.rows;
+    for (std::size_t c = 0; has_label(bin) && c < kColumns; ++c) {
+      need.excitatory[c] -= bin.excitatory_limit - bin.excitatory[c];
+      need.inhibitory[c] -= bin.inhibitory_limit - bin.inhibitory[c];
+    }
   }
-  const auto fullest = std::max_element(excitatory.begin(), excitatory.end());
-  const std::int32_t all_excitatory = std::max(need_excitatory, *fullest);
-  const std::int32_t all_inhibitory =
-      std::max(need_inhibitory, *std::max_element(inhibitory.begin(), inhibitory.end()));
-  if (all_excitatory + all_inhibitory > kSynapseRows) {
-    return fail_rows(hemisphere, -1, all_excitatory + all_inhibitory, kSynapseRows,
-                     static_cast<std::int32_t>(fullest - excitatory.begin()));
+  const auto fullest = std::max_element(need.excitatory.begin(), need.excitatory.end());
+  const std::int32_t excitatory = std::max(0, *fullest);
+  const std::int32_t inhibitory = std::max(0, *std::max_element(need.inhibitory.begin(), need.inhibitory.end()));
+  if (rows + excitatory + inhibitory > kSynapseRows) {
+    return fail_rows(hemisphere, -1, rows + excitatory + inhibitory, kSynapseRows,
+                     static_cast<std::int32_t>(fullest - need.excitatory.begin()));
   }
-  share_rows(hemisphere, all_excitatory - need_excitatory, all_inhibitory - need_inhibitory);
+  share_rows(hemisphere, excitatory, inhibitory);
   return Outcome::kDone;
 }
 
 /// Hands out the missing rows to the bins with the most room, and the rest in the proportion of both needs, so that
 /// most sources fit one bin whole.
 void Router::share_rows(std::int32_t hemisphere, std::int32_t excitatory, std::int32_t inhibitory) {
-  const auto room = [](const Bin& bin) { return bin.rows - bin.excitatory_limit - bin.inhibitory_limit; };
+  const auto room = [](const Bin& bin) {
+    return has_label(bin) ? bin.rows - bin.excitatory_limit - bin.inhibitory_limit : 0;
+  };
   const auto roomiest = [&]() -> Bin& {
     std::int32_t best = bins_of_[at(hemisphere)].front();
     for (const std::int32_t b : bins_of_[at(hemisphere)]) {
@@ -257,7 +312,7 @@ Router::Outcome Router::route_inputs(std::int32_t hemisphere) {
       const bool here = target(cell).hemisphere() == hemisphere;
       rows = std::max(rows, here ? cell.excitatory + cell.inhibitory : 0);
     }
-    if (rows > 0) {
+    if (rows > 0 && problem_.slice_of[at(source)] < 0) {
       order.emplace_back(-rows, source);
     }
   }
@@ -388,6 +443,28 @@ Router::Outcome Router::fail_rows(std::int32_t hemisphere, std::int32_t bus, std
               detail::concatenate("in the best placement found; the rows of one sign that the fullest neurons need add "
                                   "up, so remove inputs of the layer, or make its signs more alike, to save ",
                                   need - limit, " rows")};
+  return Outcome::kRows;
+}
+
+/// The input is named where each slice has one generator, else the layer whose rows took several.
+Router::Outcome Router::fail_generators(const BackgroundSlice& slice, std::int32_t hemisphere, std::int64_t source) {
+  short_hemisphere_ = hemisphere;
+  std::set<std::pair<std::int32_t, std::int64_t>> slices;
+  for (const BackgroundGenerator& g : generators_) {
+    if (g.bus / kBusesPerHemisphere == hemisphere) {
+      slices.emplace(g.input, g.first);
+    }
+  }
+  const std::string& input = problem_.network.inputs[at(slice.input)].name;
+  const auto& cells = problem_.cells[at(source)];
+  const auto here = std::find_if(cells.begin(), cells.end(),
+                                 [&](const SynapseCell& cell) { return target(cell).hemisphere() == hemisphere; });
+  const auto population = at(problem_.population_of[at(here->target)]);
+  failure_ = {slices.size() == kBusesPerHemisphere ? input : problem_.network.populations[population].name,
+              "background generators of " + hemisphere_str(hemisphere), kBusesPerHemisphere + 1, kBusesPerHemisphere,
+              "in the best placement found, for the sources of input \"" + input +
+                  "\"; a generator reaches the 64 rows of its own bus, and those of several inputs each take one: "
+                  "reduce the connections of background inputs or their number"};
   return Outcome::kRows;
 }
 

@@ -47,10 +47,20 @@ class Router {
   };
   enum class Outcome { kDone, kRows, kLabels };
 
-  Outcome attempt();
+  Outcome attempt(bool slices_first);
+  Outcome attempt_both();
+  bool split_groups();
   void make_bins();
   Outcome route_neurons();
   Outcome route_neuron(std::int64_t neuron);
+  Outcome route_slices(std::int32_t hemisphere);
+  Outcome route_slice(const BackgroundSlice& slice, std::int32_t hemisphere);
+  struct GeneratorPlan;
+  GeneratorPlan plan_generator(const std::vector<std::int64_t>& sources, const BackgroundSlice& slice,
+                               std::int32_t hemisphere, std::int32_t bus) const;
+  std::int32_t free_block(const std::vector<std::int32_t>& bins, std::int64_t size) const;
+  std::int32_t place_source(std::int64_t source, std::int32_t hemisphere, Bin& bin) const;
+  void add_generator(const GeneratorPlan& plan, const BackgroundSlice& slice, std::int32_t hemisphere);
   Outcome plan_rows(std::int32_t hemisphere);
   void share_rows(std::int32_t hemisphere, std::int32_t excitatory, std::int32_t inhibitory);
   Outcome route_inputs(std::int32_t hemisphere);
@@ -63,6 +73,7 @@ class Router {
 
   Outcome fail_rows(std::int32_t hemisphere, std::int32_t bus, std::int64_t need, std::int64_t limit,
                     std::int32_t column);
+  Outcome fail_generators(const BackgroundSlice& slice, std::int32_t hemisphere, std::int64_t source);
   Outcome fail_labels(std::int32_t hemisphere, std::int32_t bus, std::int64_t need);
   /// The circuit of a neuron that fires.
   AtomicNeuronOnDLS circuit(std::int64_t neuron) const;
@@ -82,8 +93,9 @@ class Router {
 
   const RoutingProblem& problem_;
   const Placement& placement_;
-  std::vector<std::int32_t> targets_;               // circuit by request
-  std::array<std::int32_t, kHemispheres> masks_{};  // compare mask of all drivers of a hemisphere
+  std::vector<std::int32_t> targets_;                                                // circuit by request
+  std::array<std::array<std::int32_t, kBusesPerHemisphere>, kHemispheres> masks_{};  // compare mask of all its drivers
+  std::array<std::array<std::int32_t, kBusesPerHemisphere>, kHemispheres> first_bin_{};
   std::array<std::array<bool, kHemispheres>, kEventOutputs> node_open_{};
   std::vector<Bin> bins_;
   std::array<std::vector<std::int32_t>, kHemispheres> bins_of_;
@@ -91,8 +103,10 @@ class Router {
   std::array<std::array<std::uint64_t, 4>, kEventOutputs> used_addresses_{};
   std::vector<Slot> slots_;                                                       // by request
   std::vector<std::vector<std::pair<std::int32_t, std::int32_t>>> input_labels_;  // by input neuron: (bin, label)
+  std::vector<BackgroundGenerator> generators_;
   std::int32_t short_bus_ = 0;
   std::int32_t short_hemisphere_ = 0;
+  std::int32_t short_of_groups_ = 0;  // a generator lacked labels in a row: groups that may give them, of one bus
   Misfit failure_;
 };
 

@@ -59,7 +59,7 @@ void Router::write_neurons(Mapping& mapping) const {
 }
 
 /// L2 input s feeds bus s of the hemisphere that bit 13 names; loop-back passes events with bit 12; spikes leave to the
-/// host, and enter a hemisphere only where a target lies; the background generators are off.
+/// host, and enter a hemisphere only where a target lies; a background generator in use feeds its own bus.
 void Router::write_crossbar(Mapping& mapping) const {
   for (const CrossbarNodeOnDLS& node : all_crossbar_nodes()) {
     CrossbarRule rule = CrossbarRule::drop(node);
@@ -75,6 +75,9 @@ void Router::write_crossbar(Mapping& mapping) const {
       } else if (node.output % kBusesPerHemisphere == l2_input) {
         rule = {node, kHemisphereBit, hemisphere == 1 ? kHemisphereBit : 0};
       }
+    } else if (hemisphere < 2 && std::any_of(generators_.begin(), generators_.end(),
+                                             [&node](const BackgroundGenerator& g) { return g.bus == node.output; })) {
+      rule = {node, 0, 0};
     }
     mapping.crossbar.push_back(rule);
   }
@@ -84,7 +87,7 @@ void Router::write_synapses(Mapping& mapping) const {
   std::vector<std::vector<std::int32_t>> rows;
   std::vector<std::int32_t> num_excitatory;
   for (const Bin& bin : bins_) {
-    rows.push_back(rows_of(bin, masks_[at(bin.hemisphere)]));
+    rows.push_back(rows_of(bin, masks_[at(bin.hemisphere)][at(bin.bus)]));
     const std::int32_t excitatory = *std::max_element(bin.excitatory.begin(), bin.excitatory.end());
     const std::int32_t inhibitory = *std::max_element(bin.inhibitory.begin(), bin.inhibitory.end());
     num_excitatory.push_back(excitatory);
@@ -113,10 +116,15 @@ Mapping Router::mapping() const {
     mapping.projections.push_back(projection.name);
   }
   for (std::size_t h = 0; h < kHemispheres; ++h) {
-    mapping.compare_masks[h].fill(static_cast<std::uint8_t>(masks_[h]));
+    for (std::int32_t driver = 0; driver < kDriversPerHemisphere; ++driver) {
+      mapping.compare_masks[h][at(driver)] = static_cast<std::uint8_t>(masks_[h][at(bus_of_driver(driver))]);
+    }
   }
   write_inputs(mapping);
   write_neurons(mapping);
+  mapping.generators = generators_;
+  std::sort(mapping.generators.begin(), mapping.generators.end(),
+            [](const BackgroundGenerator& a, const BackgroundGenerator& b) { return a.bus < b.bus; });
   write_crossbar(mapping);
   write_synapses(mapping);
   return mapping;

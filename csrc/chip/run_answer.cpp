@@ -18,8 +18,8 @@ constexpr char kCadcTimes[] = "cadc_times";
 constexpr char kMadcTimes[] = "madc_times";
 constexpr char kMadc[] = "madc";
 
-const std::vector<std::string> kCounters = {"events_sent", "spikes_on_chip", "synapse_events", "events_dropped",
-                                            "spikes_lost"};
+const std::vector<std::string> kCounters = {"events_sent",    "spikes_on_chip", "synapse_events",
+                                            "events_dropped", "spikes_lost",    "background_spikes"};
 
 std::size_t at(std::int64_t i) { return static_cast<std::size_t>(i); }
 
@@ -359,8 +359,8 @@ Observables RunAnswer::observables(const std::string& backend, const std::string
     const auto found = counters_.find(name);
     return found != counters_.end() ? found->second : 0;
   };
-  result.counters = {count("events_sent"), count("spikes_on_chip"), count("synapse_events"), count("events_dropped"),
-                     count("spikes_lost")};
+  result.counters = {count("events_sent"),    count("spikes_on_chip"), count("synapse_events"),
+                     count("events_dropped"), count("spikes_lost"),    count("background_spikes")};
   result.losses = losses_;
   if (!parts_.empty()) {
     result.cadc_times = parts_.front().cadc_times;

@@ -66,6 +66,10 @@ c10::Dict<std::string, at::Tensor> named_tensors(const chip::Network& network, c
   result.insert("count/events_sent", number(observables.counters.events_sent));
   result.insert("count/spikes_on_chip", number(observables.counters.spikes_on_chip));
   result.insert("count/synapse_events", number(observables.counters.synapse_events));
+  if (std::any_of(network.inputs.begin(), network.inputs.end(),
+                  [](const chip::Input& input) { return input.background.has_value(); })) {
+    result.insert("count/background_spikes", number(observables.counters.background_spikes));
+  }
   result.insert("lost/events_dropped", number(observables.counters.events_dropped));
   result.insert("lost/spikes_lost", number(observables.counters.spikes_lost));
   for (const auto& [kind, count] : observables.losses) {
@@ -196,8 +200,7 @@ std::string NetworkHandle::layers() const { return chip::layers_json(deployment(
 
 std::string NetworkHandle::map() {
   const std::lock_guard<std::mutex> lock(mutex_);
-  const auto partition = deployment().partition();
-  return partition->instances.size() == 1 ? chip::to_json(partition->instances[0].mapping) : chip::to_json(*partition);
+  return chip::placement_to_json(*deployment().partition());
 }
 std::string NetworkHandle::map_text() {
   const std::lock_guard<std::mutex> lock(mutex_);
@@ -206,12 +209,7 @@ std::string NetworkHandle::map_text() {
 }
 void NetworkHandle::set_mapping(const std::string& json) {
   const std::lock_guard<std::mutex> lock(mutex_);
-  const nlohmann::json object = nlohmann::json::parse(json, nullptr, /*allow_exceptions=*/false);
-  if (object.is_object() && object.value("instances", nlohmann::json()).is_array()) {
-    deployment().set_partition(chip::partition_from_json(json, deployment().network()));
-  } else {
-    deployment().set_mapping(chip::mapping_from_json(json));
-  }
+  deployment().set_partition(chip::placement_from_json(json, deployment().network()));
 }
 
 c10::intrusive_ptr<ProgramHandle> NetworkHandle::compile(const std::string& backend, const std::string& preset,

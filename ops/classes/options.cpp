@@ -1,4 +1,5 @@
 // Options from Python, as JSON, and back.
+#include <limits>
 #include <nlohmann/json.hpp>
 #include <type_traits>
 
@@ -43,6 +44,28 @@ nlohmann::json options_in(const nlohmann::json& object, const char* name, const 
   return options;
 }
 
+/// {"background": {"kind", "rate", "seed"}} by input.
+std::map<std::string, chip::Background> backgrounds_in(const nlohmann::json& object) {
+  std::map<std::string, chip::Background> result;
+  const nlohmann::json inputs = options_in(object, "inputs", "inputs", {});
+  for (const auto& [name, given] : inputs.items()) {
+    const std::string what = "input '" + name + "'";
+    const nlohmann::json wish = options_in(inputs, name.c_str(), what, {"background"});
+    if (!wish.contains("background") || wish.at("background").is_null()) {
+      continue;
+    }
+    const nlohmann::json background = options_in(wish, "background", what + ": background", {"kind", "rate", "seed"});
+    const auto kind = field<std::string>(background, "kind", "poisson");
+    GRADSPIKE_REQUIRE(kind == "poisson" || kind == "regular", what,
+                      ": the kind of a background must be 'poisson' or 'regular', got '", kind, "'");
+    const auto seed = field<std::int64_t>(background, "seed", 0);
+    GRADSPIKE_REQUIRE(seed >= 0 && seed <= std::numeric_limits<std::uint32_t>::max(), what,
+                      ": the seed of a background must lie in 0..2^32 - 1, got ", seed);
+    result[name] = {kind == "poisson", field<double>(background, "rate", 0.0), static_cast<std::uint32_t>(seed)};
+  }
+  return result;
+}
+
 }  // namespace
 
 ReadOptions parse_read_options(const std::string& json) {
@@ -68,11 +91,13 @@ ReadOptions parse_read_options(const std::string& json) {
                                  field<std::vector<std::string>>(wish, "plasticity_recording", {}),
                                  field<std::int64_t>(wish, "circuits_per_neuron", 0)};
   }
+  options.backgrounds = backgrounds_in(object);
   const nlohmann::json card = options_in(object, "card", "card", {"steps", "encoder", "decoder", "class_names"});
   options.card.steps = field<std::int64_t>(card, "steps", 0);
   options.card.encoder = field<std::string>(card, "encoder", "");
   options.card.decoder = field<std::string>(card, "decoder", "");
   options.card.class_names = field<std::vector<std::string>>(card, "class_names", {});
+  options.neuron_permutation = field<std::vector<std::int64_t>>(object, "neuron_permutation", {});
   options.input_sizes = field<std::vector<std::int64_t>>(object, "input_sizes", {});
   return options;
 }
@@ -90,7 +115,15 @@ std::string to_json(const ReadOptions& options) {
                          {"plasticity_recording", wish.plasticity_recording},
                          {"circuits_per_neuron", wish.circuits_per_neuron}};
   }
+  nlohmann::json inputs = nlohmann::json::object();
+  for (const auto& [name, background] : options.backgrounds) {
+    inputs[name] = {
+        {"background",
+         {{"kind", background.random ? "poisson" : "regular"}, {"rate", background.rate}, {"seed", background.seed}}}};
+  }
   return nlohmann::json{{"name", options.name},
+                        {"inputs", inputs},
+                        {"neuron_permutation", options.neuron_permutation},
                         {"projections", projections},
                         {"card",
                          {{"steps", options.card.steps},

@@ -1,13 +1,16 @@
 // torch.classes.gradspike.Registry: the registry of the process, and its backends; .Projection and .Population are its
 // entries.
+#include <ATen/ops/empty.h>
 #include <torch/library.h>
 
 #include <utility>
 
 #include "csrc/chip/analog/constants.h"
 #include "csrc/chip/attach.h"
+#include "csrc/chip/background.h"
 #include "csrc/chip/child_process.h"
 #include "csrc/chip/mapping.h"
+#include "csrc/core/error.h"
 #include "ops/classes/failure.h"
 #include "ops/classes/network.h"
 
@@ -37,6 +40,23 @@ void attach_library(Self, const std::string& name, const std::string& library) {
   noting_failure([&] { chip::attach_library(name, library); });
 }
 
+std::vector<std::int64_t> whole(const std::vector<std::int32_t>& numbers) { return {numbers.begin(), numbers.end()}; }
+
+/// uint8 [steps, batch, size].
+at::Tensor background_spikes(Self, const std::vector<std::int64_t>& sizes, const std::string& kind, double rate,
+                             const std::vector<std::int64_t>& seeds, double dt) {
+  GRADSPIKE_REQUIRE(kind == "poisson" || kind == "regular",
+                    "background_spikes: kind must be 'poisson' or 'regular', got '", kind, "'");
+  GRADSPIKE_REQUIRE(seeds.at(0) >= 0 && seeds.at(0) <= std::numeric_limits<std::uint32_t>::max(),
+                    "background_spikes: seed must lie in 0..2^32 - 1, got ", seeds.at(0));
+  const chip::Background background{kind == "poisson", rate, static_cast<std::uint32_t>(seeds.at(0))};
+  const std::vector<std::uint8_t> counts = chip::background_spikes(background, sizes.at(2), sizes.at(0), sizes.at(1),
+                                                                   dt, static_cast<std::uint64_t>(seeds.at(1)));
+  at::Tensor tensor = at::empty({sizes.at(0), sizes.at(1), sizes.at(2)}, at::kByte);
+  std::copy(counts.begin(), counts.end(), tensor.mutable_data_ptr<std::uint8_t>());
+  return tensor;
+}
+
 std::tuple<bool, c10::Dict<std::string, at::Tensor>, std::string, std::vector<std::int64_t>> take_failure(Self) {
   const Failure failure = std::exchange(last_failure(), Failure());
   return {failure.failed, failure.seen, failure.about, failure.entries};
@@ -59,8 +79,9 @@ TORCH_LIBRARY_FRAGMENT(gradspike, m) {
            [](const c10::intrusive_ptr<ProjectionHandle>& self) { return self->entry().projection.out_features; })
       .def("sources", [](const c10::intrusive_ptr<ProjectionHandle>& self) { return self->entry().sources; })
       .def("target", [](const c10::intrusive_ptr<ProjectionHandle>& self) { return self->entry().target; })
-      .def("is_mapped",
-           [](const c10::intrusive_ptr<ProjectionHandle>& self) { return self->entry().mapping != nullptr; })
+      .def("is_mapped", [](const c10::intrusive_ptr<ProjectionHandle>& self) { return self->entry().is_mapped(); })
+      .def("instances",
+           [](const c10::intrusive_ptr<ProjectionHandle>& self) { return whole(self->entry().instances()); })
       .def("generation",
            [](const c10::intrusive_ptr<ProjectionHandle>& self) {
              return static_cast<std::int64_t>(self->entry().generation);
@@ -72,8 +93,11 @@ TORCH_LIBRARY_FRAGMENT(gradspike, m) {
       .def(torch::init<std::string>())
       .def("key", [](const c10::intrusive_ptr<PopulationHandle>& self) { return self->entry().key; })
       .def("size", [](const c10::intrusive_ptr<PopulationHandle>& self) { return self->entry().population.size; })
-      .def("is_mapped",
-           [](const c10::intrusive_ptr<PopulationHandle>& self) { return self->entry().mapping != nullptr; })
+      .def("is_mapped", [](const c10::intrusive_ptr<PopulationHandle>& self) { return self->entry().is_mapped(); })
+      .def("instances",
+           [](const c10::intrusive_ptr<PopulationHandle>& self) { return whole(self->entry().instances()); })
+      .def("instance_of_neurons",
+           [](const c10::intrusive_ptr<PopulationHandle>& self) { return whole(self->entry().instance_of_neurons()); })
       .def("generation",
            [](const c10::intrusive_ptr<PopulationHandle>& self) {
              return static_cast<std::int64_t>(self->entry().generation);
@@ -96,6 +120,7 @@ TORCH_LIBRARY_FRAGMENT(gradspike, m) {
            [](Self, const std::string& a, const std::string& b) {
              return chip::differences(chip::mapping_from_json(a), chip::mapping_from_json(b));
            })
+      .def("background_spikes", &background_spikes)
       .def("require_backend", &require_backend)
       .def("backends", [](Self) { return chip::backend_names(); })
       .def("health", &health)

@@ -130,7 +130,7 @@ class Reader {
     const std::int64_t size = expected >= 0                         ? expected
                               : index < options_.input_sizes.size() ? options_.input_sizes[index]
                                                                     : neurons_of_example(value);
-    read_.network.inputs.push_back({"input" + std::to_string(index), size});
+    read_.network.inputs.push_back({"input" + std::to_string(index), size, std::nullopt});
     read_.sources.push_back(value);
     return Signal::of(add_origin(Origin::Kind::kInput, index), size);
   }
@@ -350,11 +350,32 @@ class Reader {
     return names;
   }
 
+  void apply_backgrounds() {
+    std::vector<std::string> names;
+    for (chip::Input& input : read_.network.inputs) {
+      names.push_back(input.name);
+      const auto wish = options_.backgrounds.find(input.name);
+      if (wish != options_.backgrounds.end()) {
+        input.background = wish->second;
+      }
+    }
+    for (const auto& [name, wish] : options_.backgrounds) {
+      GRADSPIKE_REQUIRE(std::find(names.begin(), names.end(), name) != names.end(),
+                        "inputs: the network has no input '", name, "'", chip::nearest_text(name, names));
+    }
+  }
+
   void finish() {
     const std::vector<std::string> names = projection_names();
     for (const auto& [name, wish] : options_.projections) {
       GRADSPIKE_REQUIRE(std::find(names.begin(), names.end(), name) != names.end(),
                         "projections: the network has no projection '", name, "'", chip::nearest_text(name, names));
+    }
+    apply_backgrounds();
+    for (const std::int64_t circuit : options_.neuron_permutation) {
+      GRADSPIKE_REQUIRE(circuit >= 0 && circuit < chip::kNeuronCircuits, "neuron_permutation must list circuits in 0..",
+                        chip::kNeuronCircuits - 1, ", got ", circuit);
+      read_.network.neuron_permutation.push_back(static_cast<std::int32_t>(circuit));
     }
     put_in_order(read_, std::move(projections_));
     chip::validate(read_.network);

@@ -28,7 +28,9 @@ struct ProjectionWish {
 
 struct ReadOptions {
   std::string name = "network";
+  std::map<std::string, chip::Background> backgrounds;  // inputs whose spikes the chip's own generators make
   std::map<std::string, ProjectionWish> projections;
+  std::vector<std::int64_t> neuron_permutation;  // chip::Network::neuron_permutation
   chip::ModelCard card;
   std::vector<c10::IValue> example;       // inputs of the model; may be empty where all sizes follow from the weights
   std::vector<std::int64_t> input_sizes;  // of the inputs of the network, where a stored description tells them

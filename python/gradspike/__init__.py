@@ -6,6 +6,10 @@ written for hxtorch, `gradspike.chip` reading, mapping and deploying, `gradspike
 figures. `save` and `load` write and read archives, `inspect` prints what is in one.
 """
 
+import importlib
+from types import ModuleType
+from typing import List
+
 from gradspike import _library, _vmap
 from gradspike._version import __version__
 
@@ -36,3 +40,16 @@ __all__ = [
     "transforms",
     "version_info",
 ]
+
+_LAZY = ("compat", "spiking")
+"""Modules that are imported when they are used first."""
+
+
+def __getattr__(name: str) -> ModuleType:
+    if name in _LAZY:
+        return importlib.import_module(f"gradspike.{name}")
+    raise AttributeError(f"module 'gradspike' has no attribute {name!r}")
+
+
+def __dir__() -> List[str]:
+    return sorted([*globals(), *_LAZY])

@@ -8,7 +8,7 @@ import tempfile
 import warnings
 import zipfile
 from pathlib import Path
-from typing import Any, Dict, List, Optional, Tuple, Union
+from typing import Any, Dict, List, Optional, Sequence, Tuple, Union
 
 import torch
 
@@ -35,11 +35,13 @@ def save(
     example: Example = None,
     projections: Optional[Dict[str, Dict[str, Any]]] = None,
     card: Optional[Dict[str, Any]] = None,
+    inputs: Optional[Dict[str, Dict[str, Any]]] = None,
+    neuron_permutation: Optional[Sequence[int]] = None,
 ) -> chip.Network:
     """Writes a model as an archive that Python and C++ can run, train on and put on a chip.
 
     The file is a TorchScript file of CPU tensors with the network's description, its integers and, where the network
-    fits a chip, its mapping. It is written whole or not at all.
+    fits a chip or several execution instances, its mapping. It is written whole or not at all.
 
     Args:
         model: A module, also compiled, wrapped by DDP or scripted, or a function (see `gradspike.chip.read`).
@@ -49,6 +51,8 @@ def save(
         example: Example input or inputs; needed for functions and for models that can only be traced.
         projections: Wishes by projection, see `gradspike.chip.read`.
         card: Model card: "steps", "encoder", "decoder", "class_names".
+        inputs: Wishes by input, see `gradspike.chip.read`.
+        neuron_permutation: See `gradspike.chip.read`.
 
     Returns:
         The network of the saved file.
@@ -73,15 +77,24 @@ def save(
         model = _reading.unwrapped(model)
         _reading.refuse_hooks(model)
     scripted = _reading.scripted(model, example, share_parameters=False)
-    options = {
-        **stored,
-        **{key: value for key, value in (("projections", projections), ("card", card)) if value is not None},
-    }
+    options = {**stored, **_wishes(projections, card, inputs, neuron_permutation)}
     stem = Path(path if path is not None else network).stem  # type: ignore[arg-type]
     options["name"] = name or stored.get("name") or stem
     result = chip.Network(_reading.read_handle(scripted, example, _reading.with_plasticity(model, options)))
     _write(scripted, result, path, network)
     return result
+
+
+def _wishes(
+    projections: Optional[Dict[str, Dict[str, Any]]],
+    card: Optional[Dict[str, Any]],
+    inputs: Optional[Dict[str, Dict[str, Any]]],
+    neuron_permutation: Optional[Sequence[int]],
+) -> Dict[str, Any]:
+    """Those that were given, as options of reading."""
+    permutation = None if neuron_permutation is None else [int(circuit) for circuit in neuron_permutation]
+    wishes = {"projections": projections, "card": card, "inputs": inputs, "neuron_permutation": permutation}
+    return {key: value for key, value in wishes.items() if value is not None}
 
 
 def export(
@@ -92,6 +105,8 @@ def export(
     name: Optional[str] = None,
     projections: Optional[Dict[str, Dict[str, Any]]] = None,
     card: Optional[Dict[str, Any]] = None,
+    inputs: Optional[Dict[str, Dict[str, Any]]] = None,
+    neuron_permutation: Optional[Sequence[int]] = None,
 ) -> chip.Network:
     """Writes a model as a program of `torch.export`, a `.pt2` file, with what an archive of `save` carries.
 
@@ -104,6 +119,8 @@ def export(
         name: Name of the network; default: the stem of the file.
         projections: Wishes by projection, see `gradspike.chip.read`.
         card: Model card, see `gradspike.chip.read`.
+        inputs: Wishes by input, see `gradspike.chip.read`.
+        neuron_permutation: Order of the circuits, see `gradspike.chip.read`.
 
     Returns:
         The network of the saved file.
@@ -122,8 +139,7 @@ def export(
     if isinstance(model, torch.nn.Module):
         _reading.refuse_hooks(_reading.unwrapped(model))
     program = _program.exported(model, example)
-    given = {"projections": projections, "card": card, "name": name or Path(path).stem}
-    options = {key: value for key, value in given.items() if value is not None}
+    options = {**_wishes(projections, card, inputs, neuron_permutation), "name": name or Path(path).stem}
     scripted = _reading.scripted(program, example)
     network = chip.Network(_reading.read_handle(scripted, example, _reading.with_plasticity(model, options)))
     _replace(path, _program.write(program, _entries(network)))
@@ -135,8 +151,8 @@ def _entries(network: chip.Network) -> Dict[str, Any]:
     entries: Dict[str, Any] = {_NETWORK: network._handle.description()}
     for projection, record in network.records().items():
         entries[_INTEGERS.format(projection)] = record
-    if network.check().fits:
-        entries[_MAPPING] = network._handle.map()
+    if network._mapping_text:
+        entries[_MAPPING] = network._mapping_text
     return entries
 
 

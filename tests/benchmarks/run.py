@@ -30,8 +30,9 @@ NAMES = (
     "memory",
     "growth",
     "accuracy",
+    "spiking",
 )
-ONE_THREAD = ("memory", "growth", "accuracy", "pair")
+ONE_THREAD = ("memory", "growth", "accuracy", "pair", "spiking")
 GPU = ("limits", "layer", "neuron", "linear_lif")
 
 

@@ -184,13 +184,50 @@ def test_two_inputs_whose_sizes_do_not_follow_from_the_weights(tmp_path):
     assert [entry["size"] for entry in network.description["inputs"]] == [5, 3]
 
 
-def test_network_beyond_one_chip_is_saved_without_mapping(tmp_path):
+def test_network_beyond_one_chip_is_saved_with_its_partition(tmp_path):
+    torch.manual_seed(4)
     model = nn.Sequential(Synapse(300, 600, scale=16.0), LIF(600))
-    gradspike.save(model, tmp_path / "large.pt")
-    assert "extra/gradspike/mapping.json" not in entries(tmp_path / "large.pt")
+    network = gradspike.save(model, tmp_path / "large.pt")
+    stored = json.loads(entries(tmp_path / "large.pt")["extra/gradspike/mapping.json"])
+    assert stored["format"] == "gradspike.partition" and stored == network.map().data
     loaded = gradspike.load(tmp_path / "large.pt")
     assert not chip.check(loaded).fits
     assert len(chip.map(loaded).instances) == 5
+    spikes = (torch.rand(8, 2, 300) < 0.1).float()
+    assert torch.equal(chip.deploy(loaded)(spikes).outputs, model(spikes))
+
+
+def test_partition_of_an_archive_is_checked(tmp_path):
+    gradspike.save(nn.Sequential(Synapse(300, 600, scale=16.0), LIF(600)), tmp_path / "large.pt")
+    kept = entries(tmp_path / "large.pt")
+
+    def rewritten(name, change):
+        stored = json.loads(kept["extra/gradspike/mapping.json"])
+        change(stored)
+        path = tmp_path / name
+        with zipfile.ZipFile(tmp_path / "large.pt") as source, zipfile.ZipFile(path, "w") as target:
+            for entry in source.infolist():
+                content = source.read(entry)
+                if entry.filename.endswith("gradspike/mapping.json"):
+                    content = json.dumps(stored, sort_keys=True, separators=(",", ":")).encode()
+                target.writestr(zipfile.ZipInfo(entry.filename), content)
+        return path
+
+    with pytest.raises(ValueError, match="does not reach"):
+        gradspike.load(rewritten("cut.pt", lambda d: d["instances"][1]["mapping"]["synapses"].pop()))
+    with pytest.raises(ValueError, match="no instance holds neuron"):
+        gradspike.load(rewritten("short.pt", lambda d: d["instances"].pop()))
+
+
+def test_archive_without_a_partition_stays_readable(tmp_path):
+    """As it was written before archives held partitions."""
+    gradspike.save(nn.Sequential(Synapse(300, 600, scale=16.0), LIF(600)), tmp_path / "large.pt")
+    path = tmp_path / "old.pt"
+    with zipfile.ZipFile(tmp_path / "large.pt") as source, zipfile.ZipFile(path, "w") as target:
+        for entry in source.infolist():
+            if not entry.filename.endswith("gradspike/mapping.json"):
+                target.writestr(zipfile.ZipInfo(entry.filename), source.read(entry))
+    assert len(chip.map(gradspike.load(path)).instances) == 5
 
 
 def test_network_file(tmp_path):

@@ -17,7 +17,7 @@ def modules(name):
     return [module] + [importlib.import_module(m.name) for m in inner]
 
 
-@pytest.mark.parametrize("name", ["functional", "nn", "spiking", "transforms", "datasets", "nir", "_library"])
+@pytest.mark.parametrize("name", ["compat", "functional", "nn", "spiking", "transforms", "datasets", "nir", "_library"])
 def test_examples(name):
     found = {"torch": torch, "gradspike": gradspike, **vars(importlib.import_module(f"gradspike.{name}"))}
     results = [doctest.testmod(module, extraglobs=found) for module in modules(name)]

@@ -289,3 +289,20 @@ torch.save((result.outputs, result.spikes["hidden"]), folder + "/result.pt")
     here = chip.deploy(model)(SPIKES)
     assert torch.equal(outputs, model(SPIKES))
     assert torch.equal(spikes, here.spikes["hidden"]) and spikes.sum() > 0
+
+
+def test_partitioned_networks_are_mapped_with_their_instances():
+    model = torch.nn.Sequential(
+        gradspike.nn.Synapse(300, 600, name="wide", scale=16.0), gradspike.nn.LIF(600, name="wide")
+    )
+    network = chip.read(model, network="partitioned")
+    assert not chip.projection("partitioned/wide").is_mapped()
+    assert chip.projection("partitioned/wide").instances() == []
+    count = len(network.map().instances)
+    projection, population = chip.projection("partitioned/wide"), chip.population("partitioned/wide")
+    assert projection.is_mapped() and population.is_mapped()
+    assert projection.instances() == population.instances() == list(range(count))
+    of_neurons = population.instance_of_neurons()
+    assert len(of_neurons) == 600 and sorted(set(of_neurons)) == list(range(count))
+    (entry,) = [p for p in chip.registered()["projections"] if p["key"] == "partitioned/wide"]
+    assert entry["mapped"] and entry["instances"] == list(range(count)) and entry["synapses"] == 2 * 300 * 600

@@ -3,6 +3,7 @@
 
 #include "csrc/chip/analog/pattern.h"
 #include "csrc/chip/analog/program.h"
+#include "csrc/chip/connections.h"
 #include "csrc/chip/geometry.h"
 #include "csrc/core/error.h"
 
@@ -54,11 +55,28 @@ std::vector<std::int32_t> add_neurons(const Network& network, const Mapping& map
   return neuron_of_circuit;
 }
 
-std::shared_ptr<const AnalogWiring> wire(const Network& network, const Mapping& mapping, const Pattern& pattern,
-                                         const std::vector<std::int32_t>& neuron_of_circuit) {
-  const auto wiring = std::make_shared<AnalogWiring>();
-  wiring->network = network;
-  wiring->routes = follow_events(network, mapping);
+/// Generators of the same sources fire together, so one of them tells when.
+void add_generators(const Network& network, const Mapping& mapping, AnalogSetup& program) {
+  const NeuronIndex index(network);
+  for (const BackgroundGenerator& g : mapping.generators) {
+    const std::int64_t first = index.source({NodeRef::Kind::kInput, g.input}, g.first);
+    const bool known = std::any_of(program.generators.begin(), program.generators.end(),
+                                   [first](const AnalogGenerator& other) { return other.first == first; });
+    if (!known) {
+      program.generators.push_back({{g.period, g.rate}, g.random, g.mask, g.seed, first});
+    }
+  }
+}
+
+/// Synapses with the neurons that they reach, and their charges for weight 1 on rows of either sign.
+struct WiredSynapses {
+  std::vector<WiredSynapse> synapses;
+  std::vector<std::array<double, 2>> charges;
+};
+
+WiredSynapses wired_synapses(const Network& network, const Mapping& mapping, const Pattern& pattern,
+                             const std::vector<std::int32_t>& neuron_of_circuit) {
+  WiredSynapses wired;
   std::vector<std::vector<std::int64_t>> rows;
   for (const Projection& projection : network.projections) {
     rows.push_back(network.expanded_rows(projection));
@@ -72,13 +90,47 @@ std::shared_ptr<const AnalogWiring> wire(const Network& network, const Mapping& 
     GRADSPIKE_REQUIRE(neuron != kNoNeuron && row >= 0, "mapping: the synapse at hemisphere ", synapse.hemisphere,
                       ", row ", synapse.row, ", column ", synapse.column,
                       " lies in no column of a neuron that projection \"", projection.name, "\" reaches");
-    wiring->synapses.push_back(
+    wired.synapses.push_back(
         {neuron, synapse.projection, row * projection.in_features + synapse.pre, synapse.part, synapse.inhibitory});
     std::array<double, 2> charges = pattern.synapse(synapse);
     for (double& charge : charges) {
       charge *= static_cast<double>(projection.factor);
     }
-    wiring->charges.push_back(charges);
+    wired.charges.push_back(charges);
+  }
+  return wired;
+}
+
+std::shared_ptr<const AnalogWiring> wire(const Network& network, const Mapping& mapping, const Pattern& pattern,
+                                         const std::vector<std::int32_t>& neuron_of_circuit) {
+  const auto wiring = std::make_shared<AnalogWiring>();
+  wiring->network = network;
+  const EventRoutes routes = follow_events(network, mapping);
+  const WiredSynapses wired = wired_synapses(network, mapping, pattern, neuron_of_circuit);
+  TermCollector terms(network, wired.synapses);
+  const auto add = [&](const EventRoute& event) {
+    std::vector<std::int32_t>& buses = wiring->buses.back().emplace_back();
+    for (const BusRoute& bus : event) {
+      buses.push_back(bus.bus);
+      for (std::int64_t r = bus.first; r < bus.last; ++r) {
+        terms.add(routes.responses[at(r)].synapse, routes.responses[at(r)].inhibitory);
+      }
+      terms.finish();
+    }
+  };
+  for (const std::vector<EventRoute>& events : routes.inputs) {
+    wiring->buses.emplace_back();
+    std::for_each(events.begin(), events.end(), add);
+  }
+  wiring->inputs = wiring->buses.size();
+  for (const EventRoute& event : routes.neurons) {
+    wiring->buses.emplace_back();
+    add(event);
+  }
+  wiring->terms = terms.take();
+  for (std::size_t t = 0; t < wiring->terms.terms.size(); ++t) {
+    const std::array<double, 2>& charges = wired.charges[at(wiring->terms.synapses[t])];
+    wiring->charges.push_back(charges[wiring->terms.terms[t].acts < 0 ? 1 : 0]);
   }
   return wiring;
 }
@@ -86,50 +138,57 @@ std::shared_ptr<const AnalogWiring> wire(const Network& network, const Mapping& 
 /// Sums what an event adds to each neuron, bus by bus.
 class ChargeSum {
  public:
-  ChargeSum(const AnalogWiring& wiring, const Weights& weights, std::size_t neurons, std::vector<Charge>& charges)
-      : wiring_(wiring), place_(neurons, -1), charges_(charges) {
-    for (const Projection& projection : wiring.network.projections) {
-      matrices_.push_back(&weights.at(projection.name));
-    }
+  ChargeSum(const AnalogWiring& wiring, const Weights& weights, std::vector<Charge>& charges)
+      : wiring_(wiring), integers_(concatenated(wiring.network, weights)), charges_(charges) {
+    charges_.resize(wiring.terms.sums + 1);
   }
 
-  ChargeRoute add(const EventRoute& event) {
+  ChargeRoute next(const std::vector<std::int32_t>& buses) {
     ChargeRoute route;
-    for (const BusRoute& bus : event) {
-      BusCharges sums{bus.bus, static_cast<std::int64_t>(charges_.size()), 0, 0};
-      for (std::int64_t r = bus.first; r < bus.last; ++r) {
-        sums.synapses += respond(wiring_.routes.responses[at(r)]);
-      }
-      sums.last = static_cast<std::int64_t>(charges_.size());
-      for (std::int64_t c = sums.first; c < sums.last; ++c) {
-        place_[at(charges_[at(c)].neuron)] = -1;
-      }
-      route.push_back(sums);
+    route.reserve(buses.size());
+    for (const std::int32_t bus : buses) {
+      route.push_back(next_bus(bus));
     }
     return route;
   }
 
+  void finish() { charges_.resize(filled_); }
+
  private:
-  std::int64_t respond(const RespondingSynapse& response) {
-    const WiredSynapse& synapse = wiring_.synapses[at(response.synapse)];
-    const std::int32_t magnitude = synapse.magnitude(*matrices_[at(synapse.projection)]);
-    if (magnitude == 0) {
-      return 0;
+  /// A neuron without a synapse of weight other than 0 is written over by the next one.
+  BusCharges next_bus(std::int32_t bus) {
+    const SynapseTerms& all = wiring_.terms;
+    BusCharges sums{bus, static_cast<std::int64_t>(filled_), 0, 0};
+    double exc = 0.0;
+    double inh = 0.0;
+    std::int32_t synapses = 0;
+    std::int32_t of_neuron = 0;
+    for (std::int64_t t = all.first_term[route_]; t < all.first_term[route_ + 1]; ++t) {
+      const SynapseTerm& term = all.terms[at(t)];
+      const std::int32_t magnitude = term.magnitude(integers_.data());
+      const double charge = magnitude * wiring_.charges[at(t)];
+      exc += term.acts > 0 ? charge : 0.0;
+      inh += term.acts > 0 ? 0.0 : charge;
+      of_neuron += magnitude != 0 ? 1 : 0;
+      synapses += magnitude != 0 ? 1 : 0;
+      charges_[filled_] = {term.target, exc, inh};
+      filled_ += of_neuron != 0 ? at(term.is_last) : 0;
+      const double kept = term.is_last != 0 ? 0.0 : 1.0;
+      exc *= kept;
+      inh *= kept;
+      of_neuron *= 1 - term.is_last;
     }
-    std::int64_t& place = place_[at(synapse.slot)];
-    if (place < 0) {
-      place = static_cast<std::int64_t>(charges_.size());
-      charges_.push_back({synapse.slot, 0.0, 0.0});
-    }
-    const double charge = magnitude * wiring_.charges[at(response.synapse)][response.inhibitory ? 1 : 0];
-    (response.inhibitory ? charges_[at(place)].inh : charges_[at(place)].exc) += charge;
-    return 1;
+    sums.synapses = synapses;
+    sums.last = static_cast<std::int64_t>(filled_);
+    ++route_;
+    return sums;
   }
 
   const AnalogWiring& wiring_;
-  std::vector<const IntegerMatrix*> matrices_;
-  std::vector<std::int64_t> place_;  // of a neuron among the charges of this bus, or -1
+  std::vector<std::int16_t> integers_;
   std::vector<Charge>& charges_;
+  std::size_t filled_ = 0;  // of charges_
+  std::size_t route_ = 0;
 };
 
 }  // namespace
@@ -143,22 +202,27 @@ const std::vector<std::string>& not_modelled() {
       "saturation of membranes between two events",
       "queueing delay on PADI buses",
       "losses on the way to the host",
-      "background generators",
+      "the shift registers of background generators and the time at which they start",
   };
   return phrases;
 }
 
 AnalogProgram::AnalogProgram(AnalogSetup setup, const Weights& weights) : AnalogSetup(std::move(setup)) {
-  ChargeSum sum(*wiring, weights, neurons.size(), charges);
-  for (const std::vector<EventRoute>& events : wiring->routes.inputs) {
-    input_routes.emplace_back();
-    for (const EventRoute& event : events) {
-      input_routes.back().push_back(sum.add(event));
+  ChargeSum sum(*wiring, weights, charges);
+  input_routes.reserve(wiring->inputs);
+  for (std::size_t n = 0; n < wiring->buses.size(); ++n) {
+    std::vector<ChargeRoute> routes;
+    routes.reserve(wiring->buses[n].size());
+    for (const std::vector<std::int32_t>& buses : wiring->buses[n]) {
+      routes.push_back(sum.next(buses));
+    }
+    if (n < wiring->inputs) {
+      input_routes.push_back(std::move(routes));
+    } else {
+      neuron_routes.push_back(std::move(routes.front()));
     }
   }
-  for (const EventRoute& event : wiring->routes.neurons) {
-    neuron_routes.push_back(sum.add(event));
-  }
+  sum.finish();
   for (const auto& [name, matrix] : weights) {
     hashes[name] = matrix.hash;
   }
@@ -176,7 +240,9 @@ std::shared_ptr<const Program> compile(const Network& network, const Mapping& ma
   for (const Input& input : network.inputs) {
     setup.input_names.push_back(input.name);
     setup.input_sizes.push_back(input.size);
+    setup.generated.push_back(input.background.has_value());
   }
+  add_generators(network, mapping, setup);
   const Pattern pattern(setup.constants, options.seed);
   const std::vector<std::int32_t> neuron_of_circuit = add_neurons(network, mapping, pattern, setup);
   setup.wiring = wire(network, mapping, pattern, neuron_of_circuit);

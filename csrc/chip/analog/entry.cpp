@@ -3,6 +3,7 @@
 #include <cmath>
 
 #include "csrc/chip/analog/run.h"
+#include "csrc/math/background.h"
 #include "csrc/math/random.h"
 
 namespace gradspike::chip::analog {
@@ -35,6 +36,7 @@ void Entry::run(std::int64_t entry, bool is_recorded) {
   }
   if (is_recorded_) {
     counters.events_sent += sent.events_sent;
+    counters.background_spikes += sent.background_spikes;
     counters.events_dropped += late.events_late;
     losses.add(late);
   }
@@ -93,12 +95,11 @@ void Entry::fire(std::size_t n, double time) {
   predict(n);
 }
 
-/// A spike belongs to the first step at or after it: there the membrane of the training operators crosses.
 void Entry::record_spike(std::size_t n, double time) {
   if (!is_recorded_) {
     return;
   }
-  const auto step = static_cast<std::int64_t>(std::ceil(time / program_.dt * (1.0 - 1e-12)));
+  const std::int64_t step = math::step_of_time(time, program_.dt);
   const AnalogPopulation& population = program_.populations[at(run_.population_of_[n])];
   PopulationRecord& record = run_.result_.populations[at(run_.population_of_[n])];
   std::uint8_t& spike = record.spikes[at((step * run_.result_.batch + entry_) * population.size +

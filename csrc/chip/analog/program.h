@@ -11,6 +11,7 @@
 #include "csrc/chip/analog/constants.h"
 #include "csrc/chip/backend.h"
 #include "csrc/chip/emulator_program.h"
+#include "csrc/math/background.h"
 #include "csrc/math/continuous_lif.h"
 
 namespace gradspike::chip::analog {
@@ -40,6 +41,15 @@ struct BusCharges {
 };
 using ChargeRoute = std::vector<BusCharges>;
 
+/// Sources of an input whose spikes a generator makes.
+struct AnalogGenerator {
+  math::BackgroundTiming timing;
+  bool random = true;
+  std::int32_t mask = 0;
+  std::uint32_t seed = 0;
+  std::int64_t first = 0;  // source, among the neurons of all inputs
+};
+
 struct AnalogPopulation {
   std::string name;
   bool fires = true;
@@ -50,9 +60,11 @@ struct AnalogPopulation {
 /// What no weight changes.
 struct AnalogWiring {
   Network network;
-  EventRoutes routes;
-  std::vector<WiredSynapse> synapses;          // as in the mapping; `slot` is the neuron
-  std::vector<std::array<double, 2>> charges;  // of weight 1, on an excitatory and on an inhibitory row
+  std::size_t inputs = 0;  // input neurons
+  /// By source, input neurons and then neurons: the buses that each of its events reaches.
+  std::vector<std::vector<std::vector<std::int32_t>>> buses;
+  SynapseTerms terms;           // by bus of an event of a source
+  std::vector<double> charges;  // of weight 1, by term
 };
 
 /// The chip and the network on it, whatever the weights are.
@@ -65,6 +77,8 @@ struct AnalogSetup {
   std::vector<AnalogNeuron> neurons;
   std::vector<std::string> input_names;
   std::vector<std::int64_t> input_sizes;
+  std::vector<bool> generated;              // by input: the chip makes its spikes
+  std::vector<AnalogGenerator> generators;  // those that fire together once
   std::shared_ptr<const AnalogWiring> wiring;
 };
 

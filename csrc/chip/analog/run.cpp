@@ -57,6 +57,7 @@ AnalogRun::AnalogRun(const AnalogProgram& program, const std::vector<SpikeTensor
       trial_key_(math::random_key(~program.seed, options.seed)) {
   check_inputs(program.input_names, program.input_sizes, inputs);
   check_options();
+  check_generators();
   prepare();
 }
 
@@ -74,6 +75,17 @@ void AnalogRun::check_options() const {
                     "preset");
   GRADSPIKE_REQUIRE(options_.inter_batch_wait >= 0.0 && options_.inter_batch_wait < kNever,
                     "emulator: inter_batch_wait must be finite and >= 0 s, got ", options_.inter_batch_wait);
+}
+
+void AnalogRun::check_generators() const {
+  for (const AnalogGenerator& g : program_.generators) {
+    GRADSPIKE_REQUIRE(math::background_ticks(g.timing, end_) <= math::kMostBackgroundTicks, "emulator: a run of ", end_,
+                      " s is too long for a background generator of period ", g.timing.period,
+                      " cycles, which would "
+                      "tick ",
+                      math::background_ticks(g.timing, end_), " times, at most ", math::kMostBackgroundTicks,
+                      " are emulated");
+  }
 }
 
 void AnalogRun::prepare() {
@@ -141,8 +153,9 @@ std::vector<Stimulus> AnalogRun::stimuli(std::int64_t entry, RunCounters& counte
   for (std::int64_t t = 0; t < result_.steps; ++t) {
     const double wanted = static_cast<double>(t) * program_.dt;
     std::int64_t first = 0;
-    for (const SpikeTensor& tensor : inputs_) {
-      for (std::int64_t n = 0; n < tensor.size; ++n) {
+    for (std::size_t i = 0; i < inputs_.size(); ++i) {
+      const SpikeTensor& tensor = inputs_[i];
+      for (std::int64_t n = 0; n < tensor.size && !program_.generated[i]; ++n) {
         const std::int64_t count = spike_count(tensor, (t * tensor.batch + entry) * tensor.size + n);
         for (std::int64_t k = 0; k < count; ++k) {
           for (const ChargeRoute& route : program_.input_routes[at(first + n)]) {
@@ -160,7 +173,37 @@ std::vector<Stimulus> AnalogRun::stimuli(std::int64_t entry, RunCounters& counte
       first += tensor.size;
     }
   }
+  add_background(entry, counters, events);
   return events;
+}
+
+/// Events of the generators, which do not pass the link.
+void AnalogRun::add_background(std::int64_t entry, RunCounters& counters, std::vector<Stimulus>& events) const {
+  const std::size_t sent = events.size();
+  for (const AnalogGenerator& g : program_.generators) {
+    math::BackgroundTrain train(g.timing, g.mask, g.random, g.seed, options_.seed, entry);
+    while (train.next(math::end_of_steps(result_.steps, program_.dt))) {
+      ++counters.background_spikes;
+      for (const ChargeRoute& route : program_.input_routes[at(g.first + train.source())]) {
+        events.push_back({train.time(), &route});
+      }
+    }
+  }
+  if (events.size() > sent) {
+    std::stable_sort(events.begin(), events.end(),
+                     [](const Stimulus& a, const Stimulus& b) { return a.time < b.time; });
+  }
+}
+
+/// Spikes that were given for inputs whose spikes the chip makes.
+std::int64_t AnalogRun::replaced_spikes() const {
+  std::int64_t count = 0;
+  for (std::size_t i = 0; i < inputs_.size(); ++i) {
+    for (std::int64_t k = 0; program_.generated[i] && k < inputs_[i].steps * inputs_[i].batch * inputs_[i].size; ++k) {
+      count += spike_count(inputs_[i], k);
+    }
+  }
+  return count;
 }
 
 /// Membranes on the grid of time steps: linear between samples, constant after the last one.
@@ -204,9 +247,15 @@ Observables AnalogRun::run() {
     result_.counters.spikes_on_chip += entry.counters.spikes_on_chip;
     result_.counters.synapse_events += entry.counters.synapse_events;
     result_.counters.events_dropped += entry.counters.events_dropped;
+    result_.counters.background_spikes += entry.counters.background_spikes;
     losses_.add(entry.losses);
   });
   losses_.write(result_.losses);
+  if (std::find(program_.generated.begin(), program_.generated.end(), true) != program_.generated.end()) {
+    result_.not_modelled.push_back(detail::concatenate(
+        "the ", replaced_spikes(), " spikes given for background inputs, in whose place the chip's generators made ",
+        result_.counters.background_spikes));
+  }
   result_.timing["emulator"] = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
   return std::move(result_);
 }

@@ -47,7 +47,7 @@ struct Losses {
   void write(std::map<std::string, std::int64_t>& losses) const;
 };
 
-/// An event that the host sends.
+/// An event that the host sends or a generator makes.
 struct Stimulus {
   double time = 0.0;
   const ChargeRoute* route = nullptr;
@@ -61,10 +61,13 @@ class AnalogRun {
  private:
   friend class Entry;
   void check_options() const;
+  void check_generators() const;
   void prepare();
   void prepare_madc();
   void interpolate(std::int64_t entry);
   std::vector<Stimulus> stimuli(std::int64_t entry, RunCounters& counters, Losses& losses) const;
+  void add_background(std::int64_t entry, RunCounters& counters, std::vector<Stimulus>& events) const;
+  std::int64_t replaced_spikes() const;
 
   const AnalogProgram& program_;
   const Constants& constants_;

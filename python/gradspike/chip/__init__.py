@@ -21,6 +21,7 @@ from gradspike.chip._report import Mapping, Report
 from gradspike.chip._result import Result
 from gradspike.chip._scales import ScaleMeasurement, measure_scales, suggest_scales
 from gradspike.chip._verbs import (
+    background_spikes,
     check,
     clear,
     deploy,
@@ -44,6 +45,7 @@ __all__ = [
     "ScaleMeasurement",
     "attach",
     "backends",
+    "background_spikes",
     "check",
     "clear",
     "deploy",

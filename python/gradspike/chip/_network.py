@@ -172,7 +172,7 @@ class Network:
         _reading.require_type(target or "", str, f"{verb}: target")
         _reading.require_type(preset, str, f"{verb}: preset")
         _reading.require_type(seed, int, f"{verb}: seed")
-        _require_64_bits(seed, f"{verb}: seed")
+        require_64_bits(seed, f"{verb}: seed")
         changed = {str(name): float(value) for name, value in (constants or {}).items()}
         return _backends.call(method, target or "", preset, seed, changed, *further)
 
@@ -241,7 +241,7 @@ class Deployed:
         """
         tensors = _reading.tensor_list(inputs, "input")
         _reading.require_type(seed, int, "seed")
-        _require_64_bits(seed, "seed")
+        require_64_bits(seed, "seed")
         population, neuron = madc or ("", 0)
         options = {
             "membrane": [membrane] if isinstance(membrane, str) else list(membrane),
@@ -260,6 +260,6 @@ class Deployed:
         return f"Deployed({self.network!r}, target={self.target!r})"
 
 
-def _require_64_bits(value: int, what: str) -> None:
+def require_64_bits(value: int, what: str) -> None:
     if not -(2**63) <= value < 2**63:
         raise ValueError(f"{what} must have 64 bits, -2**63..2**63 - 1, got {value}")

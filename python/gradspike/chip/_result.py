@@ -20,7 +20,8 @@ class Result:
         membrane: Membranes that were recorded, `[time, batch, neuron]`: always those of leaky integrators. From a chip
             they are CADC samples, interpolated onto the time steps, in model units.
         lost: Events that were dropped, spikes that were not recorded and what was clipped, by kind.
-        counts: Events sent to the chip, spikes on the chip and synapses that responded.
+        counts: Events sent to the chip, spikes on the chip and synapses that responded; with background inputs also
+            "background_spikes", those that generators of the chip made (the analog emulator: in place of those given).
         target: What ran, such as "emulator ideal" or "emulator analog preset=calibrated seed=3".
         cadc: The samples behind each membrane, int16 `[sample, batch, neuron]` [LSB], and "times" [s]; empty where the
             target has no converter.

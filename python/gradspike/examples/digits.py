@@ -69,11 +69,13 @@ class DigitsNetwork(torch.nn.Module):
         return scores * self.score_gain
 
 
-def load_data(size: Optional[int] = None) -> Data:
+def load_data(size: Optional[int] = None, side: int = SIDE, encoder: Optional[torch.nn.Module] = None) -> Data:
     """The images in their order; every fifth one belongs to the test.
 
     Args:
         size: Number of images, at most 1797; None: all.
+        side: Edge of the enlarged images [pixels].
+        encoder: From brightness `[sample, side * side]` in [0, 1] to spikes; None: one spike, the brighter the earlier.
 
     Raises:
         ImportError: scikit-learn is missing.
@@ -84,8 +86,8 @@ def load_data(size: Optional[int] = None) -> Data:
         raise ImportError("the digits are part of scikit-learn: pip install scikit-learn") from None
     digits = load_digits()
     images = torch.from_numpy(digits.images[:size]).float()[:, None] / 16.0
-    enlarged = torch.nn.functional.interpolate(images, size=(SIDE, SIDE), mode="bilinear", align_corners=False)
-    encoder = LatencyEncoder(NUM_STEPS, T_EARLY, T_LATE, threshold=DARK)
+    enlarged = torch.nn.functional.interpolate(images, size=(side, side), mode="bilinear", align_corners=False)
+    encoder = encoder or LatencyEncoder(NUM_STEPS, T_EARLY, T_LATE, threshold=DARK)
     spikes = encoder(enlarged.flatten(1))
     classes = torch.from_numpy(digits.target[:size])
     is_test = torch.arange(len(classes)) % TEST_SHARE == TEST_SHARE - 1

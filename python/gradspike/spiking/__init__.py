@@ -15,7 +15,7 @@ Example:
     torch.Size([38, 2, 20])
 """
 
-from gradspike.spiking import datasets, functional, modules, transforms
+from gradspike.spiking import coordinates, datasets, functional, modules, morphology, transforms
 from gradspike.spiking.experiment import ExecutionInstance, Experiment
 from gradspike.spiking.files import check, export, map, save, to_module
 from gradspike.spiking.handle import Handle, LIFObservables, LIObservables, SynapseHandle, TensorHandle
@@ -48,7 +48,10 @@ from gradspike.spiking.parameter import (
     TrainableMixedHXModelParameter,
     TrainableModelParameter,
 )
+from gradspike.spiking.plasticity_rule import PlasticityRule, Timer
 from gradspike.spiking.run import run
+from gradspike.spiking.utils.from_nir import ConversionConfig, from_nir, from_nir_data
+from gradspike.spiking.utils.to_nir import to_nir, to_nir_data
 
 __all__ = [
     "AELIF",
@@ -56,6 +59,7 @@ __all__ = [
     "LIF",
     "AnalogObservable",
     "BatchDropout",
+    "ConversionConfig",
     "EventPropLIF",
     "EventPropSynapse",
     "ExecutionInstance",
@@ -71,6 +75,7 @@ __all__ = [
     "MixedHXModelParameter",
     "ModelParameter",
     "NeuronExp",
+    "PlasticityRule",
     "Population",
     "Projection",
     "ReadoutNeuronExp",
@@ -78,20 +83,27 @@ __all__ = [
     "Synapse",
     "SynapseHandle",
     "TensorHandle",
+    "Timer",
     "TrainableHXParameter",
     "TrainableHXTransformedModelParameter",
     "TrainableMixedHXModelParameter",
     "TrainableModelParameter",
     "check",
+    "coordinates",
     "datasets",
     "export",
+    "from_nir",
+    "from_nir_data",
     "functional",
     "init_hardware",
     "map",
     "modules",
+    "morphology",
     "release_hardware",
     "run",
     "save",
     "to_module",
+    "to_nir",
+    "to_nir_data",
     "transforms",
 ]

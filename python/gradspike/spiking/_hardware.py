@@ -3,24 +3,33 @@
 import os
 import re
 import warnings
-from typing import Any, Dict, List, Optional, Sequence, Tuple
+from typing import Any, Dict, Iterable, List, Optional, Sequence, Tuple
 
 import torch
 from torch import Tensor
 
 from gradspike import chip, nn
-from gradspike.spiking._module import Equivalent, equivalent
+from gradspike.spiking._module import Equivalent, Integers, Kept, equivalent
 from gradspike.spiking._readout import Observables
 from gradspike.spiking.backend.module_manager import Call, describe, external_inputs
+from gradspike.spiking.coordinates import circuits_in, number_of
 from gradspike.spiking.modules.hx_module_wrapper import HXModuleWrapper
-from gradspike.spiking.modules.neuron import AELIF
+from gradspike.spiking.modules.neuron import AELIF, VOLTAGE
+from gradspike.spiking.modules.synapse import Synapse
 from gradspike.spiking.modules.types import Population, Projection
-from gradspike.spiking.transforms.weight_transforms import linear_transform
+from gradspike.spiking.morphology import circuits_per_neuron
+from gradspike.spiking.plasticity_rule import PlasticityRule
 
 _CIRCUITS = re.compile(r"AtomicNeuronOnDLS\(.*\)|\[?\s*\d+(\s*,\s*\d+)*\s*\]?")
 """Coordinates that the mapper reads, see `gradspike.chip.read`."""
 
 _EMULATOR = "emulator"
+
+_FPGA_CYCLE = 8e-9
+"""Clock cycle of the FPGA that drives a chip [s]."""
+
+_MICROSECONDS = 1e6
+"""In a second. A quotient is the nearest number, a product with 1e-6 is not."""
 
 
 class Hardware:
@@ -42,7 +51,7 @@ class Hardware:
         self._equivalent: Optional[Equivalent] = None
         self._deployed: Optional[chip.Deployed] = None
         self._content: Any = None
-        self._masks: List[Optional[Tensor]] = []
+        self._places: Any = None
         self._target: Any = None
         self._warned = False
 
@@ -57,7 +66,7 @@ class Hardware:
             membrane=self._recorded(),
             madc=self._madc(),
             seed=self.experiment.trial,
-            inter_batch_wait=float(self.experiment.inter_batch_entry_wait or 0.0),
+            inter_batch_wait=_seconds(self.experiment.inter_batch_entry_wait),
         )
         self.experiment.trial += 1
         self.experiment.runtime = runtime
@@ -75,7 +84,7 @@ class Hardware:
         if self.network is None or self.network.is_stale or content != self._content:
             self._read(calls, inputs)
             self._content = content
-        self._set_dropout(calls)
+        self._refresh(calls)
         target = self._options()
         if self._deployed is None or target != self._target or self._deployed.changed:
             assert self.network is not None
@@ -86,12 +95,14 @@ class Hardware:
         return self._deployed
 
     def _read(self, calls: Sequence[Call], inputs: Sequence[Tensor]) -> None:
-        """Reads the network; it keeps the mapping where the new one has the same connections."""
+        """Reads the network; it keeps the mapping where the new one has the same connections in the same places."""
         self._equivalent = equivalent(self.experiment, calls, on_chip=True)
-        network = chip.read(
-            self._equivalent.module, tuple(inputs), self.experiment.name, projections=wishes_of(self._equivalent.names)
-        )
-        if self.mapping is None or not _takes(network, self.mapping):
+        wishes = wishes_of(self._equivalent.names)
+        network = chip.read(self._equivalent.module, tuple(inputs), self.experiment.name, projections=wishes)
+        places = {name: (wish.get("chip_coordinate"), wish.get("execution_instance")) for name, wish in wishes.items()}
+        stays = self.mapping is not None and places == self._places and _takes(network, self.mapping)
+        self._places = places
+        if not stays:
             self.mapping = network.map()
             if self.experiment.post_mapping_hook is not None:
                 self.experiment.post_mapping_hook(self.mapping)
@@ -108,20 +119,23 @@ class Hardware:
                 stacklevel=6,
             )
         calibration = experiment.calibration or experiment.default_execution_instance.calib_path
-        text = calibration if isinstance(calibration, str) else ""
+        text = os.fspath(calibration) if isinstance(calibration, (str, os.PathLike)) else ""
         if chosen is None or chosen.split()[0] == _EMULATOR:
             text = ""  # an emulator is calibrated to the model
         constants = dict(experiment.constants or {})
-        return experiment.backend, experiment.preset, experiment.seed, constants, text
+        return chosen, experiment.preset, experiment.seed, constants, text
 
-    def _set_dropout(self, calls: Sequence[Call]) -> None:
-        """Dropped neurons have connections of weight 0, which are uploaded like any other change of weights."""
-        assert self._equivalent is not None
+    def _refresh(self, calls: Sequence[Call]) -> None:
+        """What dropout keeps and what transforms of the user make, uploaded like any other change of weights."""
         for call, mask in _dropout_masks(calls):
-            layer = self._layer(call.module)
-            kept = torch.ones_like(layer.mask) if mask is None else mask.to(layer.mask.device).expand_as(layer.mask)
-            own = getattr(call.module, "mask", None)
-            layer.mask.copy_(kept if own is None else kept & own)
+            for part in self._layer(call.module).modules():
+                if isinstance(part, Kept):
+                    part.kept.copy_(mask)
+        for call in calls:
+            if isinstance(call.module, Synapse) and call.module.linear() is None:
+                for part in self._layer(call.module).modules():
+                    if isinstance(part, Integers):
+                        part.integers.copy_(call.module.transformed_weight())
 
     def _layer(self, module: Any) -> Any:
         assert self._equivalent is not None
@@ -142,7 +156,10 @@ class Hardware:
         return {name: module for module, name in self._equivalent.names.items() if isinstance(module, AELIF)}
 
     def _recorded(self) -> List[str]:
-        return [name for name, module in self._populations().items() if module.enable_cadc_recording and module.fire]
+        recorded = {name: module for name, module in self._populations().items() if module.enable_cadc_recording}
+        for module in recorded.values():
+            _require_membrane(self.experiment, module, "cadc_readout_source")
+        return [name for name, module in recorded.items() if module.fire]
 
     def _madc(self) -> Optional[Tuple[str, int]]:
         asked = [(name, module) for name, module in self._populations().items() if module.enable_madc_recording]
@@ -154,6 +171,7 @@ class Hardware:
         name, module = asked[0]
         if module.record_neuron_id is None:
             raise ValueError(f"{describe(self.experiment, module)}: enable_madc_recording needs record_neuron_id")
+        _require_membrane(self.experiment, module, "madc_readout_source")
         return name, int(module.record_neuron_id)
 
     def _hand_out(self, calls: Sequence[Call], inputs: Sequence[Tensor]) -> None:
@@ -197,6 +215,17 @@ def _require_populations(experiment: Any, calls: Sequence[Call]) -> None:
             )
 
 
+def _require_membrane(experiment: Any, module: Any, option: str) -> None:
+    source = getattr(module, option)
+    if getattr(source, "name", source) not in ("membrane", VOLTAGE):
+        raise ValueError(f"{describe(experiment, module)}: backends record membranes, got {option}={source!r}")
+
+
+def _seconds(wait: Any) -> float:
+    """A time in seconds, or where it is a whole number, as hxtorch has it, in clock cycles of the FPGA."""
+    return wait * _FPGA_CYCLE if isinstance(wait, int) else float(wait or 0.0)
+
+
 def _spikes(experiment: Any, handle: Any) -> Tensor:
     spikes = getattr(handle, "spikes", None)
     if not isinstance(spikes, Tensor) or spikes.dim() != 3:
@@ -220,17 +249,20 @@ def _modules(calls: Sequence[Call]) -> List[Any]:
     return found
 
 
-def _dropout_masks(calls: Sequence[Call]) -> List[Tuple[Call, Optional[Tensor]]]:
+def _dropout_masks(calls: Sequence[Call]) -> List[Tuple[Call, Tensor]]:
     """Projections behind dropout, with the neurons that are kept."""
     from gradspike.spiking.modules.batch_dropout import BatchDropout
 
-    masks: Dict[int, Optional[Tensor]] = {}
+    masks: Dict[int, Tensor] = {}
     found = []
     for call in calls:
+        before = masks.get(id(call.inputs[0])) if call.inputs else None
         if isinstance(call.module, BatchDropout):
-            masks.update({id(target): call.module.mask for target in call.targets})
-        elif isinstance(call.module, Projection) and id(call.inputs[0]) in masks:
-            found.append((call, masks[id(call.inputs[0])]))
+            masks.update({id(target): call.module.mask for target in call.targets if call.module.mask is not None})
+        elif isinstance(call.module, Projection) and before is not None:
+            found.append((call, before))
+        elif before is not None:  # a module of the user
+            masks.update({id(target): before for target in call.targets})
     return found
 
 
@@ -245,23 +277,27 @@ def _content(experiment: Any, calls: Sequence[Call]) -> Any:
 
 
 def _state(module: Any) -> Any:
-    if isinstance(module, Projection):
-        given: Any = module.weight_transform
-        transform = linear_transform(given) or given
+    if isinstance(module, Synapse):
         return (
-            module.weight,
-            transform,
+            id(module.weight),  # the module that was read keeps it alive
+            module.linear(),
             module.receptor,
             module.uses_hardware_weights,
-            module.weight_scale,
+            module.lsb_per_unit(),
             str(module.chip_coordinate),
             str(module.execution_instance),
-            module.training,
+            module.plasticity_rule,
         )
     if isinstance(module, AELIF):
         values = (module.plain_value(name) for name in module._computed_names())
         own = tuple(value.tolist() if isinstance(value, Tensor) else value for value in values)
-        return (*(_frozen(value) for value in own), module.method, module._alpha(), str(module.placement_constraint))
+        places = (
+            str(module.placement_constraint),
+            circuits_per_neuron(module.neuron_structure),
+            str(module.chip_coordinate),
+            str(module.execution_instance),
+        )
+        return (*(_frozen(value) for value in own), module.method, module._alpha(), *places)
     return module.training
 
 
@@ -275,16 +311,19 @@ def _frozen(value: Any) -> Any:
 def wishes_of(names: Dict[Any, str]) -> Dict[str, Dict[str, Any]]:
     """Wishes of `gradspike.chip.read` by projection."""
     wishes: Dict[str, Dict[str, Any]] = {}
+    instances = _Instances(module for module in names if isinstance(module, Projection))
     for module, name in names.items():
         if not isinstance(module, Projection):
             continue
         target = module.target_population()
         coordinate = _circuits(target) or _text(module.chip_coordinate)
         wish: Dict[str, Any] = {"chip_coordinate": coordinate} if coordinate else {}
-        instance = module.execution_instance or getattr(target, "execution_instance", None)
-        instance = instance or _instance_of(module.chip_coordinate)
-        if instance is not None:
-            wish["execution_instance"] = str(instance)
+        circuits = circuits_per_neuron(getattr(target, "neuron_structure", None)) or _circuits_per_place(target)
+        if circuits > 0:
+            wish["circuits_per_neuron"] = circuits
+        instance = instances.wish_of(module, target)
+        if instance:
+            wish["execution_instance"] = instance
         if module.plasticity_rule is not None:
             wish["plasticity_rule"] = plasticity_rule(module.plasticity_rule)
         if wish:
@@ -300,36 +339,83 @@ def _circuits(population: Any) -> str:
     return "[" + ", ".join(str(circuit) for place in places for circuit in circuits_of(place)) + "]"
 
 
+def _circuits_per_place(population: Any) -> int:
+    """Circuits of a neuron where a constraint names several for it; 0 where it does not."""
+    places = getattr(population, "placement_constraint", None)
+    circuits = len(circuits_of(places[0])) if places else 0
+    return circuits if circuits > 1 else 0
+
+
 def circuits_of(place: Any) -> List[int]:
     """Numbers of the circuits of a coordinate: a number, an atomic neuron, or a logical neuron with its circuits."""
-    atomic = getattr(place, "get_atomic_neurons", None)
-    if callable(atomic):
-        return [circuit for neuron in atomic() for circuit in circuits_of(neuron)]
-    enum = getattr(place, "toEnum", None)
-    return [int(enum()) if callable(enum) else int(place)]
+    circuits = circuits_in([place])
+    if circuits is None:
+        raise TypeError(f"placement_constraint: a place must be a number or a coordinate of the chip, got {place!r}")
+    return circuits
 
 
 def _text(coordinate: Any) -> str:
     """The coordinate as the mapper reads it; "" for what it does not."""
-    if isinstance(coordinate, (list, tuple)) and coordinate and all(isinstance(entry, int) for entry in coordinate):
-        return str(list(coordinate))
+    if isinstance(coordinate, list):
+        return str(circuits_in(coordinate) or "")
+    if type(coordinate).__name__ == "AtomicNeuronOnDLS":
+        return f"AtomicNeuronOnDLS({number_of(coordinate)})"
+    if hasattr(coordinate, "get_atomic_neurons"):
+        return str(circuits_in([coordinate]))
     text = coordinate if isinstance(coordinate, str) else ""
     return text if _CIRCUITS.fullmatch(text.strip()) else ""
 
 
-def _instance_of(coordinate: Any) -> Any:
-    """Execution instance in a coordinate: the key of a dictionary by instance."""
-    return next(iter(coordinate), None) if isinstance(coordinate, dict) else None
+def _chip_of(coordinate: Any) -> str:
+    """The chip in a pair of chip and connection; "" for what is none."""
+    numbers = circuits_in(coordinate) if isinstance(coordinate, tuple) and len(coordinate) == 2 else None
+    return f"chip {numbers[0]} of connection {numbers[1]}" if numbers else ""
+
+
+class _Instances:
+    """Execution instances by name: numbers keep theirs, other objects are counted in the order of their appearance.
+
+    Chips, given as pairs of chip and connection, are instances where projections name several of them.
+    """
+
+    def __init__(self, projections: Iterable[Any]) -> None:
+        self._objects: List[Any] = []
+        chips = {_chip_of(projection.chip_coordinate) for projection in projections}
+        self._several_chips = len(chips - {""}) > 1
+
+    def wish_of(self, projection: Any, target: Any) -> str:
+        """The instance of a projection or of its target, by itself or as the key of a coordinate; "" without one."""
+        for module in (projection, target):
+            instance = getattr(module, "execution_instance", None)
+            if instance is None:
+                coordinate = getattr(module, "chip_coordinate", None)
+                instance = next(iter(coordinate), None) if isinstance(coordinate, dict) else None
+            if instance is not None:
+                return self._name(instance)
+        return _chip_of(projection.chip_coordinate) if self._several_chips else ""
+
+    def _name(self, instance: Any) -> str:
+        if isinstance(instance, str):
+            return instance
+        try:
+            return str(number_of(getattr(instance, "execution_instance_id", instance)))
+        except TypeError:
+            pass
+        if not any(instance is known for known in self._objects):
+            self._objects.append(instance)
+        return "instance " + str(next(k for k, known in enumerate(self._objects) if known is instance))
 
 
 def plasticity_rule(rule: Any) -> nn.PlasticityRule:
     """A rule of hxtorch, with a timer in microseconds, as gradspike's."""
     if isinstance(rule, nn.PlasticityRule):
         return rule
+    if not hasattr(rule, "kernel"):  # hxtorch's own
+        rule = PlasticityRule(rule.generate_kernel(), rule.timer)
     timer = rule.timer
     return nn.PlasticityRule(
         rule.kernel,
-        period=float(timer.period) * 1e-6,
-        start=float(timer.start) * 1e-6,
+        period=float(timer.period) / _MICROSECONDS,
+        start=float(timer.start) / _MICROSECONDS,
         executions=int(timer.num_periods),
     )

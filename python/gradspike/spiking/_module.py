@@ -13,15 +13,12 @@ from gradspike.spiking.modules._recurrent import joined_arithmetic, recurrent_pa
 from gradspike.spiking.modules.batch_dropout import BatchDropout
 from gradspike.spiking.modules.event_prop_synapse import EventPropSynapse
 from gradspike.spiking.modules.hx_module_wrapper import HXModuleWrapper
-from gradspike.spiking.modules.neuron import AELIF, LI, LIF, EventPropLIF
+from gradspike.spiking.modules.neuron import AELIF, LI, EventPropLIF
 from gradspike.spiking.modules.neuron_exp import NeuronExp, ReadoutNeuronExp
 from gradspike.spiking.modules.sparse_synapse import SparseSynapse
 from gradspike.spiking.modules.synapse import Synapse
 from gradspike.spiking.modules.types import InputPopulation, Population
-from gradspike.spiking.transforms.weight_transforms import LinearTransform, linear_transform
-
-CHIP_RANGE = LinearTransform(1.0, -63.0, 63.0)
-"""Bounds of a transform that names none [LSB]: one synapse."""
+from gradspike.spiking.transforms.weight_transforms import CHIP_RANGE, LinearTransform, rounded
 
 
 class Equivalent(NamedTuple):
@@ -87,7 +84,7 @@ class _Sparse(torch.nn.Module):
 
 
 class _Scaled(torch.nn.Module):
-    """A transform of the user, in model units: its LSB over the scale."""
+    """A transform of the user, in model units: its integers over the scale."""
 
     def __init__(self, transform: Callable[[Tensor], Tensor], scale: float) -> None:
         super().__init__()
@@ -95,7 +92,77 @@ class _Scaled(torch.nn.Module):
         self.scale = scale
 
     def forward(self, weight: Tensor) -> Tensor:
-        return self.transform(weight) / self.scale
+        return rounded(self.transform(weight)) / self.scale
+
+
+class Integers(torch.nn.Module):
+    """What a transform of the user made of the weight, in model units; on a backend it is made anew for each run."""
+
+    integers: Tensor
+
+    def __init__(self, integers: Tensor, scale: float) -> None:
+        super().__init__()
+        self.register_buffer("integers", integers)
+        self.scale = scale
+
+    def forward(self, weight: Tensor) -> Tensor:
+        return torch.round(self.integers) / self.scale
+
+
+class _Weight(torch.nn.Module):
+    """The weight of a projection; 0 where a mask says that no connection exists."""
+
+    def __init__(self, weight: torch.nn.Parameter, mask: Optional[Tensor]) -> None:
+        super().__init__()
+        self.weight = weight
+        self.register_buffer("mask", mask)
+
+    def forward(self) -> Tensor:
+        weight: Tensor = self.weight
+        mask = self.mask
+        if isinstance(mask, Tensor):
+            weight = weight * mask
+        return weight
+
+
+class _JoinedRecurrentLIF(nn.RecurrentLIF):
+    """A recurrent population whose input comes through several projections, side by side."""
+
+    def join(self, weights: Sequence[_Weight]) -> None:
+        """Takes the weights of the projections in the place of one of its own."""
+        del self.input_weight
+        self.first = weights[0]
+        self.others = torch.nn.ModuleList(weights[1:])
+
+    def effective_input_weight(self) -> Tensor:
+        joined: Tensor = self.first()
+        for other in self.others:  # one by one: the reader evaluates no list that grows
+            joined = torch.cat([joined, other()], dim=1)
+        return joined
+
+    def __getattr__(self, name: str) -> Any:
+        """The joined weight for those who look for it by the name of the layer's own."""
+        joined = name == "input_weight" and "others" in self._modules
+        return self.effective_input_weight() if joined else super().__getattr__(name)
+
+
+class Kept(torch.nn.Module):
+    """Weights times 1 for neurons that dropout keeps and 0 for the others, which change from run to run.
+
+    A mask `[out_features, in_features]` would say which connections exist at all, see `gradspike.nn.Synapse`.
+    """
+
+    kept: Tensor
+
+    def __init__(self, transform: Optional[torch.nn.Module], kept: Tensor) -> None:
+        super().__init__()
+        self.transform = transform
+        self.register_buffer("kept", kept)
+
+    def forward(self, weight: Tensor) -> Tensor:
+        if self.transform is not None:
+            weight = self.transform(weight)
+        return weight * self.kept
 
 
 class _Builder:
@@ -123,19 +190,16 @@ class _Builder:
         return Equivalent(module, self.names, [population for population, _ in outputs], self.integers_only)
 
     def _outputs(self) -> List[Tuple[Any, Any]]:
-        """What no module reads; on a chip, of populations alone."""
-        read = {id(handle) for call in self.calls for handle in call.inputs}
-        found = []
+        """What no layer reads; on a chip, of populations alone: host code may read them."""
+        found: Dict[Any, Any] = {}
         for call in self.calls:
-            modules = call.module.wrapped.values() if isinstance(call.module, HXModuleWrapper) else [call.module]
-            for module, target in zip(modules, call.targets[-len(list(modules)) :]):
+            modules = list(call.module.wrapped.values()) if isinstance(call.module, HXModuleWrapper) else [call.module]
+            for module, target in zip(modules, call.targets[-len(modules) :]):
+                node = self.values.get(id(target))
                 wanted = isinstance(module, Population) or not self.on_chip
-                if id(target) not in read and wanted and id(target) in self.values:
-                    found.append((module, self.values[id(target)]))
-        if not found and self.calls and self.on_chip:  # host code reads the last population
-            populations = [call for call in self.calls if isinstance(call.module, Population)]
-            found = [(call.module, self.values[id(call.targets[-1])]) for call in populations[-1:]]
-        return found
+                if node is not None and not node.users and wanted:
+                    found.setdefault(node, module)
+        return [(module, node) for node, module in found.items()]
 
     def _add(self, call: Call) -> None:
         module = call.module
@@ -198,22 +262,21 @@ class _Builder:
 
     def _projection(self, module: Synapse, kept: Optional[Tensor]) -> torch.nn.Module:
         name = self._name(module)
-        linear = linear_transform(module.weight_transform)
+        linear, transform = module.linear(), None  # type: Any, Optional[torch.nn.Module]
         if linear is None:
             self.integers_only.append(name)
-            scale = 1.0 if module.weight_scale is None else float(module.weight_scale)
-            transform: Optional[torch.nn.Module] = _Scaled(module.weight_transform, scale)
+            scale = module.lsb_per_unit() or 1.0
+            own = module.weight_transform
+            transform = Integers(module.transformed_weight(), scale) if self.on_chip else _Scaled(own, scale)
             arithmetic, rounding = CHIP_RANGE._replace(scale=scale), "half_even"
         else:
-            arithmetic, transform = linear, None
+            arithmetic = linear
             rounding = "half_even" if module.uses_hardware_weights else "none"
         arithmetic = arithmetic.within(module.receptor)
         if isinstance(module, SparseSynapse) and transform is None and kept is None:
             return _Sparse(module.weight, module._index, arithmetic, rounding, name)
-        mask = module.mask if isinstance(module, SparseSynapse) else None
         if kept is not None:
-            columns = kept.to(module.weight.device).expand(module.out_features, -1).clone()
-            mask = columns if mask is None else mask & columns
+            transform = Kept(transform, kept.to(module.weight))
         kind = nn.EventPropSynapse if isinstance(module, EventPropSynapse) and not self.on_chip else nn.Synapse
         layer = kind(
             module.in_features,
@@ -229,8 +292,8 @@ class _Builder:
         )
         layer.weight = module.weight
         layer._checked = rounding == "none"  # nothing is rounded in the simulation
-        if mask is not None:
-            layer.register_buffer("mask", mask)
+        if isinstance(module, SparseSynapse):
+            layer.register_buffer("mask", module.mask)
         return layer
 
     # Populations
@@ -268,11 +331,17 @@ class _Builder:
                 return nn.EventPropLIF(module.size, name=name, dt=dt, **own)
             own.update(membrane_capacitance=own["tau_mem"], refractory_time=values["refractory_time"])
             return nn.LIF(module.size, name=name, dt=dt, **own)
-        if isinstance(module, LI):
+        integrates = module.leaky and not (module.fire or module.exponential or module.adapts)
+        if isinstance(module, LI) or integrates:
             own = {key: values[key] for key in ("leak", "tau_mem", "tau_syn", "membrane_capacitance")}
             return nn.LI(module.size, name=name, dt=dt, **own)
-        if isinstance(module, LIF) and module.leaky and module.fire:
+        if module.leaky and module.fire and not (module.exponential or module.adapts):
             return nn.LIF(module.size, name=name, dt=dt, **values, **surrogate)
+        if self.on_chip:
+            raise NotImplementedError(
+                f"{describe(self.experiment, module)}: backends run LIF neurons and leaky integrators, got "
+                + ", ".join(f"{flag}={value}" for flag, value in module._flags().items())
+            )
         return nn.AELIF(module.size, name=name, dt=dt, **values, **module._flags(), **surrogate)
 
     # The rest
@@ -288,6 +357,11 @@ class _Builder:
     def _add_recurrent(self, wrapper: HXModuleWrapper, call: Call) -> None:
         pattern = recurrent_pattern(wrapper)
         neurons, modules = pattern.population, list(wrapper.wrapped.values())
+        if any(id(handle) in self.masks for handle in call.inputs):
+            raise NotImplementedError(
+                f"{describe(self.experiment, neurons)}: on a backend, dropout in training cannot stand before a "
+                "recurrent wrapper"
+            )
         sources = [self.values[id(handle)] for handle in call.inputs]
         joined = sources[0] if len(sources) == 1 else self.graph.call_function(torch.cat, (sources, -1))
         layer = self._recurrent_layer(pattern)
@@ -301,10 +375,10 @@ class _Builder:
             joined_arithmetic(pattern.inputs)  # says what differs
         inputs, own = arithmetic[0], arithmetic[-1]
         values = {key: neurons.plain_value(key) for key in neurons._computed_names()}
-        layer = nn.RecurrentLIF(
+        kind = _JoinedRecurrentLIF if len(pattern.inputs) > 1 else nn.RecurrentLIF
+        layer = kind(
             sum(module.in_features for module in pattern.inputs),
             neurons.size,
-            mask=getattr(recurrent, "mask", None),
             input_scale=inputs.scale,
             input_min_weight=inputs.min_weight,
             input_max_weight=inputs.max_weight,
@@ -318,18 +392,20 @@ class _Builder:
             alpha=neurons._alpha(),
             device="meta",
         )
-        if len(pattern.inputs) == 1:
-            layer.input_weight = pattern.inputs[0].weight
+        if isinstance(layer, _JoinedRecurrentLIF):
+            layer.join([_Weight(module.weight, getattr(module, "mask", None)) for module in pattern.inputs])
         else:
-            layer.input_weight = torch.nn.Parameter(torch.cat([m.weight.detach() for m in pattern.inputs], dim=1))
+            layer.input_weight = pattern.inputs[0].weight
+            layer.register_buffer("input_mask", getattr(pattern.inputs[0], "mask", None))
         layer.recurrent_weight = recurrent.weight
+        layer.register_buffer("mask", getattr(recurrent, "mask", None))
         layer.population = self._name(neurons)
         layer.projection = self._name(pattern.inputs[0])
         layer.recurrent_projection = self._name(recurrent)
         return layer
 
     def _bounds_of(self, module: Synapse) -> LinearTransform:
-        linear = linear_transform(module.weight_transform)
+        linear = module.linear()
         if linear is None:
             raise NotImplementedError(
                 f"{describe(self.experiment, module)}: in a recurrent wrapper the transform must be linear_saturating"

@@ -40,18 +40,22 @@ class Observables(NamedTuple):
     madc: Optional[Tensor] = None
 
 
-def measured(hw_data: Any) -> Measured:
-    """The fields of the bundle that `post_process` gives."""
+def measured(hw_data: Any, steps: int) -> Measured:
+    """The fields of the bundle that `post_process` gives, where a run was longer than the model up to `steps`."""
     if hw_data is None:
         return Measured()
     voltage, adaptation = getattr(hw_data, "voltage", None), getattr(hw_data, "adaptation", None)
     return Measured(
-        getattr(hw_data, "spikes", None),
-        getattr(voltage, "cadc", None),
+        _first(getattr(hw_data, "spikes", None), steps),
+        _first(getattr(voltage, "cadc", None), steps),
         getattr(voltage, "madc", None),
-        getattr(adaptation, "cadc", None),
+        _first(getattr(adaptation, "cadc", None), steps),
         getattr(adaptation, "madc", None),
     )
+
+
+def _first(trace: Optional[Tensor], steps: int) -> Optional[Tensor]:
+    return None if trace is None else trace[:steps]
 
 
 def post_process(neurons: Any, observables: Observables) -> Any:

@@ -8,6 +8,7 @@ from torch import Tensor
 from gradspike.spiking._hardware import Hardware
 from gradspike.spiking.backend.module_manager import Call, ModuleManager
 from gradspike.spiking.handle import Handle
+from gradspike.spiking.modules.hx_module_wrapper import HXModuleWrapper
 
 _numbers = itertools.count()
 
@@ -40,7 +41,8 @@ class Experiment:
         *args: `calibration` and `mapper`, as in hxtorch; one boolean is taken for `mock`.
         mock: Whether to simulate.
         dt: Time step [s].
-        inter_batch_entry_wait: Time between two batch entries on a chip [s].
+        inter_batch_entry_wait: Time between two batch entries on a chip: a float in seconds, or a whole number, as in
+            hxtorch, in clock cycles of the FPGA (8 ns).
         hardware_weights: Whether projections simulate with the integers of the chip, unless they say otherwise.
         backend: Backend of `gradspike.chip.deploy`; default: the environment variable GRADSPIKE_BACKEND, else the
             emulator, with a warning.
@@ -165,7 +167,7 @@ class Experiment:
         if not calls:
             return None
         for call in calls:
-            if hasattr(call.module, "set_mask"):
+            if hasattr(type(call.module), "set_mask"):  # of the class: a module searches long for what it lacks
                 call.module.set_mask()
         result = None if self.mock else self._hardware.run(calls, int(runtime))
         for call in calls:
@@ -196,7 +198,7 @@ def _execute(call: Call) -> None:
     """Runs a module; every handle that it gave is filled with the same result."""
     module = call.module
     inputs = tuple(call.inputs)
-    if hasattr(module, "wrapped"):
+    if isinstance(module, HXModuleWrapper):
         module.exec_forward(inputs, tuple(call.targets))
         return
     module.exec_forward(inputs, call.targets[-1])

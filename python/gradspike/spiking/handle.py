@@ -1,5 +1,6 @@
 """Handles: promises of what a module will give, filled by `run`."""
 
+import copyreg
 import dataclasses
 from typing import TYPE_CHECKING, Any, Dict, Optional, Tuple
 
@@ -101,6 +102,18 @@ def _equal(ours: Any, theirs: Any) -> bool:
         both = isinstance(ours, torch.Tensor) and isinstance(theirs, torch.Tensor)
         return both and torch.equal(ours, theirs)
     return bool(ours == theirs)
+
+
+def _reduced_type(kind: Any) -> Any:
+    """How a class of handles is pickled: by its names, for another process makes it anew."""
+    return kind.__name__ if kind is Handle else (_type_of, (kind._names,))
+
+
+def _type_of(names: Tuple[str, ...]) -> Any:
+    return handle_type(*names)
+
+
+copyreg.pickle(_HandleType, _reduced_type)
 
 
 TensorHandle: Any = handle_type("tensor")

@@ -144,6 +144,7 @@ struct Shape {
   std::int64_t max_fan_in = 60;
   bool several_scales = true;
   bool recurrent = false;
+  bool background = false;  // some inputs are the chip's own
 };
 
 inline void randomise_coefficients(Population& p, Random& random) {
@@ -233,14 +234,27 @@ inline Projection random_projection(const Network& network, std::int32_t target,
   return p;
 }
 
+inline Input random_background(const std::string& name, Random& random) {
+  Background background;
+  background.random = chance(random, 0.8);
+  background.rate = static_cast<double>(pick(random, 5000, 200000));
+  background.seed = static_cast<std::uint32_t>(random());
+  return {name, background.random ? std::int64_t{1} << pick(random, 0, 8) : 1, background};
+}
+
 /// A feed-forward network with branches, skips, several projections per target, masks and stacked synapses.
 inline Network random_network(Random& random, const Shape& shape = {}) {
   Network network;
   network.name = "random";
   network.dt = 1e-6 * static_cast<double>(pick(random, 1, 5));
-  const std::int64_t inputs = pick(random, 1, 2);
+  const std::int64_t inputs = pick(random, 1, shape.background ? 4 : 2);
   for (std::int64_t i = 0; i < inputs; ++i) {
     network.inputs.push_back({"input" + std::to_string(i), pick(random, 1, shape.max_size)});
+  }
+  for (std::size_t i = 0; shape.background && i < network.inputs.size(); ++i) {
+    if (chance(random, 0.7)) {
+      network.inputs[i] = random_background(network.inputs[i].name, random);
+    }
   }
   const std::int64_t populations = pick(random, 1, shape.max_populations);
   for (std::int64_t p = 0; p < populations; ++p) {

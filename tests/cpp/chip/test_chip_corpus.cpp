@@ -34,7 +34,9 @@ TEST(Corpus, SeedsAreAccepted) {
     return content.str();
   };
   EXPECT_EQ(network_from_json(text("network_json/small.json")).populations.size(), 2U);
+  EXPECT_TRUE(network_from_json(text("network_json/background.json")).inputs[0].background.has_value());
   EXPECT_FALSE(mapping_from_json(text("mapping_json/small.json")).synapses.empty());
+  EXPECT_EQ(mapping_from_json(text("mapping_json/background.json")).generators.size(), 1U);
   EXPECT_EQ(matrix_from_record(text("record/small.bin"), "hidden").in_features, 2);
   Network network;
   Weights weights;

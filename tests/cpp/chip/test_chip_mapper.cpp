@@ -386,6 +386,58 @@ TEST(Mapper, HonoursWishes) {
   EXPECT_TRUE(check_mapping(network, mapping).empty());
 }
 
+TEST(Mapper, HonoursAPermutation) {
+  Network network = layered({4, 6, 2});
+  network.neuron_permutation = {511, 3, 4, 256, 5, 90, 17, 400, 0};
+  const Mapping mapping = map_network(network);
+  const std::int32_t wanted[] = {511, 3, 4, 256, 5, 90, 17, 400};
+  for (std::size_t n = 0; n < 8; ++n) {
+    const PopulationPlacement& placed = mapping.populations[n < 6 ? 0 : 1];
+    EXPECT_EQ(placed.neurons[n < 6 ? n : n - 6].circuits[0].to_enum(), wanted[n]);
+  }
+  EXPECT_TRUE(check_mapping(network, mapping).empty());
+  EXPECT_EQ(to_json(network_from_json(to_json(network))), to_json(network));
+  network.projections[0].chip_coordinate = "AtomicNeuronOnDLS(0)";  // a coordinate goes first
+  EXPECT_EQ(map_network(network).populations[1].neurons[0].circuits[0].to_enum(), 511);
+}
+
+TEST(Mapper, APermutationOfWideNeurons) {
+  Network network = layered({200, 9, 2});  // two circuits for the hidden neurons
+  for (std::int32_t column = 99; column >= 60; --column) {
+    network.neuron_permutation.push_back(column);
+    network.neuron_permutation.push_back(256 + column);
+  }
+  const Mapping mapping = map_network(network);
+  EXPECT_EQ(mapping.populations[0].neurons[0].circuits[0].to_enum(), 99);
+  EXPECT_EQ(mapping.populations[0].neurons[0].circuits[1].to_enum(), 256 + 99);
+  EXPECT_EQ(mapping.populations[0].neurons[8].circuits[0].to_enum(), 91);
+  EXPECT_EQ(mapping.populations[1].neurons[0].circuits[0].to_enum(), 90);
+  EXPECT_TRUE(check_mapping(network, mapping).empty());
+}
+
+TEST(Mapper, RefusesAPermutationByName) {
+  Network network = layered({4, 6, 2});
+  network.neuron_permutation = {0, 1, 2, 3, 4, 5, 6};
+  const MapResult result = try_map(network);
+  ASSERT_FALSE(result.mapping.has_value());
+  EXPECT_EQ(result.misfits.front().text(),
+            "layer \"layer2\": free circuits of the neuron permutation: needs 1, limit 0; none of its 7 circuits is "
+            "free for neuron 1: list more circuits, or none to let the mapper choose");
+  network = layered({10, 100, 10});
+  ASSERT_TRUE(try_map(network).mapping.has_value());
+  for (std::int32_t k = 0; k < 128; ++k) {  // columns whose spikes all reach the same bus
+    network.neuron_permutation.push_back(k % 32 + k / 32 % 2 * 128 + k / 64 * 256);
+  }
+  const MapResult routed = try_map(network);
+  ASSERT_FALSE(routed.mapping.has_value());
+  EXPECT_NE(routed.misfits.front().text().find("the circuits are those of neuron_permutation"), std::string::npos)
+      << routed.misfits.front().text();
+  network.neuron_permutation = {1, 2, 1};
+  EXPECT_THROW(validate(network), Error);
+  network.neuron_permutation = {512};
+  EXPECT_THROW(validate(network), Error);
+}
+
 TEST(Mapper, ErrorListsEveryMisfit) {
   Network network = layered({300, 600, 10});
   network.projections[0].execution_instance = "second";

@@ -30,6 +30,10 @@ Network named(const std::string& name, std::int64_t hidden = 3) {
   return network;
 }
 
+std::shared_ptr<const PartitionedMapping> partition_of(const Network& network) {
+  return std::make_shared<const PartitionedMapping>(partition_network(network));
+}
+
 TEST(Registry, EntriesAndLookUp) {
   Registry registry;
   const std::uint64_t generation = registry.set_network(named("a"));
@@ -83,7 +87,7 @@ TEST(Registry, MappingAndHashesReplaceEntriesOnly) {
   const std::uint64_t generation = registry.set_network(network);
   const auto before = registry.projection("a/to1");
   EXPECT_TRUE(before->placement().empty());
-  registry.set_mapping("a", generation, std::make_shared<const Mapping>(map_network(network)));
+  registry.set_partition("a", generation, partition_of(network));
   EXPECT_TRUE(before->placement().empty());  // immutable
   EXPECT_FALSE(registry.is_stale(*before));
   EXPECT_EQ(registry.projection("a/to1")->placement().size(), 12U);  // 2 inputs, 3 neurons, 2 signs
@@ -92,9 +96,44 @@ TEST(Registry, MappingAndHashesReplaceEntriesOnly) {
   EXPECT_EQ(registry.projection("a/to1")->written.at("emulator"), 77U);
   EXPECT_EQ(registry.projection("a/to1")->placement().size(), 12U);
   EXPECT_TRUE(registry.projection("a/to2")->written.empty());
-  EXPECT_THROW(registry.set_mapping("a", generation, std::make_shared<const Mapping>(map_network(named("b", 9)))),
-               Error);
-  EXPECT_THROW(registry.set_mapping("z", 1, std::make_shared<const Mapping>()), Error);
+  EXPECT_THROW(registry.set_partition("a", generation, partition_of(named("b", 9))), Error);
+  EXPECT_THROW(registry.set_partition("z", 1, std::make_shared<const PartitionedMapping>()), Error);
+}
+
+TEST(Registry, PlacementOverSeveralInstances) {
+  Registry registry;
+  Network network = test::layered({200, 300, 4});
+  network.name = "large";
+  const std::uint64_t generation = registry.set_network(network);
+  EXPECT_FALSE(registry.projection("large/to1")->is_mapped());
+  EXPECT_TRUE(registry.projection("large/to1")->instances().empty());
+  EXPECT_TRUE(registry.population("large/layer1")->instance_of_neurons().empty());
+  const auto partition = partition_of(network);
+  ASSERT_GT(partition->instances.size(), 1U);
+  registry.set_partition("large", generation, partition);
+  const auto projection = registry.projection("large/to1");
+  const auto population = registry.population("large/layer1");
+  EXPECT_TRUE(projection->is_mapped());
+  EXPECT_EQ(projection->instances(), population->instances());
+  EXPECT_GT(projection->instances().size(), 1U);
+  std::vector<std::int64_t> synapses_of(300, 0);
+  for (const PlacedSynapse& synapse : projection->placement()) {
+    EXPECT_EQ(synapse.projection, 0);
+    ++synapses_of.at(static_cast<std::size_t>(synapse.post));
+  }
+  EXPECT_EQ(synapses_of, std::vector<std::int64_t>(300, 400));  // 200 inputs, 2 signs
+  const std::vector<PlacedNeuron> neurons = population->placement();
+  const std::vector<std::int32_t> instances = population->instance_of_neurons();
+  ASSERT_EQ(neurons.size(), 300U);
+  for (std::size_t n = 0; n < neurons.size(); ++n) {
+    EXPECT_EQ(neurons[n].circuits.size(), 2U);
+    for (const PopulationSlice& slice : partition->instances.at(static_cast<std::size_t>(instances[n])).populations) {
+      const auto neuron = static_cast<std::int64_t>(n);
+      const bool inside = neuron >= slice.first && neuron < slice.first + slice.count;
+      EXPECT_TRUE(slice.population != 0 || inside) << n;
+    }
+  }
+  EXPECT_NE(registry.to_json().find("\"instances\":[0,1"), std::string::npos);
 }
 
 /// Readers must see sizes, populations and keys of one reading only, while networks are replaced under them.

@@ -24,17 +24,20 @@ class Call:
     module: Any
     inputs: List[Handle] = field(default_factory=list)
     targets: List[Handle] = field(default_factory=list)
-    external: Dict[int, int] = field(default_factory=dict)  # position in the call: place in `inputs`
+    places: Dict[Any, int] = field(default_factory=dict)  # place in `inputs` of a module, or of a position in the call
 
-    def take(self, sources: Sequence[Handle], produced: Set[int]) -> None:
-        """Takes the inputs of one more call: those of modules add up, one of the user replaces that of before."""
+    def take(self, sources: Sequence[Handle], produced: Dict[int, Any]) -> None:
+        """Takes the inputs of one more call: those of other modules add up.
+
+        A further handle of the same module, or of the user in the same position, replaces that of before: it stands for
+        a later call of the network.
+        """
         for position, source in enumerate(sources):
-            if id(source) in produced:
-                self.inputs.append(source)
-            elif position in self.external:
-                self.inputs[self.external[position]] = source
+            origin = produced.get(id(source), position)
+            if origin in self.places:
+                self.inputs[self.places[origin]] = source
             else:
-                self.external[position] = len(self.inputs)
+                self.places[origin] = len(self.inputs)
                 self.inputs.append(source)
 
 
@@ -50,7 +53,7 @@ class ModuleManager:
         self.nodes: Dict[Any, int] = {}
         self.wrappers: Dict[Any, str] = {}
         self._calls: Dict[Any, Call] = {}
-        self._produced: Set[int] = set()
+        self._produced: Dict[int, Any] = {}  # by identity of a handle the module that fills it
         self._previous: List[Call] = []
 
     # Building
@@ -61,7 +64,7 @@ class ModuleManager:
         call = self._calls.setdefault(module, Call(module))
         call.take(sources, self._produced)
         call.targets.append(target)
-        self._produced.add(id(target))
+        self._produced[id(target)] = module
 
     def add_wrapper(self, wrapper: Any) -> None:
         """Records that the modules in `wrapper` run together."""
@@ -91,11 +94,11 @@ class ModuleManager:
             for call in calls
         ]
         self._calls = {}
-        self._produced = set()
+        self._produced = {}
 
     def __getstate__(self) -> Dict[str, Any]:
         """A copy has the modules and their numbers, not the tensors of a run."""
-        return {**self.__dict__, "_calls": {}, "_produced": set(), "_previous": []}
+        return {**self.__dict__, "_calls": {}, "_produced": {}, "_previous": []}
 
     # Looking up
 

@@ -134,7 +134,7 @@ def cuba_aelif_integration(
         AELIFIntegration; the adaptation is 0 without adaptation, the spikes without `fire`.
     """
     code = CuBaStepCode(leaky, fire, refractory, exponential, subthreshold_adaptation, spike_triggered_adaptation)
-    seen = measured_of(hw_data)
+    seen = measured_of(hw_data, input.shape[0])
     adapts = subthreshold_adaptation or spike_triggered_adaptation
     if integration_step_code is not None and integration_step_code != code.generate():
         parameters = {name: value for name, value in locals().items() if name in _STEP_NAMES}
@@ -238,7 +238,7 @@ def cuba_lif_integration(
 
     Arguments are those of `cuba_aelif_integration`.
     """
-    seen = measured_of(hw_data)
+    seen = measured_of(hw_data, input.shape[0])
     result = functional.lif(
         input,
         leak,
@@ -272,7 +272,7 @@ def cuba_li_integration(
 
     Arguments are those of `cuba_aelif_integration`.
     """
-    seen = measured_of(hw_data)
+    seen = measured_of(hw_data, input.shape[0])
     result = functional.li(
         input, leak, c_mem / g_l, tau_syn, c_mem, dt, outputs="membrane+current", measured_membrane=seen.membrane
     )
@@ -299,7 +299,7 @@ def eventprop_neuron(
 
     `input` is `[2, time, batch, neuron]`, as `eventprop_synapse` gives it.
     """
-    seen = measured_of(hw_data)
+    seen = measured_of(hw_data, input.shape[1])
     return tuple(
         functional.eventprop_lif(
             input[0],

@@ -30,11 +30,11 @@ def recurrent_pattern(wrapper: Any) -> RecurrentPattern:
     Raises:
         NotImplementedError: they form another one, which needs a `forward_func` of its own.
     """
-    from gradspike.spiking.modules.neuron import LIF
+    from gradspike.spiking.modules.neuron import LIF, EventPropLIF
     from gradspike.spiking.modules.synapse import Synapse
 
     modules = list(wrapper.wrapped.values())
-    populations = [module for module in modules if type(module).__name__ != "EventPropLIF" and isinstance(module, LIF)]
+    populations = [module for module in modules if isinstance(module, LIF) and not isinstance(module, EventPropLIF)]
     synapses = [module for module in modules if isinstance(module, Synapse)]
     if len(populations) == 1 and len(synapses) == len(modules) - 1:
         graph = wrapper.experiment.modules
@@ -53,9 +53,14 @@ def run_recurrent(wrapper: Any, inputs: Tuple[Any, ...], hw_data: Any) -> Tuple[
     """The handles of the modules, in order; those of projections stay empty: their sums never leave the operator."""
     pattern = recurrent_pattern(wrapper)
     neurons = pattern.population
+    if len(inputs) != len(pattern.inputs):
+        raise ValueError(
+            f"{neurons._describe()}: each of its {len(pattern.inputs)} input projections takes one handle, got "
+            f"{len(inputs)}"
+        )
     place = [module is neurons for module in wrapper.wrapped.values()].index(True)
-    measured = _readout.measured(None if hw_data is None else hw_data[place])
     spikes = [synapse._spikes_of(handle) for synapse, handle in zip(pattern.inputs, inputs)]
+    measured = _readout.measured(None if hw_data is None else hw_data[place], spikes[0].shape[0])
     weight, scale, low, high, rounding = joined_arithmetic(pattern.inputs)
     own = pattern.recurrent.arithmetic()
     if own[4] != rounding:

@@ -1,7 +1,6 @@
 """Modules that run together: recurrent networks."""
 
-import inspect
-from typing import Any, Callable, Dict, Iterable, List, Tuple, Union
+from typing import Any, Dict, Iterable, List, Tuple, Union
 
 import torch
 
@@ -69,17 +68,6 @@ class HXModuleWrapper(HXFunctionalModule):
     def forward_func(self, *inputs: Any, hw_data: Any = None) -> Tuple[Any, ...]:
         """The handles of all modules, in order; this one runs the pattern named in the class."""
         return run_recurrent(self, inputs, hw_data)
-
-    @property
-    def func(self) -> Callable[..., Any]:
-        """`forward_func` with the external inputs as a tuple and the measured data of all modules."""
-        takes = "hw_data" in inspect.signature(self.forward_func).parameters
-
-        def call(inputs: Any, hw_data: Any = None) -> Any:
-            handles = inputs if isinstance(inputs, tuple) else (inputs,)
-            return self.forward_func(*handles, hw_data=hw_data) if takes else self.forward_func(*handles)
-
-        return call
 
     def exec_forward(self, input: Any, output: Any, hw_map: Any = None) -> None:
         """Computes all modules and fills their handles."""

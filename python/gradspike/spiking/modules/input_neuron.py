@@ -37,7 +37,8 @@ class InputNeuron(InputPopulation):
 
     def forward_func(self, input: Any, hw_data: Any = None) -> Any:
         """The handle of the same spikes."""
-        return LIFObservables(spikes=input_neuron(input.spikes, _readout.measured(hw_data).spikes))
+        measured = _readout.measured(hw_data, input.spikes.shape[0])
+        return LIFObservables(spikes=input_neuron(input.spikes, measured.spikes))
 
     def extra_repr(self) -> str:
         return f"size={self.size}"

@@ -17,6 +17,7 @@ from gradspike.spiking.modules.neuron_parameters import (
     parameter_of,
 )
 from gradspike.spiking.modules.types import Population
+from gradspike.spiking.morphology import compartments_of
 from gradspike.spiking.parameter import as_parameter
 
 VOLTAGE = "voltage"
@@ -99,6 +100,8 @@ class AELIF(Population):
     """
 
     parameter_names: Tuple[str, ...] = tuple(MODEL_DEFAULTS)
+    trace_offset: Any
+    trace_scale: Any
 
     def __init__(
         self,
@@ -166,8 +169,8 @@ class AELIF(Population):
                 f"{type(self).__name__}: placement_constraint must have one entry for each of the {self.size} neurons, "
                 f"got {len(places)}"
             )
-        compartments = getattr(self.neuron_structure, "compartments", None)
-        if compartments is not None and len(compartments() if callable(compartments) else compartments) > 1:
+        compartments = compartments_of(self.neuron_structure)
+        if compartments is not None and len(compartments) > 1:
             raise ValueError("Currently only neurons with a single compartment are supported.")
 
     @property
@@ -197,6 +200,10 @@ class AELIF(Population):
             return super().__getattr__(ALIASES[name])
         return super().__getattr__(name)
 
+    def params_dict(self) -> Dict[str, Any]:
+        """The parameter objects by name."""
+        return {name: getattr(self, name) for name in self.parameter_names}
+
     # Simulation
 
     def forward_func(self, *inputs: Any, hw_data: Any = None) -> Any:
@@ -215,7 +222,7 @@ class AELIF(Population):
         return total
 
     def _run(self, input: Tensor, hw_data: Any) -> Dict[str, Optional[Tensor]]:
-        measured = _readout.measured(hw_data)
+        measured = _readout.measured(hw_data, input.shape[0])
         result = functional.aelif(
             input,
             **self._arguments(self._computed_names()),
@@ -303,7 +310,7 @@ class LIF(AELIF):
     def _run(self, input: Tensor, hw_data: Any) -> Dict[str, Optional[Tensor]]:
         if not (self.leaky and self.fire):
             return super()._run(input, hw_data)
-        measured = _readout.measured(hw_data)
+        measured = _readout.measured(hw_data, input.shape[0])
         result = functional.lif(
             input,
             **self._arguments(self._computed_names()),
@@ -375,7 +382,7 @@ class LI(AELIF):
         self.has_threshold = "threshold" in options
 
     def _run(self, input: Tensor, hw_data: Any) -> Dict[str, Optional[Tensor]]:
-        measured = _readout.measured(hw_data)
+        measured = _readout.measured(hw_data, input.shape[0])
         result = functional.li(
             input,
             **self._arguments(("leak", "tau_mem", "tau_syn", "membrane_capacitance")),
@@ -394,21 +401,24 @@ class EventPropLIF(LIF):
     of the model's. `gradspike.nn.ExactEventPropLIF` has the forward pass of `LIF`.
     """
 
-    def forward_func(self, input: Any, hw_data: Any = None) -> Any:  # type: ignore[override]
+    def forward_func(self, *inputs: Any, hw_data: Any = None) -> Any:
         """The handle of the observables of one input, `graded_spikes [2, time, batch, size]`."""
-        graded = getattr(input, "graded_spikes", None)
+        if len(inputs) != 1:
+            raise AssertionError(f"{self._describe()}: EventProp neurons take one input, got {len(inputs)}")
+        graded = getattr(inputs[0], "graded_spikes", None)
         if not isinstance(graded, Tensor) or graded.dim() != 4 or graded.shape[0] != 2:
-            got = list(graded.shape) if isinstance(graded, Tensor) else graded
+            got = list(graded.shape) if isinstance(graded, Tensor) else inputs[0]
             raise AssertionError(
                 f"{self._describe()}: the input must be the handle of an EventPropSynapse, graded_spikes "
                 f"[2, time, batch, {self.size}], got {got}"
             )
-        measured = _readout.measured(hw_data)
+        measured = _readout.measured(hw_data, graded.shape[1])
         names = ("leak", "reset", "threshold", "tau_mem", "tau_syn")
         arguments: Dict[str, Any] = {name: as_argument(getattr(self, name), f"EventPropLIF: {name}") for name in names}
+        current_input, adjoint = graded.unbind(0)  # backwards one stack, where indices fill zeros for each channel
         result = functional.eventprop_lif(
-            graded[0],
-            graded[1],
+            current_input,
+            adjoint,
             **arguments,
             dt=self.experiment.dt,
             outputs="spikes+membrane+current",

@@ -18,7 +18,7 @@ class NeuronExp(LIF):
         super().__init__(size, experiment, *args, **options)
 
     def _run(self, input: Tensor, hw_data: Any) -> Dict[str, Optional[Tensor]]:
-        measured = _readout.measured(hw_data)
+        measured = _readout.measured(hw_data, input.shape[0])
         result = exp_cuba_lif(
             input,
             self._argument("leak"),
@@ -47,7 +47,7 @@ class ReadoutNeuronExp(LI):
         super().__init__(size, experiment, *args, **options)
 
     def _run(self, input: Tensor, hw_data: Any) -> Dict[str, Optional[Tensor]]:
-        measured = _readout.measured(hw_data)
+        measured = _readout.measured(hw_data, input.shape[0])
         result = exp_cuba_li(
             input,
             self._argument("leak"),

@@ -1,6 +1,5 @@
 """Dense projections."""
 
-import functools
 import gc
 import itertools
 import math
@@ -13,9 +12,11 @@ from gradspike import functional
 from gradspike.spiking.handle import SynapseHandle
 from gradspike.spiking.modules.types import Projection, ProjectionConnection
 from gradspike.spiking.transforms.weight_transforms import (
+    CHIP_RANGE,
     LinearTransform,
     linear_saturating,
     linear_transform,
+    rounded,
     transformed,
 )
 
@@ -45,7 +46,7 @@ class Synapse(Projection):
         execution_instance: Execution instance of the projection.
         hardware_weights: Whether the simulation computes with the integers; None: as the experiment says.
         weight_scale: Model weight to LSB of a transform that is not `linear_saturating`: what one LSB is worth in the
-            model. Needed by `hardware_weights` there.
+            model. Needed by `hardware_weights` there. Such a transform fills one synapse, -63 to 63.
         name: Name on the chip and in files.
 
     Attributes:
@@ -87,7 +88,7 @@ class Synapse(Projection):
         super().__init__(experiment, chip_coordinate, receptor, plasticity_rule, execution_instance, name)
         self.in_features = in_features
         self.out_features = out_features
-        self.weight_transform = transform
+        self.weight_transform: Any = transform  # scripts set its keywords
         self.hardware_weights = hardware_weights
         self.weight_scale = weight_scale
         self._written: Any = None
@@ -116,16 +117,29 @@ class Synapse(Projection):
         """What the simulation computes with: weight, scale, bounds and rounding of `functional.graded_spikes`."""
         if not self.uses_hardware_weights:
             return self.weight, 1.0, -63.0, 63.0, "none"
-        linear = linear_transform(self.weight_transform)
+        linear = self.linear()
         if linear is not None:
             return (self.weight, *linear.within(self.receptor), "half_even")
-        if self.weight_scale is None:
+        scale = self.lsb_per_unit()
+        if scale is None:
             raise ValueError(
                 f"{self._describe()}: hardware_weights=True needs weight_scale= where the transform is not "
                 "linear_saturating: what one LSB is worth in the model cannot be known"
             )
-        scale = float(self.weight_scale)
-        return (self.weight_transform(self.weight) / scale, *self._integers(scale).within(self.receptor), "half_even")
+        integers = rounded(self.weight_transform(self.weight.clone()))
+        return (integers / scale, *CHIP_RANGE._replace(scale=scale).within(self.receptor), "half_even")
+
+    def linear(self) -> Optional[LinearTransform]:
+        """Scale and bounds where the transform is `linear_saturating` with bounds that the chip can hold; else None."""
+        linear = linear_transform(self.weight_transform)
+        return linear if linear is not None and linear.holds_integers else None
+
+    def lsb_per_unit(self) -> Optional[float]:
+        """Model weight to LSB: `weight_scale`, or the scale of `linear_saturating`; None where neither is known."""
+        linear = linear_transform(self.weight_transform)
+        if self.weight_scale is not None:
+            return float(self.weight_scale)
+        return None if linear is None else linear.scale
 
     @property
     def uses_hardware_weights(self) -> bool:
@@ -150,17 +164,22 @@ class Synapse(Projection):
 
     # What the chip holds
 
-    @staticmethod
-    def _integers(scale: float) -> LinearTransform:
-        return LinearTransform(scale, -_LARGEST, _LARGEST)
-
     def hardware_weight(self) -> Tensor:
-        """The integers of the chip, int32 `[out_features, in_features]` on the CPU, signed whatever the receptor is."""
-        linear = linear_transform(self.weight_transform)
-        weight = self.weight.detach()
-        if linear is None or not linear.holds_integers:
-            weight, linear = transformed(self.weight_transform, weight), self._integers(1.0)
+        """The integers of the chip, int32 `[out_features, in_features]` on the CPU, signed whatever the receptor is.
+
+        Raises:
+            RuntimeError: a weight is NaN.
+        """
+        weight, linear = self._content()
+        linear = linear or LinearTransform(1.0, -_LARGEST, _LARGEST)
+        if bool(weight.isnan().any()):
+            index = weight.isnan().nonzero()[0].tolist()
+            raise RuntimeError(f"{self._describe()}: weight must not be NaN, got NaN at index {index}")
         return functional.hardware_weights(weight, *linear).to(device="cpu", dtype=torch.int32)
+
+    def transformed_weight(self) -> Tensor:
+        """What the transform makes of the weight [LSB], before it is rounded."""
+        return transformed(self.weight_transform, self.weight.detach())
 
     def connection_array(self) -> Tensor:
         """`get_connections` as int32 `[connections, 3]`: rows (pre, post, weight), post outer and pre inner."""
@@ -188,14 +207,15 @@ class Synapse(Projection):
         """Whether weights or transform differ, by content, from what was recorded last; True before that."""
         if self._written is None:
             return True
-        weight, transform = self._written
-        return not (transform == self._transform_state() and _same(weight, self.weight.detach()))
+        weight, linear = self._content()
+        return not (linear == self._written[1] and _same(self._written[0], weight))
 
     @changed_input_data.setter
     def changed_input_data(self, value: bool) -> None:
         """Records the present content; the value does not matter."""
         if "weight" in self._parameters:
-            self._written = (self.weight.detach().clone(), self._transform_state())
+            weight, linear = self._content()
+            self._written = (weight.clone(), linear)
 
     @property
     def changed_since_last_run(self) -> bool:
@@ -206,9 +226,10 @@ class Synapse(Projection):
         """Records the present content."""
         self.changed_input_data = False
 
-    def _transform_state(self) -> Any:
-        linear = linear_transform(self.weight_transform)
-        return self.weight_transform if linear is None else linear
+    def _content(self) -> Tuple[Tensor, Optional[LinearTransform]]:
+        """What the integers come from: the weight and its transform, or what a transform of the user makes of it."""
+        linear, weight = self.linear(), self.weight.detach()
+        return (self.transformed_weight() if linear is None else weight), linear
 
     def extra_repr(self) -> str:
         receptor = "" if self._signed_projection else f", receptor={self.receptor}"
@@ -220,7 +241,7 @@ def as_connections(triples: Iterable[Tuple[int, int, float]]) -> List[Tuple[int,
     collecting = gc.isenabled()
     gc.disable()
     try:
-        return list(map(functools.partial(tuple.__new__, ProjectionConnection), triples))
+        return list(map(tuple.__new__, itertools.repeat(ProjectionConnection), triples))
     finally:
         if collecting:
             gc.enable()

@@ -47,6 +47,10 @@ class LinearTransform(NamedTuple):
         return LinearTransform(self.scale, low, high)
 
 
+CHIP_RANGE = LinearTransform(1.0, -63.0, 63.0)
+"""Bounds of a transform that names none [LSB]: one synapse."""
+
+
 def linear_transform(transform: Callable[..., Tensor]) -> Optional[LinearTransform]:
     """Scale and bounds where `transform` is `linear_saturating`, bare or in `functools.partial`; else None."""
     keywords: Dict[str, Any] = {}
@@ -67,6 +71,11 @@ def _is_linear(function: Any) -> bool:
         return True
     module = str(getattr(function, "__module__", ""))
     return getattr(function, "__name__", "") == "linear_saturating" and module.startswith("hxtorch.")
+
+
+def rounded(lsb: Tensor) -> Tensor:
+    """Integers of a transform of the user [LSB], half to even, with the gradient of the identity."""
+    return lsb + (torch.round(lsb) - lsb).detach()
 
 
 def transformed(transform: Callable[..., Tensor], weight: Tensor) -> Tensor:

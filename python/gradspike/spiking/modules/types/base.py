@@ -1,7 +1,7 @@
 """Base of everything that is called in an experiment."""
 
-import functools
 import inspect
+import weakref
 from typing import Any, Callable, Optional
 
 import torch
@@ -105,7 +105,14 @@ class HXFunctionalModule(HXTorchBaseModule):
     """A module without a counterpart on the chip: the host computes it, between or after what the chip does."""
 
 
-@functools.cache
+_signatures: "weakref.WeakKeyDictionary[Callable[..., Any], bool]" = weakref.WeakKeyDictionary()
+
+
 def _takes_hw_data(function: Callable[..., Any]) -> bool:
-    parameters = inspect.signature(function).parameters
-    return "hw_data" in parameters or any(p.kind is inspect.Parameter.VAR_KEYWORD for p in parameters.values())
+    """Whether a signature has hw_data; looked at once, for it takes longer than the rest of a call."""
+    found = _signatures.get(function)
+    if found is None:
+        parameters = inspect.signature(function).parameters
+        found = "hw_data" in parameters or any(p.kind is inspect.Parameter.VAR_KEYWORD for p in parameters.values())
+        _signatures[function] = found
+    return found

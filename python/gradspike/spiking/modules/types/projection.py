@@ -21,8 +21,8 @@ class Projection(HXTorchBaseModule):
     Args:
         experiment: The experiment.
         chip_coordinate: Where the projection lies on the chip; stored as it is. The mapper takes what it understands:
-            a text such as "AtomicNeuronOnDLS(3)" or a list of circuits for the target population, and execution
-            instances of coordinate objects.
+            a text or coordinate such as AtomicNeuronOnDLS(3), or a list of circuits, for the target population; a
+            dictionary by execution instance; a pair of chip and connection where projections name several chips.
         receptor: "excitatory", "inhibitory", a collection of them, or None: signed.
         plasticity_rule: A rule with `kernel` and `timer`; needs an unsigned projection.
         execution_instance: Execution instance that the projection belongs to.
@@ -91,8 +91,8 @@ def _receptor(receptor: Any) -> Optional[str]:
             )
         return receptor
     if isinstance(receptor, (list, tuple, set, frozenset)):
-        names: FrozenSet[Any] = frozenset(receptor)
-        if not names or not names <= _BOTH:
+        names: FrozenSet[Any] = frozenset(name for name in receptor if isinstance(name, str))
+        if not names or not names <= _BOTH or not all(isinstance(name, str) for name in receptor):
             raise ValueError(
                 "Unsupported receptor collection. Use ['excitatory'], ['inhibitory'], or ['excitatory', 'inhibitory'], "
                 f"got {receptor!r}"
