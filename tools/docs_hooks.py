@@ -6,7 +6,6 @@ docs/notebooks becomes a page with the outputs that are stored in it.
 """
 
 import json
-import os
 import re
 from pathlib import Path
 from typing import Any
@@ -22,8 +21,11 @@ MARK = re.compile(r"^<!-- measured: (\w+)(?: rows=(.+?))? -->$", flags=re.MULTIL
 
 def shared_words(cases: list[str]) -> str:
     """What all cases begin with, up to a comma; "" for one case."""
-    start = os.path.commonprefix(cases) if len(set(cases)) > 1 else ""
-    return start[: start.rfind(", ") + 2]
+    split = [case.split(", ") for case in cases]
+    same = [words[0] for words in zip(*split) if len(set(words)) == 1] if len(set(cases)) > 1 else []
+    while same and any(not case.startswith(", ".join(same) + ", ") for case in cases):
+        same.pop()
+    return ", ".join([*same, ""])
 
 
 def table(name: str, rows: str) -> str:
@@ -66,9 +68,8 @@ def notebook_text(path: Path) -> str:
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
-    for name in ("migration", "recipes"):  # written elsewhere: the navigation holds them also where they are missing
-        if not Path(config.docs_dir, f"{name}.md").is_file():
-            files.append(File.generated(config, f"{name}.md", content=f"# {name.capitalize()}\n\nNot in this version.\n"))
+    if not Path(config.docs_dir, "recipes.md").is_file():  # the navigation holds it
+        files.append(File.generated(config, "recipes.md", content="# Recipes\n\nNot in this version.\n"))
     for path in sorted(Path(config.docs_dir, "notebooks").glob("*.ipynb")):
         files.append(File.generated(config, f"notebooks/{path.stem}.md", content=notebook_text(path)))
     return files

@@ -5,8 +5,9 @@ import re
 import time
 from pathlib import Path
 
-import pages
 import pytest
+
+import pages
 
 NOTEBOOKS = sorted((pages.DOCS / "notebooks").glob("*.ipynb"))
 SECONDS = 60
@@ -39,5 +40,6 @@ def test_notebook_runs(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPat
     monkeypatch.setenv("PYTHONPATH", str(pages.ROOT / "python"))
     notebook = nbformat.read(path, as_version=4)
     start = time.monotonic()
-    nbclient.NotebookClient(notebook, timeout=600, kernel_name="python3", cwd=str(tmp_path)).execute()
+    resources = {"metadata": {"path": str(tmp_path)}}
+    nbclient.NotebookClient(notebook, timeout=600, kernel_name="python3", resources=resources).execute()
     assert time.monotonic() - start < 10 * SECONDS  # of a machine that others use too
