@@ -5,6 +5,7 @@ A line `<!-- measured: NAME -->` becomes the table of tests/benchmarks/results/N
 docs/notebooks becomes a page with the outputs that are stored in it.
 """
 
+import itertools
 import json
 import re
 from pathlib import Path
@@ -22,10 +23,8 @@ MARK = re.compile(r"^<!-- measured: (\w+)(?: rows=(.+?))? -->$", flags=re.MULTIL
 def shared_words(cases: list[str]) -> str:
     """What all cases begin with, up to a comma; "" for one case."""
     split = [case.split(", ") for case in cases]
-    same = [words[0] for words in zip(*split) if len(set(words)) == 1] if len(set(cases)) > 1 else []
-    while same and any(not case.startswith(", ".join(same) + ", ") for case in cases):
-        same.pop()
-    return ", ".join([*same, ""])
+    same = itertools.takewhile(lambda words: len(set(words)) == 1, zip(*split))
+    return ", ".join([*(words[0] for words in same), ""]) if len(set(cases)) > 1 else ""
 
 
 def table(name: str, rows: str) -> str:

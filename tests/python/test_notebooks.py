@@ -1,6 +1,7 @@
 """The notebooks run from start to end, and what is stored in them has no error and was run in order."""
 
 import json
+import os
 import re
 import time
 from pathlib import Path
@@ -37,7 +38,7 @@ def test_notebook_runs(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPat
     pytest.importorskip("matplotlib")
     for module in re.findall(r"^import (nir)\b", path.read_text(encoding="utf-8"), flags=re.MULTILINE):
         pytest.importorskip(module)
-    monkeypatch.setenv("PYTHONPATH", str(pages.ROOT / "python"))
+    monkeypatch.setenv("PYTHONPATH", str(pages.ROOT / "python"), prepend=os.pathsep)
     notebook = nbformat.read(path, as_version=4)
     start = time.monotonic()
     resources = {"metadata": {"path": str(tmp_path)}}
