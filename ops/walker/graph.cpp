@@ -88,7 +88,29 @@ void fold_attributes(Block* block, const torch::jit::Module& module) {
   }
 }
 
-/// Removes every top-level node that no output needs, those with side effects (checks on the input) included.
+/// Whether a node, or one in its blocks, changes a list or dictionary of these nodes, as `list.append` does.
+bool changes_in_place(const Node* node, const std::unordered_set<const Node*>& values) {
+  for (const Block* block : node->blocks()) {
+    for (const Node* inner : block->nodes()) {
+      if (changes_in_place(inner, values)) {
+        return true;
+      }
+    }
+  }
+  const c10::FunctionSchema* schema = node->maybeSchema();
+  for (std::size_t k = 0; schema != nullptr && k < schema->arguments().size() && k < node->inputs().size(); ++k) {
+    const c10::AliasInfo* alias = schema->arguments()[k].alias_info();
+    const auto kind = node->input(k)->type()->kind();
+    const bool container = kind == c10::TypeKind::ListType || kind == c10::TypeKind::DictType;
+    if (container && alias != nullptr && alias->isWrite() && values.count(node->input(k)->node()) > 0) {
+      return true;
+    }
+  }
+  return false;
+}
+
+/// Removes every top-level node that no output needs, those with side effects (checks on the input) included; what
+/// changes a needed value in place is needed.
 void keep_what_outputs_need(Graph& graph) {
   std::vector<const Value*> open(graph.outputs().begin(), graph.outputs().end());
   std::unordered_set<const Node*> needed;
@@ -97,6 +119,12 @@ void keep_what_outputs_need(Graph& graph) {
     open.pop_back();
     if (needed.insert(node).second) {
       ModelGraph::add_operands(node, open);
+    }
+    for (const Node* other : graph.nodes()) {
+      if (open.empty() && needed.count(other) == 0 && changes_in_place(other, needed)) {
+        needed.insert(other);
+        ModelGraph::add_operands(other, open);
+      }
     }
   }
   std::vector<Node*> nodes(graph.nodes().begin(), graph.nodes().end());

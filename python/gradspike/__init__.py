@@ -17,7 +17,7 @@ _library.load()
 _vmap.register()
 
 # The operators have to be registered before a module that names them is imported.
-from gradspike import chip, datasets, functional, nir, nn, plot, transforms  # noqa: E402
+from gradspike import chip, datasets, distributed, functional, nir, nn, plot, tracking, transforms  # noqa: E402
 from gradspike._archive import export, inspect, load, open_network, save  # noqa: E402
 from gradspike._library import VersionInfo, version_info  # noqa: E402
 from gradspike.functional import suggest_scale  # noqa: E402
@@ -27,6 +27,7 @@ __all__ = [
     "__version__",
     "chip",
     "datasets",
+    "distributed",
     "export",
     "functional",
     "inspect",
@@ -37,6 +38,7 @@ __all__ = [
     "plot",
     "save",
     "suggest_scale",
+    "tracking",
     "transforms",
     "version_info",
 ]

@@ -338,7 +338,7 @@ def _stored_network(model: torch.jit.ScriptModule, file: Path, entries: Dict[str
     try:
         description = bytes(entries[_NETWORK]).decode()
         mapping = bytes(entries.get(_MAPPING) or b"").decode()
-        handle = _reading.call(torch.classes.gradspike.Network.open, model, description, mapping, records)
+        handle = _reading.call(torch.classes.gradspike.Network.open, model._c, description, mapping, records)
     except (RuntimeError, UnicodeDecodeError) as error:
         raise ValueError(f"load: '{file}' is damaged: {_reading.sentence(error)}") from None
     network = chip.Network(handle)

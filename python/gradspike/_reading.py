@@ -94,7 +94,8 @@ def read_handle(module: torch.jit.ScriptModule, example: Example, options: Dict[
         text = json.dumps(options, allow_nan=False)
     except (TypeError, ValueError) as error:
         raise ValueError(f"projections and card must hold text and finite numbers: {error}") from None
-    return call(torch.classes.gradspike.Network.read, module, example_list(example), text)
+    # PyTorch keeps a module that is given in its Python wrapper for good, with all of its parameters.
+    return call(torch.classes.gradspike.Network.read, module._c, example_list(example), text)
 
 
 def unwrapped(model: torch.nn.Module) -> torch.nn.Module:
@@ -120,6 +121,16 @@ def refuse_hooks(model: torch.nn.Module) -> None:
                 raise ValueError(f"save: {where} has the hook {name}, which a saved graph would lose: remove it first")
 
 
+def refuse_distributed(model: torch.nn.Module) -> None:
+    """Raises where a process holds only a part of a tensor."""
+    for name, tensor in [*model.named_parameters(), *model.named_buffers()]:
+        if hasattr(tensor, "full_tensor"):  # DTensor, whose module is not imported for this
+            raise ValueError(
+                f"a model that is read must hold whole tensors, but '{name}' is divided among processes: load its full "
+                "state into a plain model, see torch.distributed.checkpoint.state_dict.get_model_state_dict"
+            )
+
+
 def scripted(model: Any, example: Example = None, *, share_parameters: bool = True) -> torch.jit.ScriptModule:
     """A scripted evaluation copy.
 
@@ -136,6 +147,7 @@ def scripted(model: Any, example: Example = None, *, share_parameters: bool = Tr
         if isinstance(model, torch.jit.ScriptModule):  # the reader makes its own evaluation copy
             return model if share_parameters else _cpu_copy(model).eval()
         if isinstance(model, torch.nn.Module):
+            refuse_distributed(model)
             return _script_or_trace(_named_copy(model, share_parameters), example)
         if callable(model):
             return _traced_function(model, example, share_parameters)
@@ -170,6 +182,7 @@ def evaluation_copy(model: Any, inputs: Sequence[Tensor]) -> torch.nn.Module:
     if isinstance(model, torch.jit.ScriptModule):
         raise TypeError("a scripted module cannot be exported: give the module that it was scripted from")
     if isinstance(model, torch.nn.Module):
+        refuse_distributed(model)
         return _named_copy(model, share_parameters=False)
     if callable(model):
         return copy.deepcopy(_as_module(model, inputs)).eval()

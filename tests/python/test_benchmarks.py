@@ -11,6 +11,7 @@ import torch
 BENCHMARKS = Path(__file__).resolve().parents[1] / "benchmarks"
 sys.path.insert(0, str(BENCHMARKS))
 
+import bench_spiking  # noqa: E402
 import hxtorch_loop  # noqa: E402
 import layer  # noqa: E402
 import loop  # noqa: E402
@@ -200,3 +201,35 @@ def test_every_benchmark_is_run():
 def test_the_compiled_loop_gives_the_same_bits(tiny, no_peers):
     _, checks = layer.entries(tiny, [layer.COMPILED], None, [])
     assert checks[layer.COMPILED]["spikes that differ"] == 0
+
+
+class TestSpiking:
+    @pytest.fixture
+    def data(self):
+        return bench_spiking.example.load_data(20, 1)
+
+    @pytest.mark.parametrize("eventprop", [False, True])
+    def test_layer_operators_and_loops_pass(self, eventprop, data):
+        checks = bench_spiking.check(bench_spiking.make_models(eventprop), data)
+        for name in (bench_spiking.LAYER, bench_spiking.PLAIN, bench_spiking.COMPILED_TEXT):
+            assert checks[name]["spikes that differ"] == 0
+        assert 0.005 < checks["hidden spikes per neuron and step"] < 0.5
+
+    def test_a_loop_without_refractory_time_is_rejected(self, data, monkeypatch):
+        monkeypatch.setattr(bench_spiking, "REFRACTORY_TIME", 5e-6)  # of operators and loops, not of the layer
+        with pytest.raises(RuntimeError, match="gradspike.spiking: .* differ from the reference loop"):
+            bench_spiking.check(bench_spiking.make_models(False), data)
+
+    def test_steps_leave_the_weights_nearly_alone(self, data):
+        models = bench_spiking.make_models(False)
+        before = models[bench_spiking.LAYER].hidden_synapse.weight.detach().clone()
+        for model in models.values():
+            bench_spiking.make_step(model, data)()
+        after = models[bench_spiking.LAYER].hidden_synapse.weight.detach()
+        assert 0 < (after - before).abs().max() < 1e-5
+
+    def test_added_time_and_connections_become_rows(self, options):
+        details, checks = {}, {}
+        rows = bench_spiking.overheads(options, details) + bench_spiking.connections(options, checks, details)
+        assert [row["unit"] for row in rows] == ["us", "us", "ms", "ms", "x"]
+        assert checks["connections compared"] == 256 * 512

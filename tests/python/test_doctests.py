@@ -17,9 +17,30 @@ def modules(name):
     return [module] + [importlib.import_module(m.name) for m in inner]
 
 
-@pytest.mark.parametrize("name", ["compat", "functional", "nn", "spiking", "transforms", "datasets", "nir", "_library"])
-def test_examples(name):
-    found = {"torch": torch, "gradspike": gradspike, **vars(importlib.import_module(f"gradspike.{name}"))}
+NAMES = [
+    "compat",
+    "functional",
+    "nn",
+    "spiking",
+    "transforms",
+    "datasets",
+    "nir",
+    "tracking",
+    "distributed",
+    "chip",
+    "_archive",
+    "_library",
+]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_examples(name, request):
+    found = {
+        "getfixture": request.getfixturevalue,
+        "torch": torch,
+        "gradspike": gradspike,
+        **vars(importlib.import_module(f"gradspike.{name}")),
+    }
     results = [doctest.testmod(module, extraglobs=found) for module in modules(name)]
     assert sum(r.attempted for r in results) > 0 and not any(r.failed for r in results)
 

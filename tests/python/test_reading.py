@@ -1,6 +1,8 @@
 """Reading: which models become networks, what stands in the description, and what is refused and how."""
 
+import gc
 import warnings
+import weakref
 from typing import Dict, List, NamedTuple, Tuple
 
 import pytest
@@ -884,3 +886,38 @@ def test_warnings_of_pytorch_are_not_shown():
         warnings.simplefilter("error")
         chip.read(nn.Sequential(Synapse(5, 6), LIF(6)))
         chip.read(lambda x: bare_lif(F.graded_spikes(x, torch.ones(2, 5), projection="p")), X)
+
+
+def test_a_network_that_nobody_holds_frees_its_parameters():
+    model = nn.Sequential(Synapse(8, 4, name="a", scale=16.0), LIF(4, name="l"))
+    weight = weakref.ref(model[0].weight)
+    network = chip.read(model, network="freed")
+    assert weight() is not None and network.name == "freed"
+    del model, network
+    chip.clear("freed")
+    gc.collect()
+    assert weight() is None
+
+
+class WeightInParts(nn.Module):
+    """Builds a list step by step, in a loop too."""
+
+    def __init__(self):
+        super().__init__()
+        self.first = nn.Parameter(torch.full((2, 5), 0.5))
+        self.second = nn.Parameter(torch.full((1, 5), -0.25))
+
+    def forward(self, spikes: Tensor) -> Tensor:
+        parts: List[Tensor] = []
+        parts.append(self.first)
+        for _ in range(2):
+            parts.append(self.second)
+        current = torch.ops.gradspike.graded_spikes(spikes, torch.cat(parts), 16.0, projection="in")
+        return F.lif(current, 0.0, 0.0, 0.3, population="neurons").spikes
+
+
+def test_a_weight_from_a_list_that_grows():
+    model, spikes = WeightInParts(), torch.ones(6, 2, 5)
+    network = chip.read(model, spikes, "grows")
+    assert network.integers()["in"][:, 0].tolist() == [8, 8, -4, -4]
+    assert torch.equal(network.deploy()(spikes).outputs, model(spikes))

@@ -37,9 +37,10 @@ def digits():
 
 
 @pytest.fixture(autouse=True)
-def threads():
-    """The examples set one thread."""
+def one_thread():
+    """As the examples' commands: steps of a millisecond leave nothing for a second thread to win."""
     before = torch.get_num_threads()
+    torch.set_num_threads(1)
     yield
     torch.set_num_threads(before)
 

@@ -209,7 +209,7 @@ def background_spikes(
 
     Example:
         >>> spikes = background_spikes(1000, 4, 16, rate=20e3, seed=7)
-        >>> spikes.shape, round(float(spikes.mean()), 3)  # 20 kHz in steps of 1 us
+        >>> spikes.shape, round(float(spikes.mean()), 2)  # 20 kHz in steps of 1 us
         (torch.Size([1000, 4, 16]), 0.02)
     """
     numbers = {"steps": steps, "batch": batch, "size": size, "seed": seed, "trial": trial}
