@@ -67,8 +67,6 @@ def notebook_text(path: Path) -> str:
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
-    if not Path(config.docs_dir, "recipes.md").is_file():  # the navigation holds it
-        files.append(File.generated(config, "recipes.md", content="# Recipes\n\nNot in this version.\n"))
     for path in sorted(Path(config.docs_dir, "notebooks").glob("*.ipynb")):
         files.append(File.generated(config, f"notebooks/{path.stem}.md", content=notebook_text(path)))
     return files

@@ -2,12 +2,14 @@
 
 import importlib
 import json
+import pkgutil
 import re
 import subprocess
 from pathlib import Path
 
 import pytest
 
+import gradspike
 import pages
 
 ROOT, DOCS = pages.ROOT, pages.DOCS
@@ -96,6 +98,12 @@ def test_api_page_lists_every_class(name: str) -> None:
     listed = re.findall(rf"^::: gradspike\.{name}\.(\w+)$", text, flags=re.MULTILINE)
     public = importlib.import_module(f"gradspike.{name}").__all__
     assert sorted(listed) == sorted(entry for entry in public if entry[0].isupper())
+
+
+def test_every_public_module_has_an_api_page() -> None:
+    modules = {name for name in dir(gradspike) if name in {m.name for m in pkgutil.iter_modules(gradspike.__path__)}}
+    public = {name for name in modules if not name.startswith("_")} - {"examples"}
+    assert public <= {page.stem for page in (DOCS / "api").glob("*.md")}
 
 
 def test_navigation_lists_every_page() -> None:
