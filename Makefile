@@ -1,6 +1,7 @@
 # make demo   everything from a fresh Debian machine to a trained network on the emulator
 # make test   the same set-up, then GoogleTest and pytest
 # make bench-peers, then make bench   benchmarks against other libraries; BENCH_ARGS=--quick for a look
+# make docs   the documentation, in site/
 # make test-slow, make format, make lint, make wheel, make clean
 #
 # VENV names the virtual environment (default .venv), PYTHON the interpreter that makes it, JOBS the parallel compilers.
@@ -14,7 +15,7 @@ BIN := $(abspath $(VENV))/bin
 STAMP := $(VENV)/.gradspike-requirements
 CMAKE_ARGS ?=
 
-.PHONY: all demo test sanitized test-slow bench bench-peers format lint wheel clean system venv configure build build-all
+.PHONY: all demo test sanitized test-slow bench bench-peers docs format lint wheel clean system venv configure build build-all
 
 all: build
 
@@ -63,6 +64,19 @@ bench: build
 
 bench-peers: build
 	tools/peers-environment $(VENV) $(PEERS) $(CURDIR)
+
+# The documentation: in an environment of its own, since docstrings are read from the sources and nothing is imported.
+DOCS_VENV ?= .venv-docs
+DOCS_STAMP := $(DOCS_VENV)/.gradspike-requirements
+
+$(DOCS_STAMP): tools/requirements-docs.txt | system
+	@test -x $(DOCS_VENV)/bin/python || $(PYTHON) -m venv $(DOCS_VENV)
+	$(DOCS_VENV)/bin/python -m pip install --quiet --disable-pip-version-check -r tools/requirements-docs.txt
+	@touch $@
+
+docs: $(DOCS_STAMP)
+	NO_MKDOCS_2_WARNING=1 $(DOCS_VENV)/bin/mkdocs build --strict
+	@echo "site/index.html; with a search: $(PYTHON) -m http.server --directory site"
 
 SOURCES = $(shell find csrc cuda include ops tests -name '*.h' -o -name '*.cpp' -o -name '*.cu' -o -name '*.cuh')
 

@@ -15,10 +15,12 @@ int main() {
   spikes.batch = 1;
   spikes.size = 5;
 
+  // --8<-- [start:run]
   const auto model = gradspike::deploy::load("net.pt");  // or net.json, which needs no PyTorch
   std::cout << model->check().text();
   const auto observed = model->run({spikes});  // on GRADSPIKE_BACKEND, else on the emulator
   for (const auto& event : observed.events("hidden")) {
     std::cout << event.step << ' ' << event.batch << ' ' << event.neuron << '\n';
   }
+  // --8<-- [end:run]
 }
