@@ -45,7 +45,7 @@ demo: build
 
 test: build-all lint sanitized
 	cd $(BUILD) && ctest --output-on-failure --no-tests=error -LE slow
-	$(BIN)/python -m pytest -q -m "not slow"
+	$(BIN)/python -m pytest -q -m "not slow" -n $(JOBS)
 
 # The CUDA kernels run on the CPU under AddressSanitizer and UndefinedBehaviorSanitizer, where there is a toolkit.
 sanitized: configure

@@ -42,7 +42,7 @@ void check_input(const Input& input, std::vector<Misfit>& misfits) {
       power *= 2;
     }
     misfits.push_back(
-        {input.name, "background sources, a power of two,", input.size, power,
+        {input.name, "background sources in powers of two", input.size, power,
          detail::concatenate("a generator draws label bits at random: use ", power, " or ", 2 * power, " sources")});
     return;
   }

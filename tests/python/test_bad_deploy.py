@@ -114,10 +114,10 @@ def test_foreign_file(tmp_path, name):
         one_sentence(caught.value)
 
 
-def test_exported_program_is_no_torchscript(tmp_path):
+def test_exported_program_without_a_network(tmp_path):
     path = tmp_path / "net.pt2"
     torch.export.save(torch.export.export(nn.Linear(2, 2), (torch.ones(1, 2),)), str(path))
-    require_refused(path, "no TorchScript file")
+    require_refused(path, "without")
 
 
 def test_archive_of_several_disks(tmp_path):

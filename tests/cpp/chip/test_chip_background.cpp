@@ -131,7 +131,7 @@ TEST(BackgroundSpikes, BadWishesAreRefused) {
     return "no error";
   };
   EXPECT_EQ(refusal(poisson(1e5), 12),
-            "background_spikes: background sources, a power of two,: got 12, limit 8; a generator draws label bits at "
+            "background_spikes: background sources in powers of two: got 12, limit 8; a generator draws label bits at "
             "random: use 8 or 16 sources");
   EXPECT_EQ(refusal(poisson(1e9), 4),
             "background_spikes: highest rate of background spikes [Hz]: got 1000000000, limit 62500000; the generators "
@@ -151,7 +151,7 @@ TEST(BackgroundCapacity, EachMisfitByName) {
     return found.size() == 1 ? found.front() : "number of misfits: " + std::to_string(found.size());
   };
   EXPECT_EQ(one(with_background(12, 20)),
-            "layer \"noise\": background sources, a power of two,: needs 12, limit 8; a generator draws label bits at "
+            "layer \"noise\": background sources in powers of two: needs 12, limit 8; a generator draws label bits at "
             "random: use 8 or 16 sources");
   EXPECT_EQ(one(with_background(4, 20, 1e8)),
             "layer \"noise\": highest rate of background spikes [Hz]: needs 100000000, limit 62500000; the generators "

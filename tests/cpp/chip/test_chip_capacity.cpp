@@ -113,9 +113,8 @@ TEST(Capacity, WhatIsNotMappedIsNamed) {
   const std::vector<std::string> expected = {
       "layer \"to1\": delayed steps: needs 1, limit 0; spikes from outside arrive in their step: shift the input "
       "instead",
-      "layer \"to1\": chosen execution instances: needs 1, limit 0; all layers are mapped to one run of one chip; "
-      "leave "
-      "execution_instance empty, got \"1\"",
+      "layer \"to1\": chosen execution instances: needs 1, limit 0; one mapping is one execution instance: partition "
+      "the network, which honours the wish for \"1\", or leave execution_instance empty",
       "layer \"to2\": delayed steps: needs 2, limit 1; the chip has no delay lines: a spike of one of its neurons "
       "arrives in the same step, or in the next one where it is recurrent",
       "layer \"to2\": chip coordinates that cannot be honoured: needs 1, limit 0; chip coordinate "
