@@ -16,7 +16,7 @@ def blocks(language: str) -> list[str]:
 def test_python_blocks_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.chdir(tmp_path)
     code = blocks("python")
-    assert len(code) == 3
+    assert len(code) == 4
     script = tmp_path / "readme.py"  # reading a function needs its source lines
     script.write_text("\n".join(code), encoding="utf-8")
     exec(compile(script.read_text(), str(script), "exec"), {"__name__": "readme"})
@@ -24,6 +24,7 @@ def test_python_blocks_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caps
     assert "torch.Size([10, 5]) hidden" in printed
     assert "fits" in printed
     assert "emulator analog preset=calibrated seed=3; not modelled: " in printed
+    assert "torch.Size([38, 200, 120]) ExperimentModule" in printed
     assert (tmp_path / "report.html").stat().st_size > 10_000
 
 
@@ -42,6 +43,8 @@ def test_commands_of_the_readme_exist() -> None:
 
 def test_operator_table_lists_every_public_operator() -> None:
     import torch
+
+    import gradspike  # noqa: F401  # registers the operators
 
     names = {
         name.split("::")[1].split(".")[0]
