@@ -44,7 +44,8 @@ def save(
     fits a chip or several execution instances, its mapping. It is written whole or not at all.
 
     Args:
-        model: A module, also compiled, wrapped by DDP or scripted, or a function (see `gradspike.chip.read`).
+        model: A module, also compiled, wrapped by DDP or scripted, an `Experiment`, or a function (see
+            `gradspike.chip.read`).
         path: Archive to write, "net.pt".
         network: Network file to write, "net.json": description and integers alone, which run without PyTorch.
         name: Name of the network; default: the stored name of a loaded model, else the stem of the file.
@@ -70,6 +71,7 @@ def save(
     """
     if path is None and network is None:
         raise ValueError("save: path or network must be given")
+    model, example = _reading.plain(model, example)
     stored = _reading.stored_options(model)
     if isinstance(model, chip.Network):
         raise TypeError("save: model must be the module or function itself, got a Network")
@@ -113,7 +115,8 @@ def export(
     Numbers of time steps and of batch entries are free. `load`, `open_network` and `inspect` take either kind of file.
 
     Args:
-        model: A module, also compiled or wrapped by DDP, or a function (see `gradspike.chip.read`); not scripted.
+        model: A module, also compiled or wrapped by DDP, an `Experiment`, or a function (see `gradspike.chip.read`);
+            not scripted.
         path: File to write, "net.pt2".
         example: Example input or inputs `[time, batch, neuron]`.
         name: Name of the network; default: the stem of the file.
@@ -136,10 +139,16 @@ def export(
         >>> network.name
         'net'
     """
+    model, example = _reading.plain(model, example)
     if isinstance(model, torch.nn.Module):
         _reading.refuse_hooks(_reading.unwrapped(model))
     program = _program.exported(model, example)
-    options = {**_wishes(projections, card, inputs, neuron_permutation), "name": name or Path(path).stem}
+    stored = _reading.stored_options(model)
+    options = {
+        **stored,
+        **_wishes(projections, card, inputs, neuron_permutation),
+        "name": name or stored.get("name") or Path(path).stem,
+    }
     scripted = _reading.scripted(program, example)
     network = chip.Network(_reading.read_handle(scripted, example, _reading.with_plasticity(model, options)))
     _replace(path, _program.write(program, _entries(network)))

@@ -45,6 +45,15 @@ def stored_options(model: Any) -> Dict[str, Any]:
     return dict(_stored.get(unwrapped(model), {})) if isinstance(model, torch.nn.Module) else {}
 
 
+def plain(model: Any, example: Example) -> Tuple[Any, Example]:
+    """The module and example of an object that stands for a model, as an `Experiment` does; any other as it is."""
+    convert = getattr(type(model), "__gradspike_model__", None)
+    if convert is None:
+        return model, example
+    module, own = convert(model)
+    return module, own if example is None else example
+
+
 def sentence(error: BaseException) -> str:
     """The first line of an error, without the traces that PyTorch appends."""
     return str(error).strip().split("\n", 1)[0]

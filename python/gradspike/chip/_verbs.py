@@ -33,8 +33,9 @@ def read(
     mode); before and after the network any code. Unnamed modules take the path by which the model holds them.
 
     Args:
-        model: A module, also compiled, wrapped by DDP or scripted; an exported program; or a function of
-            `torch.ops.gradspike` calls, whose captured tensors are its parameters.
+        model: A module, also compiled, wrapped by DDP or scripted; an exported program; an `Experiment` of
+            `gradspike.spiking` whose modules were called; or a function of `torch.ops.gradspike` calls, whose captured
+            tensors are its parameters.
         example: Input or tuple of inputs. Needed for functions and for modules that cannot be scripted, which are
             traced, and where the size of an input does not follow from the weights.
         network: Name of the network, "network" by default; keys are `<network>/<name>`.
@@ -62,6 +63,7 @@ def read(
         >>> network.check().verdict
         'fits with losses'
     """
+    model, example = _reading.plain(model, example)
     wishes = {"projections": projections, "card": card, "inputs": inputs, "neuron_permutation": neuron_permutation}
     given = {name: wish for name, wish in wishes.items() if wish is not None}
     if isinstance(model, Network):
@@ -76,6 +78,8 @@ def read(
     if network is not None or "name" not in options:
         options["name"] = network or "network"
     options.update(given)
+    if projections is not None:
+        options["projections"] = {**stored.get("projections", {}), **projections}
     if neuron_permutation is not None:
         options["neuron_permutation"] = [int(circuit) for circuit in neuron_permutation]
     return Network(_reading.read_handle(scripted, example, _reading.with_plasticity(model, options)))

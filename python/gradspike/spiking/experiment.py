@@ -155,6 +155,12 @@ class Experiment:
         """What the chip of the last run held: the integers of each projection [LSB]; None before the first run."""
         return self._hardware.chip_configs()
 
+    def __gradspike_model__(self) -> Any:
+        """The plain module and the inputs of the last calls, for `gradspike.save`, `export` and `gradspike.chip`."""
+        from gradspike.spiking.files import as_model
+
+        return as_model(self)
+
     # Running
 
     def run(self, runtime: Any) -> Any:

@@ -1,14 +1,14 @@
 """From an experiment to a module, a file, a report and a mapping."""
 
-from typing import Any, Dict, Optional
+from typing import Any, Dict, Optional, Tuple
 
 import torch
 from torch import Tensor
 
 import gradspike
-from gradspike import chip
-from gradspike.spiking._hardware import wishes_of
+from gradspike import _reading, chip
 from gradspike.spiking._module import Equivalent, equivalent
+from gradspike.spiking._wishes import wishes_of
 from gradspike.spiking.backend.module_manager import external_inputs
 
 
@@ -50,7 +50,21 @@ def _plain(experiment: Any, model: Optional[torch.nn.Module]) -> Equivalent:
     paths = {} if model is None else {module: path for path, module in model.named_modules() if path}
     result = equivalent(experiment, calls, on_chip=False, paths=paths)
     result.module.meta["integers_only"] = result.integers_only
+    options: Dict[str, Any] = {"projections": wishes_of(result.names)} if wishes_of(result.names) else {}
+    if result.integers_only:
+        options["card"] = {"encoder": _note(result)}
+    if options:
+        _reading.remember(result.module, options)
     return result
+
+
+def _note(plain: Equivalent) -> str:
+    return "integers only: " + ", ".join(plain.integers_only)
+
+
+def as_model(experiment: Any) -> Tuple[torch.fx.GraphModule, Any]:
+    """The module of an experiment, which remembers its wishes, and the inputs of the last calls."""
+    return _plain(experiment, None).module, _example(experiment)
 
 
 def _example(experiment: Any) -> Any:
@@ -74,33 +88,20 @@ def save(
     The encoder and decoder of the card say which projections hold integers only, see `to_module`.
     """
     plain = _plain(experiment, model)
-    card = dict(card or {})
-    if plain.integers_only:
-        note = "integers only: " + ", ".join(plain.integers_only)
-        card["encoder"] = f"{card['encoder']}; {note}" if card.get("encoder") else note
-    return gradspike.save(
-        plain.module,
-        path,
-        network=network,
-        name=name,
-        example=_example(experiment),
-        projections=wishes_of(plain.names),
-        card=card or None,
-    )
+    if card is not None and plain.integers_only:
+        card = {**card, "encoder": f"{card['encoder']}; {_note(plain)}" if card.get("encoder") else _note(plain)}
+    example = _example(experiment)
+    return gradspike.save(plain.module, path, network=network, name=name, example=example, card=card)
 
 
 def read(experiment: Any, network: Optional[str] = None, *, model: Optional[torch.nn.Module] = None) -> chip.Network:
     """Reads the network of an experiment, see `gradspike.chip.read`."""
-    plain = _plain(experiment, model)
-    wishes = wishes_of(plain.names)
-    return chip.read(plain.module, _example(experiment), network or experiment.name, projections=wishes or None)
+    return chip.read(_plain(experiment, model).module, _example(experiment), network or experiment.name)
 
 
 def export(experiment: Any, path: Any, *, model: Optional[torch.nn.Module] = None, **options: Any) -> chip.Network:
     """Writes the network of an experiment as a program of `torch.export`, see `gradspike.export`."""
-    plain = _plain(experiment, model)
-    wishes = wishes_of(plain.names)
-    return gradspike.export(plain.module, path, example=_example(experiment), projections=wishes or None, **options)
+    return gradspike.export(_plain(experiment, model).module, path, example=_example(experiment), **options)
 
 
 def check(experiment: Any, *, chips: int = 1, target: str = "emulator ideal") -> chip.Report:

@@ -8,7 +8,7 @@ from contract_networks import emulator, handle_of, spikes
 
 import gradspike.spiking as hxsnn
 from gradspike import nn
-from gradspike.spiking._hardware import plasticity_rule
+from gradspike.spiking._wishes import plasticity_rule
 
 
 @pytest.fixture

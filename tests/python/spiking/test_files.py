@@ -11,7 +11,7 @@ import gradspike
 import gradspike.spiking as hxsnn
 from gradspike import chip
 from gradspike.spiking import files
-from gradspike.spiking._hardware import wishes_of
+from gradspike.spiking._wishes import wishes_of
 
 # PyTorch's own class of such modules has an annotation that TorchScript does not like.
 pytestmark = pytest.mark.filterwarnings("ignore:The TorchScript type system doesn't support instance-level")
@@ -357,3 +357,20 @@ def test_what_is_saved_trains_on(tmp_path):
     loaded = gradspike.load(tmp_path / "net.pt")
     loaded(x).sum().backward()
     assert all(p.grad is not None and p.grad.any() for p in loaded.parameters())
+
+
+def test_the_verbs_of_the_package_take_an_experiment(tmp_path):
+    """`gradspike.save`, `export` and the verbs of `gradspike.chip` read it as those of `gradspike.spiking` do."""
+    experiment = hxsnn.Experiment(mock=True)
+    synapse = hxsnn.Synapse(5, 3, experiment, name="in", execution_instance=3, hardware_weights=True)
+    neurons = hxsnn.LI(3, experiment, leak=0.0, name="out")
+    spikes = (torch.rand(9, 2, 5) < 0.4).float()
+    handle = neurons(synapse(hxsnn.LIFObservables(spikes=spikes)))
+    hxsnn.run(experiment, 9)
+    described = gradspike.chip.read(experiment, network="net").description
+    assert described["projections"][0]["execution_instance"] == "3"
+    assert gradspike.save(experiment, tmp_path / "net.pt").description == described
+    assert gradspike.export(experiment, tmp_path / "net.pt2").description == described
+    assert hxsnn.save(experiment, tmp_path / "net.pt").description == described
+    assert gradspike.chip.check(experiment).fits and gradspike.chip.map(experiment).instances
+    assert torch.equal(gradspike.chip.deploy(experiment)(spikes).outputs, handle.membrane_cadc)
