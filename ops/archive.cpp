@@ -11,6 +11,7 @@
 
 #include "csrc/chip/codec.h"
 #include "csrc/core/error.h"
+#include "gradspike/module.h"
 #include "ops/program.h"
 
 namespace gradspike::ops {
@@ -133,6 +134,11 @@ class ArchiveModel final : public deploy::Model {
     return graph_->deployment().check("emulator ideal", graph_->losses(), 1, &weights_);
   }
 
+  std::string map() const override {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    return chip::placement_to_json(*graph_->deployment().partition());
+  }
+
   chip::Observables run(const std::vector<chip::SpikeTensor>& inputs, const deploy::Options& options) const override {
     require_sizes(inputs);
     if (options.target == "cpu") {
@@ -182,6 +188,20 @@ class ArchiveModel final : public deploy::Model {
   std::vector<std::string> warnings_;
   mutable std::mutex mutex_;
 };
+
+/// What is wrong with a file, in one sentence that names it.
+template <class Open>
+auto refusing(const std::string& path, const Open& open) {
+  try {
+    return open();
+  } catch (const Error& error) {
+    GRADSPIKE_FAIL("'", path, "' cannot be loaded: ", first_line(error.what()));
+  } catch (const c10::Error& error) {
+    GRADSPIKE_FAIL("'", path, "' is damaged: ", first_line(error.what_without_backtrace()));
+  } catch (const std::exception& error) {
+    GRADSPIKE_FAIL("'", path, "' cannot be loaded: ", first_line(error.what()));
+  }
+}
 
 /// Makes deploy::load open archives as soon as this library is in the process.
 const bool kRegistered = [] {
@@ -258,17 +278,27 @@ OpenedNetwork open_stored(const torch::jit::Module& module, const StoredNetwork&
 }
 
 std::shared_ptr<deploy::Model> open_archive(const std::string& path) {
-  try {
-    const StoredNetwork stored = read_entries(path);
-    const torch::jit::Module module = module_of(path);
-    return std::make_shared<ArchiveModel>(open_stored(module, stored));
-  } catch (const Error& error) {
-    GRADSPIKE_FAIL("'", path, "' cannot be loaded: ", first_line(error.what()));
-  } catch (const c10::Error& error) {
-    GRADSPIKE_FAIL("'", path, "' is damaged: ", first_line(error.what_without_backtrace()));
-  } catch (const std::exception& error) {
-    GRADSPIKE_FAIL("'", path, "' cannot be loaded: ", first_line(error.what()));
-  }
+  return refusing(path, [&]() -> std::shared_ptr<deploy::Model> {
+    const StoredNetwork stored = read_entries(path);  // compares the check sums before PyTorch sees the file
+    return std::make_shared<ArchiveModel>(open_stored(module_of(path), stored));
+  });
 }
 
 }  // namespace gradspike::ops
+
+namespace gradspike::deploy {
+
+torch::jit::Module module_of(const std::string& path) {
+  return ops::refusing(path, [&] {
+    ops::read_entries(path);  // compares the check sums
+    return ops::module_of(path);
+  });
+}
+
+std::shared_ptr<Model> load(const std::string& path, const torch::jit::Module& module) {
+  return ops::refusing(path, [&]() -> std::shared_ptr<Model> {
+    return std::make_shared<ops::ArchiveModel>(ops::open_stored(module, ops::read_entries(path)));
+  });
+}
+
+}  // namespace gradspike::deploy

@@ -25,6 +25,11 @@ class NetworkFile final : public Model {
     return deployment_.check("emulator ideal", {}, 1, &weights_);
   }
 
+  std::string map() const override {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    return chip::placement_to_json(*deployment_.partition());
+  }
+
   chip::Observables run(const std::vector<chip::SpikeTensor>& inputs, const Options& options) const override {
     GRADSPIKE_REQUIRE(
         options.target != "cpu",

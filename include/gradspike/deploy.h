@@ -41,6 +41,9 @@ class Model {
   virtual const std::vector<std::string>& warnings() const = 0;
   /// Whether the network fits the chip, what it uses and what is lost.
   virtual chip::Report check() const = 0;
+  /// Placement and routing, JSON of the format "gradspike.mapping", or "gradspike.partition" where the network takes
+  /// several execution instances. Throws with every misfit where it fits none.
+  virtual std::string map() const = 0;
   /// Spikes and membranes of all populations. `inputs` are those of the network as `network()` lists them, [time,
   /// batch, neuron]; host code of a saved model, before the first projection and after the last population, is not run.
   virtual chip::Observables run(const std::vector<chip::SpikeTensor>& inputs, const Options& options = {}) const = 0;

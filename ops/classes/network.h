@@ -32,7 +32,7 @@ class NetworkHandle : public torch::CustomClassHolder {
   static c10::intrusive_ptr<NetworkHandle> from_network_file(const std::string& text);
 
   std::string description() const;
-  std::string options() const;         // JSON: what reading the model again needs to know
+  std::string options() const;  // JSON: what reading the model again needs to know
   std::vector<std::string> warnings() const;
   bool is_stale() const;
   c10::Dict<std::string, at::Tensor> float_weights() const;

@@ -28,6 +28,7 @@ struct Arguments {
   std::string target;
   std::string preset = "ideal";
   std::string result;
+  std::string map;
   std::vector<std::string> verify;
   std::uint64_t seed = 0;
   std::int64_t steps = 0;
@@ -188,13 +189,17 @@ int run(const Arguments& arguments) {
   if (arguments.list || (arguments.json && !arguments.check)) {
     std::cout << (arguments.json ? gradspike::host::listing_json(*model) : gradspike::host::listing_text(*model));
   }
+  if (!arguments.map.empty()) {
+    write_text(arguments.map, model->map());
+  }
   if (arguments.check) {
     const gradspike::chip::Report report = model->check();
     std::cout << (arguments.json ? report.to_json() + "\n" : report.text());
     return report.exit_code();
   }
   if (arguments.spikes.empty()) {
-    GRADSPIKE_REQUIRE(arguments.list || arguments.json, "nothing to do: give --spikes, --list, --json or --check");
+    GRADSPIKE_REQUIRE(arguments.list || arguments.json || !arguments.map.empty(),
+                      "nothing to do: give --spikes, --list, --json, --map or --check");
     return 0;
   }
   if (!arguments.population.empty()) {
@@ -245,6 +250,7 @@ int main(int argc, char** argv) {
   app.add_option("--seed", arguments.seed, "seed of the backend");
   app.add_option("--steps", arguments.steps, "time steps; default: those of the model card, else of the input");
   app.add_option("--batch", arguments.batch, "batch entries; default: up to the last one with a spike");
+  app.add_option("--map", arguments.map, "where to write placement and routing, JSON");
   app.add_flag("--list", arguments.list, "print projections and model card as a table");
   app.add_flag("--json", arguments.json, "print them, or the report of --check, as JSON");
   app.add_flag("--check", arguments.check,

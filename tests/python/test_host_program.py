@@ -244,6 +244,17 @@ def test_json(program, saved):
     assert listed["hashes"] == hashes
 
 
+@pytest.mark.parametrize("file", ["net.pt", "net.pt2", "net.json"])
+def test_map(program, saved, tmp_path, file):
+    folder, _, _ = saved
+    assert run(program, folder / file, "--map", tmp_path / "map.json").returncode == 0
+    network = chip.load_network(folder / "net.json")
+    assert (tmp_path / "map.json").read_text() == network.map().to_json()
+    gradspike.save(nn.Sequential(Synapse(300, 600, scale=16.0), LIF(600)), network=tmp_path / "large.json")
+    assert run(program, tmp_path / "large.json", "--map", tmp_path / "map.json").returncode == 0
+    assert json.loads((tmp_path / "map.json").read_text())["format"] == "gradspike.partition"
+
+
 def test_check_and_its_exit_code(program, saved, tmp_path):
     folder, _, _ = saved
     done = run(program, folder / "net.pt", "--check")
