@@ -8,6 +8,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <limits>
 #include <map>
 #include <nlohmann/json.hpp>
 #include <optional>
@@ -37,6 +38,33 @@ json document(caffe2::serialize::PyTorchStreamReader& reader, const std::string&
   return value;
 }
 
+/// A choice among kinds, {"kind": value}.
+std::pair<std::string, const json*> choice(const json& value, const char* what) {
+  GRADSPIKE_REQUIRE(value.is_object() && value.size() == 1, "its program is damaged: ", what,
+                    " must be an object with one entry, got ", value.dump().substr(0, 80));
+  return {value.begin().key(), &value.begin().value()};
+}
+
+std::int64_t whole_number(const json& value, const char* what) {
+  GRADSPIKE_REQUIRE(value.is_number_integer(), "its program is damaged: ", what, " must be a whole number, got ",
+                    value.dump().substr(0, 80));
+  return value.get<std::int64_t>();
+}
+
+/// A number; JSON has no words for those that are not finite.
+double number(const json& value) {
+  static const std::map<std::string, double> kNames = {{"Infinity", std::numeric_limits<double>::infinity()},
+                                                       {"-Infinity", -std::numeric_limits<double>::infinity()},
+                                                       {"NaN", std::numeric_limits<double>::quiet_NaN()}};
+  if (value.is_string()) {
+    const auto found = kNames.find(value.get<std::string>());
+    GRADSPIKE_REQUIRE(found != kNames.end(), "its program is damaged: '", value.get<std::string>().substr(0, 80),
+                      "' is no number");
+    return found->second;
+  }
+  return value.get<double>();
+}
+
 // ---- tensors -------------------------------------------------------------------------------------------------------
 
 /// Numbers of dtypes in a program (torch/_export/serde/schema.py, ScalarType).
@@ -52,7 +80,7 @@ at::ScalarType scalar_type(std::int64_t code) {
 std::vector<std::int64_t> whole_numbers(const json& list) {
   std::vector<std::int64_t> result;
   for (const json& entry : list) {
-    result.push_back(entry.at("as_int").get<std::int64_t>());
+    result.push_back(whole_number(entry.at("as_int"), "a size"));
   }
   return result;
 }
@@ -91,10 +119,13 @@ class Tensors {
     GRADSPIKE_REQUIRE(sizes.size() == strides.size(), "tensor '", name, "' has ", sizes.size(), " sizes and ",
                       strides.size(), " strides");
     at::Tensor result = at::empty_strided(sizes, strides, type);
-    const std::size_t offset = meta.at("storage_offset").at("as_int").get<std::size_t>() * result.itemsize();
+    const std::int64_t first = whole_number(meta.at("storage_offset").at("as_int"), "a storage offset");
+    const std::int64_t most = static_cast<std::int64_t>(bytes.size() / result.itemsize());
+    GRADSPIKE_REQUIRE(first >= 0 && first <= most, "tensor '", name, "' begins at element ", first, " of ", most);
+    const std::size_t offset = static_cast<std::size_t>(first) * result.itemsize();
     const std::size_t wanted = result.storage().nbytes();
-    GRADSPIKE_REQUIRE(offset <= bytes.size() && wanted <= bytes.size() - offset, "tensor '", name, "' needs ", wanted,
-                      " bytes, the file has ", bytes.size());
+    GRADSPIKE_REQUIRE(wanted <= bytes.size() - offset, "tensor '", name, "' needs ", wanted, " bytes, the file has ",
+                      bytes.size());
     if (wanted > 0) {
       std::memcpy(result.storage().mutable_data(), bytes.data() + offset, wanted);
     }
@@ -109,6 +140,14 @@ class Tensors {
 
 /// "torch.ops.gradspike.lif.default" as the operator's name and overload.
 std::pair<std::string, std::string> operator_name(const std::string& target) {
+  static const std::map<std::string, std::string> kArithmetic = {{"_operator.add", "aten::add"},
+                                                                 {"_operator.sub", "aten::sub"},
+                                                                 {"_operator.mul", "aten::mul"},
+                                                                 {"_operator.floordiv", "aten::floordiv"}};
+  const auto arithmetic = kArithmetic.find(target);  // of sizes
+  if (arithmetic != kArithmetic.end()) {
+    return {arithmetic->second, "int"};
+  }
   constexpr std::string_view kPrefix = "torch.ops.";
   const std::size_t overload = target.rfind('.');
   const std::size_t name = overload == std::string::npos ? overload : target.rfind('.', overload - 1);
@@ -116,6 +155,8 @@ std::pair<std::string, std::string> operator_name(const std::string& target) {
       target.compare(0, kPrefix.size(), kPrefix) == 0 && name != std::string::npos && name > kPrefix.size(), "'",
       target, "' is no operator: C++ runs programs of operator calls alone");
   const std::string space = target.substr(kPrefix.size(), name - kPrefix.size());
+  GRADSPIKE_REQUIRE(space == "aten" || space == "gradspike", "'", target,
+                    "' is an operator of another library: C++ runs those of PyTorch and gradspike");
   std::string chosen = target.substr(overload + 1);
   return {space + "::" + target.substr(name + 1, overload - name - 1), chosen == "default" ? "" : chosen};
 }
@@ -145,8 +186,8 @@ class Builder {
  private:
   void add_inputs(const Tensors& tensors) {
     for (const json& spec : program_.at("signature").at("input_specs")) {
-      const std::string kind = spec.begin().key();
-      const json& entry = spec.begin().value();
+      const auto [kind, value] = choice(spec, "an input");
+      const json& entry = *value;
       if (kind == "user_input") {
         const json& argument = entry.at("arg");
         GRADSPIKE_REQUIRE(argument.contains("as_tensor"), "an input of the program is no tensor");
@@ -184,6 +225,9 @@ class Builder {
     }
     if (name == "aten::detach_") {  // of a copy that nothing else reads
       name = "aten::detach";
+    }
+    if (name == "aten::sym_size") {  // numbers here, not symbols
+      name = "aten::size";
     }
     const std::shared_ptr<torch::jit::Operator> op = find(name, overload);
     const std::vector<c10::Argument>& arguments = op->schema().arguments();
@@ -224,10 +268,24 @@ class Builder {
     graph_->insertNode(node);
     for (std::size_t k = 0; k < returns.size(); ++k) {
       node->output(k)->setType(returns[k].type());
-      GRADSPIKE_REQUIRE(outputs[k].contains("as_tensor"), name, " returns what is no tensor");
-      values_[outputs[k].at("as_tensor").at("name").get<std::string>()] = node->output(k);
+      name_output(node->output(k), outputs[k], name);
     }
     GRADSPIKE_REQUIRE(node->maybeOperator() != nullptr, name, " does not take its arguments");
+  }
+
+  /// Gives the results of a call their names; a list is taken apart.
+  void name_output(Value* value, const json& output, const std::string& op) {
+    const auto [kind, named] = choice(output, "an output");
+    if (kind == "as_tensor" || kind == "as_sym_int") {
+      const json& entry = kind == "as_sym_int" ? named->at("as_name") : named->at("name");
+      values_[entry.get<std::string>()] = value;
+      return;
+    }
+    GRADSPIKE_REQUIRE(kind == "as_tensors", op, " returns '", kind, "', which C++ does not run");
+    Node* parts = graph_->insertNode(graph_->createListUnpack(value, named->size()));
+    for (std::size_t k = 0; k < named->size(); ++k) {
+      values_[named->at(k).at("name").get<std::string>()] = parts->output(k);
+    }
   }
 
   Value* named(const json& entry) const {
@@ -238,10 +296,29 @@ class Builder {
   }
 
   Value* value_of(const json& argument, const c10::Argument& declared, const std::string& op) {
-    const std::string kind = argument.begin().key();
-    const json& value = argument.begin().value();
+    const auto [kind, content] = choice(argument, "an argument");
+    const json& value = *content;
     if (kind == "as_tensor") {
       return named(value);
+    }
+    if (kind == "as_sym_int") {
+      return size_of(value);
+    }
+    if (kind == "as_sym_ints") {
+      std::vector<Value*> parts;
+      for (const json& entry : value) {
+        parts.push_back(size_of(entry));
+      }
+      return graph_->insertNode(graph_->createList(c10::IntType::get(), parts))->output();
+    }
+    if (kind == "as_optional_tensors") {
+      std::vector<Value*> parts;
+      for (const json& entry : value) {
+        const auto [part, tensor] = choice(entry, "an index");
+        parts.push_back(part == "as_tensor" ? named(*tensor) : none(c10::TensorType::get()));
+      }
+      const auto type = c10::OptionalType::create(c10::TensorType::get());
+      return graph_->insertNode(graph_->createList(type, parts))->output();
     }
     if (kind == "as_tensors") {
       std::vector<Value*> parts;
@@ -256,20 +333,32 @@ class Builder {
     return graph_->insertConstant(*constant);
   }
 
+  /// A number that may depend on the sizes of the input.
+  Value* size_of(const json& entry) {
+    const auto [kind, value] = choice(entry, "a size");
+    return kind == "as_int" ? graph_->insertConstant(whole_number(*value, "a size")) : named({{"name", *value}});
+  }
+
+  Value* none(const c10::TypePtr& type) {
+    Value* value = graph_->insertConstant(c10::IValue());
+    value->setType(c10::OptionalType::create(type));
+    return value;
+  }
+
   static std::optional<c10::IValue> constant_of(const std::string& kind, const json& value,
                                                 const c10::Argument& declared) {
-    const bool number = declared.type()->kind() == c10::TypeKind::FloatType;
+    const bool is_float = declared.type()->kind() == c10::TypeKind::FloatType;
     if (kind == "as_none") {
       return c10::IValue();
     }
-    if (kind == "as_int" && number) {
+    if (kind == "as_int" && is_float) {
       return c10::IValue(value.get<double>());
     }
     if (kind == "as_int") {
       return c10::IValue(value.get<std::int64_t>());
     }
     if (kind == "as_float") {
-      return c10::IValue(value.get<double>());
+      return c10::IValue(number(value));
     }
     if (kind == "as_bool") {
       return c10::IValue(value.get<bool>());
@@ -331,7 +420,9 @@ torch::jit::Module module_of_program(caffe2::serialize::PyTorchStreamReader& rea
     const json program = document(reader, kProgram);
     return Builder(program, Tensors(reader)).module();
   } catch (const json::exception& error) {
-    GRADSPIKE_FAIL("its program is damaged: ", error.what());
+    const std::string text = error.what();  // begins with a code in brackets
+    GRADSPIKE_FAIL("its program is damaged: ",
+                   text.substr(text.find("] ") == std::string::npos ? 0 : text.find("] ") + 2));
   }
 }
 

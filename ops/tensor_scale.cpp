@@ -1,9 +1,15 @@
 // Overloads of the operators on weights whose scale is a tensor: differentiable in the scale, and not compiled anew by
 // torch.compile when a script changes it. Composites of the operators with scale 1, with the same bits: scale * weight
 // is rounded once before it is clipped, and sums of integers are exact before they are multiplied by 1 / scale.
+#include <ATen/ops/gt.h>
+#include <ATen/ops/isfinite.h>
+#include <ATen/ops/logical_and.h>
 #include <ATen/ops/mul.h>
 #include <ATen/ops/reciprocal.h>
+#include <ATen/ops/where.h>
 #include <torch/library.h>
+
+#include <limits>
 
 #include "csrc/core/error.h"
 #include "ops/autograd.h"
@@ -21,12 +27,14 @@ using SparseGradedSpikes = at::Tensor(const at::Tensor&, const at::Tensor&, cons
                                       double, double, std::string_view, std::string_view, std::string_view,
                                       std::string_view);
 
-/// A scale as the operators take it: float32, one number.
+/// A scale as the operators take it: float32, one number; NaN, and so all that comes of it, where it is not above 0.
 at::Tensor checked_scale(const char* op, const at::Tensor& scale) {
   GRADSPIKE_REQUIRE(scale.dim() == 0 && at::isFloatingType(scale.scalar_type()), op,
                     ": scale must be a number or a floating-point tensor without dimensions, got ", scale.scalar_type(),
                     " with ", scale.dim(), " dimensions");
-  return scale.to(at::kFloat);
+  const at::Tensor number = scale.to(at::kFloat);
+  const at::Tensor holds = at::logical_and(at::gt(number, 0), at::isfinite(number));  // read on the device alone
+  return at::where(holds, number, std::numeric_limits<double>::quiet_NaN());
 }
 
 /// scale * weight, rounded once: in float64 for weights of float64, else in float32.

@@ -5,6 +5,7 @@
 
 #include <cstring>
 #include <nlohmann/json.hpp>
+#include <sstream>
 
 #include "csrc/chip/scales.h"
 #include "csrc/core/error.h"
@@ -136,6 +137,15 @@ c10::intrusive_ptr<NetworkHandle> NetworkHandle::from_network_file(const std::st
   chip::parse_network_file(text, network, handle->file_weights_);
   handle->file_.emplace(std::move(network));
   return handle;
+}
+
+at::Tensor NetworkHandle::program_as_torchscript(const std::string& path) {
+  std::ostringstream stream;
+  module_of(path).save(stream);
+  const std::string bytes = stream.str();
+  at::Tensor result = at::empty({static_cast<std::int64_t>(bytes.size())}, at::kByte);
+  std::memcpy(result.mutable_data_ptr<std::uint8_t>(), bytes.data(), bytes.size());
+  return result;
 }
 
 chip::Deployment& NetworkHandle::deployment() const { return graph_ != nullptr ? graph_->deployment() : *file_; }
@@ -306,6 +316,7 @@ TORCH_LIBRARY_FRAGMENT(gradspike, m) {
       .def_static("read", &NetworkHandle::read)
       .def_static("open", &NetworkHandle::open)
       .def_static("from_network_file", &NetworkHandle::from_network_file)
+      .def_static("program_as_torchscript", &NetworkHandle::program_as_torchscript)
       .def("description", &NetworkHandle::description)
       .def("options", &NetworkHandle::options)
       .def("warnings", &NetworkHandle::warnings)

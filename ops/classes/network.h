@@ -30,6 +30,8 @@ class NetworkHandle : public torch::CustomClassHolder {
                                                 const c10::Dict<std::string, at::Tensor>& records);
   /// A network file: no model, the inputs are those of the network.
   static c10::intrusive_ptr<NetworkHandle> from_network_file(const std::string& text);
+  /// The module of a program of torch.export as the bytes of a TorchScript file; nothing in the file is unpickled.
+  static at::Tensor program_as_torchscript(const std::string& path);
 
   std::string description() const;
   std::string options() const;  // JSON: what reading the model again needs to know

@@ -234,14 +234,25 @@ int main(int argc, char** argv) {
   Arguments arguments;
   CLI::App app{"Runs a saved gradspike network without Python."};
   app.add_option("network", arguments.path, "saved network: net.pt, net.pt2 or net.json")->required();
-  app.add_option("--spikes", arguments.spikes,
-                 "input spikes, CSV step,batch,neuron[,count], or .npy [time, batch, neuron]; once per input");
-  app.add_option("--output", arguments.output, "where to write spikes, CSV or .npy; default: standard output");
-  app.add_option("--membrane", arguments.membrane, "where to write membranes of leaky integrators, CSV or .npy");
-  app.add_option("--result", arguments.result, "where to write target, counts, losses and times, JSON");
-  app.add_option("--verify", arguments.verify,
-                 "targets to compare spike by spike, such as cpu,emulator; exit code 0 equal, 1 different")
-      ->delimiter(',');
+  CLI::Option* spikes =
+      app.add_option("--spikes", arguments.spikes,
+                     "input spikes, CSV step,batch,neuron[,count], or .npy [time, batch, neuron]; once per input");
+  CLI::Option* output =
+      app.add_option("--output", arguments.output, "where to write spikes, CSV or .npy; default: standard output");
+  CLI::Option* membrane =
+      app.add_option("--membrane", arguments.membrane, "where to write membranes of leaky integrators, CSV or .npy");
+  CLI::Option* result =
+      app.add_option("--result", arguments.result, "where to write target, counts, losses and times, JSON");
+  CLI::Option* verify =
+      app.add_option("--verify", arguments.verify,
+                     "targets to compare spike by spike, such as cpu,emulator; exit code 0 equal, 1 different")
+          ->delimiter(',');
+  for (CLI::Option* of_a_run : {output, membrane, result, verify}) {
+    of_a_run->needs(spikes);
+  }
+  for (CLI::Option* written : {output, membrane, result}) {
+    verify->excludes(written);
+  }
   app.add_option("--population", arguments.population,
                  "whose spikes to write; default: the last population that fires");
   app.add_option("--target", arguments.target,
@@ -254,7 +265,8 @@ int main(int argc, char** argv) {
   app.add_flag("--list", arguments.list, "print projections and model card as a table");
   app.add_flag("--json", arguments.json, "print them, or the report of --check, as JSON");
   app.add_flag("--check", arguments.check,
-               "print whether the network fits the chip; exit code 0 fits, 1 with losses, 2 not");
+               "print whether the network fits the chip; exit code 0 fits, 1 with losses, 2 not")
+      ->excludes(spikes);
   try {
     app.parse(argc, argv);
     return run(arguments);

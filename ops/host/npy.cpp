@@ -1,6 +1,7 @@
 #include "ops/host/npy.h"
 
 #include <array>
+#include <charconv>
 #include <cmath>
 #include <cstring>
 #include <fstream>
@@ -46,9 +47,12 @@ std::vector<std::int64_t> sizes(const std::string& path, const std::string& text
     if (part.find_first_not_of(' ') == std::string::npos) {
       continue;
     }
+    const std::string digits = part.substr(part.find_first_not_of(' '));
     std::int64_t value = -1;
-    std::istringstream(part) >> value;
-    GRADSPIKE_REQUIRE(value >= 0 && value < (std::int64_t{1} << 30), "'", path, "': the shape (", text, ") is not one");
+    const auto [end, error] = std::from_chars(digits.data(), digits.data() + digits.size(), value);
+    const bool whole = error == std::errc() && end == digits.data() + digits.size();
+    GRADSPIKE_REQUIRE(whole && value >= 0 && value < (std::int64_t{1} << 30), "'", path, "': the shape (", text,
+                      ") is not one");
     shape.push_back(value);
   }
   return shape;

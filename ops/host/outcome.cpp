@@ -82,19 +82,26 @@ std::string outcome_json(const chip::Observables& observed, double seconds) {
 }
 
 Comparison compare(const chip::Observables& a, const chip::Observables& b) {
-  GRADSPIKE_REQUIRE(a.populations.size() == b.populations.size(), "the targets record ", a.populations.size(), " and ",
-                    b.populations.size(), " populations");
+  GRADSPIKE_REQUIRE(a.populations.size() == b.populations.size() && a.steps == b.steps && a.batch == b.batch,
+                    "the targets record ", a.populations.size(), " and ", b.populations.size(), " populations of ",
+                    a.steps, " and ", b.steps, " steps, ", a.batch, " and ", b.batch, " batch entries");
   Comparison result;
   std::int64_t first = 0;
   for (std::size_t k = 0; k < a.populations.size(); ++k) {
     const chip::PopulationRecord& one = a.populations[k];
     const chip::PopulationRecord& other = b.populations[k];
+    GRADSPIKE_REQUIRE(one.name == other.name && one.size == other.size, "the targets record the populations '",
+                      one.name, "' and '", other.name, "' in one place");
     FirstDifference difference(a.batch, one.name, one.size);
     if (one.spikes.size() == other.spikes.size()) {
       difference.compare("spikes", one.spikes, other.spikes, result.spikes, result.different_spikes);
+    } else {
+      result.unrecorded.push_back("spikes of '" + one.name + "'");
     }
     if (one.membrane.size() == other.membrane.size()) {
       difference.compare("membrane", one.membrane, other.membrane, result.membranes, result.different_membranes);
+    } else {
+      result.unrecorded.push_back("membranes of '" + one.name + "'");
     }
     if (!difference.text().empty() && (result.first.empty() || difference.step() < first)) {
       std::tie(first, result.first) = std::make_tuple(difference.step(), difference.text());
@@ -108,9 +115,13 @@ std::string Comparison::text(const std::string& a, const std::string& b) const {
   text << a << " and " << b << ": ";
   if (equal()) {
     text << "equal, " << spikes << " spike counts and " << membranes << " membranes compared";
-  } else {
+  } else if (different_spikes + different_membranes > 0) {
     text << different_spikes << " of " << spikes << " spike counts and " << different_membranes << " of " << membranes
          << " membranes differ, first " << first;
+  }
+  for (const std::string& trace : unrecorded) {
+    text << (&trace == &unrecorded.front() && different_spikes + different_membranes == 0 ? "" : ", ") << trace
+         << " not recorded by both";
   }
   return text.str();
 }

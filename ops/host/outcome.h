@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <string>
+#include <vector>
 
 #include "csrc/chip/backend.h"
 
@@ -17,9 +18,10 @@ struct Comparison {
   std::int64_t different_spikes = 0;
   std::int64_t membranes = 0;
   std::int64_t different_membranes = 0;  // that are not the same float32
+  std::vector<std::string> unrecorded;   // traces that one of the two did not give
   std::string first;                     // the first difference in time, "" where there is none
 
-  bool equal() const { return different_spikes == 0 && different_membranes == 0; }
+  bool equal() const { return different_spikes == 0 && different_membranes == 0 && unrecorded.empty(); }
   std::string text(const std::string& a, const std::string& b) const;
 };
 

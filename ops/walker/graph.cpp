@@ -10,6 +10,7 @@
 #include <torch/csrc/jit/runtime/interpreter.h>
 
 #include <algorithm>
+#include <iterator>
 #include <set>
 #include <sstream>
 #include <string_view>
@@ -35,6 +36,19 @@ void collect_attributes(Block* block, std::set<std::string>& read, std::vector<N
     }
     for (Block* inner : node->blocks()) {
       collect_attributes(inner, read, assignments);
+    }
+  }
+}
+
+/// A file is opened to be read: a graph that reads or writes others, which an evaluation of its weights would run, is
+/// refused.
+void refuse_files(const Block* block) {
+  for (const Node* node : block->nodes()) {
+    const std::string_view name = node->kind().toQualString();
+    GRADSPIKE_REQUIRE(name != "aten::from_file" && name != "aten::save", ModelGraph::place(node),
+                      " reads or writes files, which a network must not");
+    for (const Block* inner : node->blocks()) {
+      refuse_files(inner);
     }
   }
 }
@@ -88,48 +102,109 @@ void fold_attributes(Block* block, const torch::jit::Module& module) {
   }
 }
 
-/// Whether a node, or one in its blocks, changes a list or dictionary of these nodes, as `list.append` does.
-bool changes_in_place(const Node* node, const std::unordered_set<const Node*>& values) {
+/// Whether a node, or one in its blocks, changes anything in place.
+bool writes(const Node* node) {
   for (const Block* block : node->blocks()) {
     for (const Node* inner : block->nodes()) {
-      if (changes_in_place(inner, values)) {
+      if (writes(inner)) {
         return true;
       }
     }
   }
   const c10::FunctionSchema* schema = node->maybeSchema();
-  for (std::size_t k = 0; schema != nullptr && k < schema->arguments().size() && k < node->inputs().size(); ++k) {
-    const c10::AliasInfo* alias = schema->arguments()[k].alias_info();
-    const auto kind = node->input(k)->type()->kind();
-    const bool container = kind == c10::TypeKind::ListType || kind == c10::TypeKind::DictType;
-    if (container && alias != nullptr && alias->isWrite() && values.count(node->input(k)->node()) > 0) {
-      return true;
-    }
-  }
-  return false;
+  return schema != nullptr && schema->is_mutable();
 }
 
-/// Removes every top-level node that no output needs, those with side effects (checks on the input) included; what
-/// changes a needed value in place is needed.
-void keep_what_outputs_need(Graph& graph) {
-  std::vector<const Value*> open(graph.outputs().begin(), graph.outputs().end());
-  std::unordered_set<const Node*> needed;
-  while (!open.empty()) {
-    const Node* node = open.back()->node();
-    open.pop_back();
-    if (needed.insert(node).second) {
-      ModelGraph::add_operands(node, open);
-    }
-    for (const Node* other : graph.nodes()) {
-      if (open.empty() && needed.count(other) == 0 && changes_in_place(other, needed)) {
-        needed.insert(other);
-        ModelGraph::add_operands(other, open);
+/// Nodes that values are computed from.
+class NeededNodes {
+ public:
+  explicit NeededNodes(const std::shared_ptr<Graph>& graph) : graph_(graph) {
+    add({graph->outputs().begin(), graph->outputs().end()});
+    add_writers();
+  }
+  bool contains(const Node* node) const { return nodes_.count(node) > 0; }
+
+ private:
+  void add(std::vector<const Value*> open) {
+    while (!open.empty()) {
+      const Node* node = open.back()->node();
+      open.pop_back();
+      if (nodes_.insert(node).second) {
+        ModelGraph::add_operands(node, open);
       }
     }
   }
-  std::vector<Node*> nodes(graph.nodes().begin(), graph.nodes().end());
+
+  /// What changes a needed value in place, through a view or a list too.
+  void add_writers() {
+    std::vector<Node*> open;
+    std::copy_if(graph_->nodes().begin(), graph_->nodes().end(), std::back_inserter(open),
+                 [this](const Node* node) { return !contains(node) && writes(node) && !reads_input(node); });
+    if (open.empty()) {
+      return;
+    }
+    const torch::jit::AliasDb aliases(graph_);
+    for (bool found = true; found;) {
+      found = false;
+      for (Node* node : open) {
+        if (!contains(node) && aliases.writesToAlias(node, values(/*attributes=*/false))) {
+          GRADSPIKE_REQUIRE(!aliases.writesToAlias(node, values(/*attributes=*/true)), ModelGraph::place(node),
+                            " changes a parameter or buffer of the model in place while it runs: a network that is "
+                            "read has no state from one run to the next");
+          std::vector<const Value*> operands;
+          ModelGraph::add_operands(node, operands);
+          nodes_.insert(node);
+          add(std::move(operands));
+          found = true;
+        }
+      }
+    }
+  }
+
+  /// What needed values are computed from does not depend on the input; alias analysis takes inputs and parameters for
+  /// the same memory.
+  bool reads_input(const Node* node) const {
+    std::vector<const Value*> open;
+    ModelGraph::add_operands(node, open);
+    std::unordered_set<const Value*> seen;
+    while (!open.empty()) {
+      const Value* value = open.back();
+      open.pop_back();
+      if (value->node() == graph_->param_node()) {
+        if (value != graph_->inputs().at(0)) {
+          return true;
+        }
+      } else if (seen.insert(value).second) {
+        ModelGraph::add_operands(value->node(), open);
+      }
+    }
+    return false;
+  }
+
+  torch::jit::ValueSet values(bool attributes) const {
+    torch::jit::ValueSet result;
+    for (const Node* node : nodes_) {
+      if (node->kind() != c10::prim::Param && (!attributes || node->kind() == c10::prim::GetAttr)) {
+        for (const Value* output : node->outputs()) {
+          if (output->type()->kind() != c10::TypeKind::ClassType) {
+            result.insert(output);
+          }
+        }
+      }
+    }
+    return result;
+  }
+
+  std::shared_ptr<Graph> graph_;
+  std::unordered_set<const Node*> nodes_;
+};
+
+/// Removes every top-level node that no output needs, those with side effects (checks on the input) included.
+void keep_what_outputs_need(const std::shared_ptr<Graph>& graph) {
+  const NeededNodes needed(graph);
+  std::vector<Node*> nodes(graph->nodes().begin(), graph->nodes().end());
   for (auto node = nodes.rbegin(); node != nodes.rend(); ++node) {
-    if (needed.count(*node) == 0) {
+    if (!needed.contains(*node)) {
       (*node)->destroy();
     }
   }
@@ -225,6 +300,7 @@ ModelGraph::ModelGraph(const torch::jit::Module& module) : module_(evaluation_co
   GRADSPIKE_REQUIRE(method.has_value(), "the model has no forward method");
   graph_ = method->graph()->copy();
   torch::jit::Inline(*graph_);
+  refuse_files(graph_->block());
   remove_assignments(*graph_);
   fold_attributes(graph_->block(), module_);
   std::vector<std::string> keyed = keyed_places(*graph_);
@@ -346,7 +422,7 @@ std::vector<c10::IValue> ModelGraph::evaluate(const std::vector<const Value*>& v
     ask_for_all_traces(*copy);
   }
   if (inputs.empty()) {
-    keep_what_outputs_need(*copy);
+    keep_what_outputs_need(copy);
   } else {
     torch::jit::EliminateDeadCode(copy);
   }

@@ -152,6 +152,14 @@ def export(
     scripted = _reading.scripted(program, example)
     network = chip.Network(_reading.read_handle(scripted, example, _reading.with_plasticity(model, options)))
     _replace(path, _program.write(program, _entries(network)))
+    try:
+        _program.as_module(Path(path))
+    except RuntimeError as error:
+        warnings.warn(
+            f"export: '{path}' holds what gradspike.load and the C++ program do not run, torch.export.load does: "
+            f"{_reading.sentence(error)}",
+            stacklevel=2,
+        )
     return network
 
 
@@ -222,7 +230,8 @@ def load(path: PathLike, *, name: Optional[str] = None, example: Example = None,
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: the file is damaged, is no TorchScript file, or holds no network; one sentence says which.
+        ValueError: the file is damaged, is neither a TorchScript file nor a program, or holds no network; one sentence
+            says which.
     """
     return _open(Path(path), name, example, map_location)[0]
 
@@ -276,7 +285,7 @@ def _open(file: Path, name: Optional[str], example: Example, map_location: Any) 
     if not file.is_file():
         raise FileNotFoundError(f"load: there is no file '{file}'")
     if _program.is_program(_checked_members(file)):
-        return _open_program(file, name, example)
+        return _open_program(file, name, example, map_location)
     entries: Dict[str, Any] = dict.fromkeys(_entry_names(file), "")
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", category=DeprecationWarning, module=r"torch\.jit")
@@ -289,14 +298,11 @@ def _open(file: Path, name: Optional[str], example: Example, map_location: Any) 
     return model, _read_plain(model, file, name, example)
 
 
-def _open_program(file: Path, name: Optional[str], example: Example) -> Tuple[torch.nn.Module, chip.Network]:
-    program, entries = _program.load(file)
-    scripted = _reading.scripted(program, example)
-    if _NETWORK in entries:
-        network = _stored_network(scripted, file, entries)
-    else:
-        network = _read_plain(scripted, file, name, _reading.example_list(example) or _reading.program_inputs(program))
-    model = program.module()
+def _open_program(
+    file: Path, name: Optional[str], example: Example, map_location: Any
+) -> Tuple[torch.nn.Module, chip.Network]:
+    model, entries = _program.load(file, map_location)
+    network = _stored_network(model, file, entries) if _NETWORK in entries else _read_plain(model, file, name, example)
     _remember(model, network)
     return model, network
 

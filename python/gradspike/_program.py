@@ -28,6 +28,7 @@ def exported(model: Any, example: Example) -> torch.export.ExportedProgram:
     inputs = tuple(_reading.example_list(example))
     if not inputs:
         raise ValueError("export: an example input is needed: give example=...")
+    inputs = tuple(_at_least_two(tensor) for tensor in inputs)
     module = _reading.evaluation_copy(model, inputs)
     try:
         with torch.no_grad():
@@ -37,6 +38,13 @@ def exported(model: Any, example: Example) -> torch.export.ExportedProgram:
     for node in program.graph.nodes:  # absolute paths of the machine
         node.meta.pop("stack_trace", None)
     return program
+
+
+def _at_least_two(tensor: Tensor) -> Tensor:
+    """`torch.export` takes a size of 1 for a fixed one."""
+    if tensor.dim() != 3 or 0 in tensor.shape:
+        return tensor
+    return tensor.repeat(1 + (tensor.shape[0] < 2), 1 + (tensor.shape[1] < 2), 1)
 
 
 def _free_sizes(module: torch.nn.Module, inputs: Sequence[Tensor]) -> Any:
@@ -72,24 +80,30 @@ def is_program(members: Sequence[str]) -> bool:
     return any(member.endswith("/archive_format") for member in members)
 
 
-def load(file: Path) -> Tuple[torch.export.ExportedProgram, Dict[str, bytes]]:
-    """The program of a file, and what gradspike wrote beside it.
+def load(file: Path, map_location: Any) -> Tuple[torch.jit.ScriptModule, Dict[str, bytes]]:
+    """The program of a file as a module, and what gradspike wrote beside it.
+
+    `torch.export.load` would unpickle objects and evaluate text of the file; the library reads the calls and the
+    numbers alone.
 
     Raises:
-        ValueError: the file is damaged, or holds native code alone.
+        ValueError: the file is damaged, or holds native code or calls that are no operators.
     """
     with zipfile.ZipFile(file) as archive:
-        members = archive.namelist()
         try:
-            entries = dict(_entry(m, archive.read(m)) for m in members if "/extra/gradspike/" in m)
+            entries = dict(_entry(m, archive.read(m)) for m in archive.namelist() if "/extra/gradspike/" in m)
         except binascii.Error as error:
             raise ValueError(f"load: '{file}' is damaged: {_reading.sentence(error)}") from None
-    if not any("/models/" in member and member.endswith(".json") for member in members):
-        raise ValueError(f"load: '{file}' holds native code and no program: it cannot be read")
     try:
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", message="The given buffer is not writable")
-            program = torch.export.load(io.BytesIO(file.read_bytes()))
-    except Exception as error:
-        raise ValueError(f"load: '{file}' is damaged: {_reading.sentence(error)}") from None
-    return program, entries
+        return as_module(file, map_location), entries
+    except RuntimeError as error:
+        raise ValueError(f"load: '{file}' cannot be loaded: {_reading.sentence(error)}") from None
+
+
+def as_module(file: Path, map_location: Any = "cpu") -> torch.jit.ScriptModule:
+    """The calls of a program as a TorchScript module, which runs and trains."""
+    content = _reading.call(torch.classes.gradspike.Network.program_as_torchscript, str(file))
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", category=DeprecationWarning, module=r"torch\.jit")
+        module: torch.jit.ScriptModule = torch.jit.load(io.BytesIO(bytes(content.numpy())), map_location=map_location)
+    return module

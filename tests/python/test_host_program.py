@@ -516,6 +516,13 @@ def test_bad_uses_of_arrays(program, saved, tmp_path):
     call = [program, folder / "net.json", "--spikes", tmp_path / "in.npy"]
     require_one_line(run(*call, "--steps", "3"), "--steps", "array")
     require_one_line(run(*call, "--verify", "emulator"), "--verify", "two targets")
+    require_one_line(
+        run(*call, "--verify", "emulator,emulator", "--output", tmp_path / "o.npy"), "--verify", "--output"
+    )
+    require_one_line(
+        run(program, folder / "net.json", "--list", "--output", tmp_path / "o.npy"), "--output", "--spikes"
+    )
+    require_one_line(run(*call, "--check"), "--check", "--spikes")
     require_one_line(run(*call, "--verify", "cpu,emulator"), "cpu")
     require_one_line(run(*call, "--result", tmp_path / "no" / "r.json"), "cannot write")
     require_one_line(run(*call, "--output", tmp_path / "no" / "o.npy"), "cannot write")
@@ -544,6 +551,10 @@ def graph_of(program_json):
     return program_json["graph_module"]["graph"]
 
 
+def meta_of(config):
+    return next(iter(config["config"].values()))["tensor_meta"]
+
+
 def without(ending):
     return lambda name, content: None if name.endswith(ending) else content
 
@@ -562,14 +573,34 @@ DAMAGED_PROGRAMS = {
         "gradspike::magic is not registered",
     ),
     "no operator": (
-        edited_json("model.json", lambda p: graph_of(p)["nodes"][0].update(target="_operator.add")),
-        "'_operator.add' is no operator",
+        edited_json("model.json", lambda p: graph_of(p)["nodes"][0].update(target="_operator.matmul")),
+        "'_operator.matmul' is no operator",
     ),
     "unknown value": (
         edited_json(
             "model.json", lambda p: graph_of(p)["nodes"][0]["inputs"][0]["arg"]["as_tensor"].update(name="nothing")
         ),
         "'nothing' is used before it is computed",
+    ),
+    "empty argument": (
+        edited_json("model.json", lambda p: graph_of(p)["nodes"][0]["inputs"][0].update(arg={})),
+        "an argument must be an object with one entry",
+    ),
+    "empty input": (
+        edited_json("model.json", lambda p: p["graph_module"]["signature"]["input_specs"].insert(0, {})),
+        "an input must be an object with one entry",
+    ),
+    "storage offset": (
+        edited_json("weights_config.json", lambda c: meta_of(c)["storage_offset"].update(as_int=-(2**62))),
+        "begins at element",
+    ),
+    "fraction of a size": (
+        edited_json("weights_config.json", lambda c: meta_of(c)["sizes"][0].update(as_int=8.9)),
+        "a size must be a whole number",
+    ),
+    "another library": (
+        edited_json("model.json", lambda p: graph_of(p)["nodes"][0].update(target="torch.ops.other.op.default")),
+        "another library",
     ),
     "unknown argument": (
         edited_json("model.json", lambda p: graph_of(p)["nodes"][0]["inputs"][0].update(name="nonsense")),

@@ -2,6 +2,8 @@
 
 import io
 import json
+import pickle
+import re
 import warnings
 import zipfile
 from pathlib import Path
@@ -186,3 +188,96 @@ class Branching(torch.nn.Module):
 def test_what_export_cannot_follow_is_said(path):
     with pytest.raises(RuntimeError, match="torch.export cannot follow the model"):
         gradspike.export(Branching(), path, example=spikes())
+
+
+class Payload:
+    """Unpickled, it would make a file."""
+
+    def __init__(self, target):
+        self.target = target
+
+    def __reduce__(self):
+        return open, (str(self.target), "w")
+
+
+def hostile(path, kind, target):
+    def change(name, content):
+        if kind == "sample inputs" and name.endswith("/sample_inputs/model.pt"):
+            return pickle.dumps(Payload(target))
+        if kind == "weight" and name.endswith("weights_config.json"):
+            config = json.loads(content)
+            for entry in config["config"].values():
+                entry["use_pickle"] = True
+            return json.dumps(config).encode()
+        if kind == "weight" and name.endswith("/weight_0"):
+            return pickle.dumps(Payload(target))
+        if kind == "expression" and name.endswith("/model.json"):
+            command = f"__import__('pathlib').Path({str(target)!r}).touch()"
+            return re.sub(rb'"expr_str": "[^"]*"', json.dumps({"expr_str": command})[1:-1].encode(), content)
+        if kind == "operator" and name.endswith("/model.json"):
+            program = json.loads(content)
+            nodes = program["graph_module"]["graph"]["nodes"]
+            nodes[0].update(
+                target="torch.ops.aten.from_file.default",
+                inputs=[
+                    {"name": "filename", "arg": {"as_string": str(target)}, "kind": 1},
+                    {"name": "shared", "arg": {"as_bool": True}, "kind": 1},
+                    {"name": "size", "arg": {"as_int": 100}, "kind": 1},
+                ],
+            )
+            return json.dumps(program).encode()
+        return content
+
+    edited(path, change)
+
+
+@pytest.mark.parametrize("kind", ["sample inputs", "weight", "expression", "operator"])
+@pytest.mark.parametrize("opened", [gradspike.load, gradspike.open_network, gradspike.inspect])
+def test_nothing_in_a_file_is_executed(path, tmp_path, kind, opened):
+    gradspike.export(model(), path, example=spikes())
+    target = tmp_path / "executed"
+    hostile(path, kind, target)
+    try:
+        opened(path)
+    except ValueError as error:
+        assert "\n" not in str(error)
+    assert not target.exists()
+
+
+@pytest.mark.parametrize("shape", [(20, 1), (1, 3), (1, 1)])
+def test_an_example_of_one_step_or_entry_leaves_sizes_free(path, shape):
+    network = model()
+    gradspike.export(network, path, example=spikes(*shape))
+    assert torch.equal(gradspike.load(path)(spikes(9, 4)), network(spikes(9, 4)))
+
+
+class WithHostCode(torch.nn.Module):
+    def __init__(self, after):
+        super().__init__()
+        self.layers = model()
+        self.after = after
+
+    def forward(self, x):
+        return self.after(self.layers(x))
+
+
+HOST_CODE = {
+    "sizes": lambda y: y.reshape(y.shape[0] * y.shape[1], 3) / y.shape[0],
+    "index": lambda y: y[:, [0, 2]],
+    "list": lambda y: y.split(2, -1)[1] + y.unbind(-1)[0].unsqueeze(-1),
+    "infinity": lambda y: y.clamp(min=-float("inf"), max=float("inf")),
+    "decoder": lambda y: y.amax(0) * 10.0,
+}
+
+
+@pytest.mark.parametrize("name", HOST_CODE)
+def test_host_code_behind_the_network(path, name):
+    network = WithHostCode(HOST_CODE[name])
+    gradspike.export(network, path, example=spikes())
+    assert torch.equal(gradspike.load(path)(spikes()), network(spikes()))
+
+
+def test_a_loaded_program_changes_its_mode(path):
+    gradspike.export(model(), path, example=spikes())
+    loaded = gradspike.load(path, map_location=torch.device("cpu"))
+    assert loaded.train().training and not loaded.eval().training

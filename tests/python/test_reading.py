@@ -921,3 +921,45 @@ def test_a_weight_from_a_list_that_grows():
     network = chip.read(model, spikes, "grows")
     assert network.integers()["in"][:, 0].tolist() == [8, 8, -4, -4]
     assert torch.equal(network.deploy()(spikes).outputs, model(spikes))
+
+
+class WeightThroughAView(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.weight = nn.Parameter(torch.full((3, 5), 0.1))
+
+    def forward(self, spikes: Tensor) -> Tensor:
+        weight = self.weight * 1.0
+        weight[0].fill_(0.5)
+        current = torch.ops.gradspike.graded_spikes(spikes, weight, 100.0, projection="in")
+        return F.lif(current, population="neurons").spikes
+
+
+class WritesItsParameter(WeightThroughAView):
+    def forward(self, spikes: Tensor) -> Tensor:
+        self.weight.detach().clamp_(max=0.05)
+        current = torch.ops.gradspike.graded_spikes(spikes, self.weight, 100.0, projection="in")
+        return F.lif(current, population="neurons").spikes
+
+
+def test_a_weight_that_is_changed_through_a_view():
+    network = chip.read(WeightThroughAView(), torch.ones(6, 2, 5), "view")
+    assert network.integers()["in"][:, 0].tolist() == [50, 10, 10]
+
+
+def test_a_parameter_that_changes_while_the_model_runs_is_refused():
+    model = WritesItsParameter()
+    with pytest.raises(RuntimeError, match="changes a parameter or buffer of the model in place"):
+        chip.read(model, torch.ones(6, 2, 5), "writes")
+    assert model.weight.detach().max() == pytest.approx(0.1)
+
+
+def test_a_graph_that_touches_files_is_refused(tmp_path):
+    class Reads(WeightThroughAView):
+        def forward(self, spikes: Tensor) -> Tensor:
+            weight = self.weight + torch.from_file(str(tmp_path / "made"), True, 15).view(3, 5)
+            return torch.ops.gradspike.graded_spikes(spikes, weight, 100.0, projection="in")
+
+    (tmp_path / "made").write_bytes(bytes(60))
+    with pytest.raises(RuntimeError, match="reads or writes files"):
+        chip.read(Reads(), torch.ones(6, 2, 5), "files")

@@ -139,3 +139,21 @@ class TestSynapse:
     def test_a_bad_tensor_is_refused(self):
         with pytest.raises(ValueError, match="scale must be a number or a floating-point tensor without dimensions"):
             nn.Synapse(5, 4, scale=torch.ones(4))
+
+
+@pytest.mark.parametrize("scale", [0.0, -1.0, float("inf"), float("nan")])
+@pytest.mark.parametrize("name", [name for name in CALLS if name != "hardware_weights"])
+def test_a_scale_that_is_not_above_zero_gives_nan(name, scale):
+    """Never a plausible number: nobody reads the scale, so nobody can refuse it."""
+    assert CALLS[name](numbers(4, 5), torch.tensor(scale)).isnan().any()
+
+
+def test_integers_of_a_bad_scale_are_those_of_nan():
+    integers = F.hardware_weights(numbers(4, 5), torch.tensor(-1.0))
+    assert (integers == torch.iinfo(integers.dtype).min).all()
+
+
+@pytest.mark.parametrize("scale", [0.0, -2.0, float("nan")])
+def test_a_layer_refuses_a_bad_scale(scale):
+    with pytest.raises(ValueError, match="scale must be finite and above 0"):
+        nn.Synapse(5, 4, scale=torch.tensor(scale))

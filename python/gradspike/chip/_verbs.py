@@ -78,7 +78,7 @@ def read(
     if network is not None or "name" not in options:
         options["name"] = network or "network"
     options.update(given)
-    if projections is not None:
+    if isinstance(projections, dict):
         options["projections"] = {**stored.get("projections", {}), **projections}
     if neuron_permutation is not None:
         options["neuron_permutation"] = [int(circuit) for circuit in neuron_permutation]

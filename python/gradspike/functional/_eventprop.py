@@ -44,7 +44,7 @@ def eventprop_graded_spikes(
         spikes: Counts `[..., in_features]`, as in `graded_spikes`.
         weight: `[out_features, in_features]`; float32 or float64, half and bfloat16 are widened to float32.
         scale: Model weight to LSB; finite and above 0, taken as float32. A tensor without dimensions is differentiable
-            and not read: that it is finite and above 0 is then not checked.
+            and not read: where it is not finite and above 0, the result is NaN.
         min_weight: Lower bound [LSB]; an integer, -32767 <= min_weight <= 0.
         max_weight: Upper bound [LSB]; an integer, 0 <= max_weight <= 32767.
         rounding: "half_even", "half_away", or "none": the float product, see `graded_spikes`.

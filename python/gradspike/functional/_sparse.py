@@ -33,7 +33,7 @@ def sparse_graded_spikes(
         connections: int64 `[2, connections]`, rows post and pre, sorted by post, then pre, each pair once.
         out_features: Number of post neurons.
         scale: Model weight to LSB; finite and above 0, taken as float32. A tensor without dimensions is differentiable
-            and not read: that it is finite and above 0 is then not checked.
+            and not read: where it is not finite and above 0, the result is NaN.
         min_weight: Lower bound [LSB]; an integer, -32767 <= min_weight <= 0.
         max_weight: Upper bound [LSB]; an integer, 0 <= max_weight <= 32767.
         rounding: "half_even", "half_away", or "none": the float product with the values as they are (times scale where

@@ -28,7 +28,7 @@ def graded_spikes(
         weight: `[out_features, in_features]`; float32 or float64, half and bfloat16 are widened to float32. A stack
             `[*V, out_features, in_features]` is as many products, of spikes `[*V, ..., in_features]`.
         scale: Model weight to LSB; finite and above 0, taken as float32. A tensor without dimensions is differentiable
-            and not read: that it is finite and above 0 is then not checked.
+            and not read: where it is not finite and above 0, the result is NaN.
         min_weight: Lower bound [LSB]; an integer, -32767 <= min_weight <= 0.
         max_weight: Upper bound [LSB]; an integer, 0 <= max_weight <= 32767.
         rounding: "half_even", "half_away", or "none": the float product with the weight as it is, neither clipped nor

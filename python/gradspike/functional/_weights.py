@@ -64,7 +64,7 @@ def linear_saturating(
     Args:
         weight: Any shape; float32 or float64, half and bfloat16 are widened to float32.
         scale: Model weight to LSB; finite and above 0, taken as float32. A tensor without dimensions is differentiable
-            and not read: that it is finite and above 0 is then not checked.
+            and not read: where it is not finite and above 0, the result is NaN.
         min_weight: Lower bound [LSB], at most max_weight.
         max_weight: Upper bound [LSB]; 63 is the 6-bit weight of one synapse circuit.
         gradient: Straight-through rule. "clipped": scale inside the bounds (inclusive), 0 outside; "identity": scale
@@ -107,7 +107,7 @@ def hardware_weights(
     Args:
         weight: Any shape; float32 or float64, half and bfloat16 are widened to float32.
         scale: Model weight to LSB; finite and above 0, taken as float32. A tensor without dimensions is differentiable
-            and not read: that it is finite and above 0 is then not checked.
+            and not read: where it is not finite and above 0, the result is NaN.
         min_weight: Lower bound [LSB]; an integer, -32767 <= min_weight <= 0. 0 for an excitatory projection.
         max_weight: Upper bound [LSB]; an integer, 0 <= max_weight <= 32767. 0 for an inhibitory projection. Beyond 63
             an input needs several synapse rows.

@@ -112,6 +112,8 @@ class Synapse(torch.nn.Module):
                 f"Synapse: scale must be a number or a floating-point tensor without dimensions, got {scale.dtype} of "
                 f"shape {list(scale.shape)}"
             )
+        if not scale.is_meta and _holds_numbers(scale) and scale.device.type == "cpu":
+            positive("Synapse", "scale", float(scale.detach()))
         if isinstance(scale, torch.nn.Parameter):
             self.register_parameter("scale", scale)
         else:
