@@ -282,6 +282,7 @@ class _Builder:
         linear, transform = module.linear(), None  # type: Any, Optional[torch.nn.Module]
         if linear is None:
             self.integers_only.append(name)
+            module.warn_of_clipped_weights()
             scale = module.lsb_per_unit() or 1.0
             own = module.weight_transform
             transform = Integers(module.transformed_weight(), scale) if self.on_chip else _Scaled(own, scale)
