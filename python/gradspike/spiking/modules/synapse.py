@@ -262,8 +262,9 @@ class Synapse(Projection):
         self.changed_input_data = False
 
     def _content(self) -> Tuple[Tensor, Optional[LinearTransform]]:
-        """What the integers come from: the weight and its transform, or what a transform of the user makes of it, within
-        the range of a synapse.
+        """What the integers come from: the weight and its transform, or what a transform of the user makes of it.
+
+        The latter within the range of a synapse.
         """
         linear = self.linear()
         if linear is not None:
