@@ -1,6 +1,6 @@
 """Recurrent leaky integrate-and-fire neurons with their two projections."""
 
-from typing import TYPE_CHECKING, Dict, Optional, Tuple, Union
+from typing import TYPE_CHECKING, Any, Dict, Optional, Tuple, Union
 
 import torch
 from torch import Tensor
@@ -139,6 +139,11 @@ class RecurrentLIF(_Neurons):
         self.register_buffer("mask", _mask("mask", mask, (size, size), device))
         self.register_buffer("input_mask", _mask("input_mask", input_mask, (size, in_features), device))
         self.reset_parameters()
+
+    def __setstate__(self, state: Dict[str, Any]) -> None:
+        """Takes also what was pickled before there was an `input_mask`."""
+        super().__setstate__(state)
+        self._buffers.setdefault("input_mask", None)
 
     @staticmethod
     def keys_of(name: str) -> Dict[str, str]:

@@ -1,5 +1,6 @@
 """An experiment on a backend: reads, maps and uploads what changed, runs, and hands out what was measured."""
 
+import numbers
 import os
 import warnings
 from typing import Any, Dict, List, Optional, Sequence, Tuple
@@ -215,7 +216,7 @@ def _require_membrane(experiment: Any, module: Any, option: str) -> None:
 
 def _seconds(wait: Any) -> float:
     """A time in seconds, or where it is a whole number, as hxtorch has it, in clock cycles of the FPGA."""
-    return wait * _FPGA_CYCLE if isinstance(wait, int) else float(wait or 0.0)
+    return int(wait) * _FPGA_CYCLE if isinstance(wait, numbers.Integral) else float(wait or 0.0)
 
 
 def _spikes(experiment: Any, handle: Any) -> Tensor:
@@ -289,7 +290,8 @@ def _state(module: Any) -> Any:
             str(module.chip_coordinate),
             str(module.execution_instance),
         )
-        return (*(_frozen(value) for value in own), module.method, module._alpha(), *places)
+        flags = tuple(module._flags().values())
+        return (*(_frozen(value) for value in own), *flags, module.method, module._alpha(), *places)
     return module.training
 
 

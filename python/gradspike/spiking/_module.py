@@ -9,7 +9,7 @@ from torch import Tensor
 from gradspike import nn
 from gradspike.spiking.backend.module_manager import Call, describe, execution_order, external_inputs
 from gradspike.spiking.functional.deprecated import time_constant
-from gradspike.spiking.modules._recurrent import joined_arithmetic, recurrent_pattern
+from gradspike.spiking.modules._recurrent import joined_arithmetic, overrides_forward_func, recurrent_pattern
 from gradspike.spiking.modules.batch_dropout import BatchDropout
 from gradspike.spiking.modules.event_prop_synapse import EventPropSynapse
 from gradspike.spiking.modules.hx_module_wrapper import HXModuleWrapper
@@ -203,6 +203,7 @@ class _Builder:
 
     def _add(self, call: Call) -> None:
         module = call.module
+        self._require_own_function(module)
         if isinstance(module, HXModuleWrapper):
             self._add_recurrent(module, call)
         elif isinstance(module, Synapse):
@@ -220,6 +221,22 @@ class _Builder:
                 f"{describe(self.experiment, module)} has no counterpart in gradspike.nn: only projections, "
                 "populations, dropout and recurrent wrappers of gradspike.spiking go into a file"
             )
+
+    def _require_own_function(self, module: Any) -> None:
+        """Off the chip, what a module computes must be what its layer computes.
+
+        A projection whose transform is the user's goes as its integers, and the file says so: `weight_scale` tells
+        what they are worth, whatever the projection simulates with.
+        """
+        known = isinstance(module, (HXModuleWrapper, Synapse, AELIF, InputPopulation, BatchDropout))
+        if self.on_chip or not known or not overrides_forward_func(module):
+            return
+        if isinstance(module, Synapse) and module.linear() is None and module.weight_scale is not None:
+            return
+        raise NotImplementedError(
+            f"{describe(self.experiment, module)} overrides forward_func: what it computes has no counterpart in "
+            "gradspike.nn; on a backend its transform decides what the chip holds"
+        )
 
     def _fill(self, call: Call, value: Any, mask: Optional[Tensor] = None) -> None:
         for target in call.targets:
@@ -265,6 +282,7 @@ class _Builder:
         linear, transform = module.linear(), None  # type: Any, Optional[torch.nn.Module]
         if linear is None:
             self.integers_only.append(name)
+            module.warn_of_clipped_weights()
             scale = module.lsb_per_unit() or 1.0
             own = module.weight_transform
             transform = Integers(module.transformed_weight(), scale) if self.on_chip else _Scaled(own, scale)

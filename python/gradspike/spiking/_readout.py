@@ -7,11 +7,13 @@ linear in between, which is what a calibrated chip does. Where the values are th
 for bit.
 """
 
-from typing import Any, NamedTuple, Optional
+import warnings
+from typing import Any, Dict, List, NamedTuple, Optional
 
 import torch
 from torch import Tensor
 
+from gradspike.spiking.coordinates import circuits_in
 from gradspike.spiking.handle import Handle
 from gradspike.spiking.observables import AnalogObservable
 
@@ -83,14 +85,24 @@ def lsb_per_unit(neurons: Any) -> Any:
     """LSB of the converter per model unit, from leak and threshold.
 
     Integrators have no threshold: without one among their arguments they take the gain of the firing populations of the
-    experiment, which share their chip, or 1 where those differ or there are none.
+    experiment, which share their chip, or 1 where there are none, or with a warning where those differ.
     """
     if neurons.fire or neurons.has_threshold:
         return _gain(neurons)
     firing = (other for other in neurons.experiment.elements if getattr(other, "fire", False))
     gains = [_gain(other) for other in firing]
-    same = bool(gains) and all(_equal(gain, gains[0]) for gain in gains)
-    return gains[0] if same and not (isinstance(gains[0], Tensor) and gains[0].dim()) else 1.0
+    if not gains:
+        return 1.0
+    if all(_equal(gain, gains[0]) for gain in gains) and not (isinstance(gains[0], Tensor) and gains[0].dim()):
+        return gains[0]
+    if not vars(neurons).get("_warned_of_gain"):
+        neurons._warned_of_gain = True
+        warnings.warn(
+            f"{neurons._describe()}: the firing neurons of the experiment have different gains, LSB per model unit; "
+            "its own is taken as 1, give it a threshold with a model and a hardware value",
+            stacklevel=2,
+        )
+    return 1.0
 
 
 def _gain(neurons: Any) -> Any:
@@ -110,19 +122,39 @@ def model_units(neurons: Any, trace: Tensor) -> Tensor:
     if neurons.shift_cadc_to_first:
         trace = trace - trace[:1]
     else:
-        trace = _minus(trace, per_neuron(neurons.trace_offset, trace))
-    return _times(trace, per_neuron(neurons.trace_scale, trace))
+        trace = _minus(trace, per_neuron(neurons, "trace_offset", trace))
+    return _times(trace, per_neuron(neurons, "trace_scale", trace))
 
 
-def per_neuron(value: Any, trace: Tensor) -> Any:
+def per_neuron(neurons: Any, argument: str, trace: Tensor) -> Any:
     """A number, a tensor `[size]`, or a dictionary by neuron, as a number or a tensor on the device of the trace."""
+    value = getattr(neurons, argument)
     if hasattr(value, "model_value"):
         value = value.model_value
     if isinstance(value, dict):
-        value = torch.tensor([float(entry) for entry in value.values()])
+        value = torch.tensor(_ordered(neurons, argument, value))
     if isinstance(value, Tensor):
         return value.to(device=trace.device, dtype=trace.dtype)
     return float(value)
+
+
+def _ordered(neurons: Any, argument: str, entries: Dict[Any, Any]) -> List[float]:
+    """The entries by the numbers of their keys, or as `placement_constraint` has them where they are its places."""
+    found = {_number(key): float(entry) for key, entry in entries.items()}
+    if len(found) != neurons.size or len(entries) != neurons.size or None in found:
+        raise ValueError(
+            f"{neurons._describe()}: {argument} must have one entry for each of the {neurons.size} neurons, by its "
+            f"number or coordinate, got {len(entries)} with the keys {list(entries)}"
+        )
+    places = [_number(place) for place in neurons.placement_constraint or ()]
+    order = places if set(places) == set(found) else sorted(number for number in found if number is not None)
+    return [found[number] for number in order]
+
+
+def _number(key: Any) -> Optional[int]:
+    """The number of a neuron, or of the first circuit of its coordinate; None for something else."""
+    circuits = circuits_in([key])
+    return circuits[0] if circuits else None
 
 
 def _earlier(trace: Tensor, steps: int) -> Tensor:

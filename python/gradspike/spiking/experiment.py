@@ -1,6 +1,7 @@
 """Experiments: the modules of a network, how they were called, and what runs them."""
 
 import itertools
+import numbers
 from typing import Any, Dict, List, Optional, Sequence
 
 from torch import Tensor
@@ -165,7 +166,7 @@ class Experiment:
 
     def run(self, runtime: Any) -> Any:
         """See `gradspike.spiking.run`."""
-        if not self.mock and (isinstance(runtime, bool) or not isinstance(runtime, int)):
+        if not self.mock and (isinstance(runtime, bool) or not isinstance(runtime, numbers.Integral)):
             raise ValueError(
                 f"Requested runtime invalid: without mock, it must be a whole number of time steps, got {runtime!r}"
             )

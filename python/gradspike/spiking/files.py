@@ -25,11 +25,12 @@ def to_module(experiment: Any, model: Optional[torch.nn.Module] = None) -> torch
 
     Raises:
         ValueError: no module was called.
-        NotImplementedError: a module has no counterpart in `gradspike.nn`.
+        NotImplementedError: a module has no counterpart in `gradspike.nn`, or overrides `forward_func`.
 
     Note:
         A projection whose transform is not `linear_saturating` holds what the transform makes: the module computes with
-        its integers, and `module.meta["integers_only"]` names it.
+        its integers, and `module.meta["integers_only"]` names it. With `weight_scale` this holds also for a projection
+        that overrides `forward_func`.
 
     Example:
         >>> import gradspike.spiking as hxsnn

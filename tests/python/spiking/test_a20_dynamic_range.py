@@ -23,6 +23,19 @@ def test_a20_trace_scaling_is_model_units_per_reading(preset):
     assert get_trace_scaling(PARAMETERS, preset=preset) == pytest.approx(1 / 70, rel=0.04)
 
 
+@pytest.mark.parametrize("circuits", [2, 4])
+def test_a20_neurons_of_several_circuits_fill_one_chip(circuits):
+    structure = hxsnn.morphology.SingleCompartmentNeuron(circuits)
+    baseline, upper, _ = get_dynamic_range(PARAMETERS, neuron_structure=structure)
+    assert baseline.shape == upper.shape == (512 // circuits,)
+    assert get_trace_scaling(PARAMETERS, neuron_structure=structure) == pytest.approx(1 / 70, rel=0.04)
+
+
+def test_a20_trace_scaling_has_the_distance_from_leak_to_threshold_as_its_numerator():
+    shifted = {**PARAMETERS, "leak": Mixed(0.5, 80), "reset": Mixed(0.5, 80)}
+    assert get_trace_scaling(shifted) == pytest.approx(0.5 / 70, rel=0.04)
+
+
 def test_a20_weight_scaling_makes_up_for_the_gain_of_the_chip():
     assert get_weight_scaling(PARAMETERS, weight_step=10, backend="emulator") == 64.0
     assert get_weight_scaling(PARAMETERS, backend="emulator", nominal_scale=32.0) == 32.0

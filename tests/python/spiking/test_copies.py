@@ -11,6 +11,7 @@ import torch
 from contract_networks import UNIT, Network, assert_same, emulator, gradients, handle_of, scaled, spikes
 
 import gradspike.spiking as hxsnn
+from gradspike import nn
 
 
 def modules(experiment):
@@ -199,3 +200,16 @@ def test_functions_of_instances_are_freed():
     del module, held
     gc.collect()
     assert ref() is None
+
+
+def test_recurrent_layers_from_before_their_input_mask():
+    layer, x = nn.RecurrentLIF(5, 4), spikes()
+    state = layer.__getstate__() if hasattr(layer, "__getstate__") else layer.__dict__
+    state = {**state, "_buffers": {key: value for key, value in layer._buffers.items() if key != "input_mask"}}
+    old = nn.RecurrentLIF.__new__(nn.RecurrentLIF)
+    old.__setstate__(state)
+    assert old.input_mask is None and torch.equal(old(x), layer(x))
+    assert torch.equal(torch.jit.script(pickle.loads(pickle.dumps(old)))(x), layer(x))
+    assert list(old.state_dict()) == list(layer.state_dict())
+    masked = nn.RecurrentLIF(5, 4, input_mask=torch.eye(4, 5).bool())
+    assert torch.equal(copy.deepcopy(masked).input_mask, masked.input_mask)

@@ -118,6 +118,54 @@ def test_to_module_of_a_module_of_the_user_is_refused_by_name():
         hxsnn.to_module(experiment)
 
 
+class Quantised(hxsnn.Synapse):
+    def forward_func(self, input):
+        return hxsnn.SynapseHandle(graded_spikes=input.spikes @ self.weight.round().t())
+
+
+class Silent(hxsnn.LIF):
+    def forward_func(self, *inputs, hw_data=None):
+        return super().forward_func(*inputs, hw_data=hw_data)
+
+
+def overriding(synapse=hxsnn.Synapse, neurons=hxsnn.LIF, mock=True, **options):
+    """An experiment that was called, and its projection."""
+    experiment = hxsnn.Experiment(mock=mock, backend=None if mock else "emulator")
+    synapse, neurons = synapse(4, 3, experiment, name="in", **options), neurons(3, experiment, name="out")
+    neurons(synapse(hxsnn.LIFObservables(spikes=torch.ones(5, 2, 4))))
+    return experiment, synapse
+
+
+@pytest.mark.parametrize("kinds, name", [((Quantised, hxsnn.LIF), "in"), ((hxsnn.Synapse, Silent), "out")])
+@pytest.mark.parametrize("verb", [hxsnn.to_module, hxsnn.save, hxsnn.export])
+def test_what_overrides_forward_func_goes_into_no_file(verb, kinds, name, tmp_path):
+    experiment, _ = overriding(*kinds)
+    with pytest.raises(NotImplementedError, match=f"'{name}' overrides forward_func: what it computes has no counter"):
+        verb(experiment, *([] if verb is hxsnn.to_module else [tmp_path / "network.pt2"]))
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_function_of_an_instance_goes_into_no_file():
+    experiment, synapse = overriding()
+    synapse.forward_func = lambda input: hxsnn.SynapseHandle(graded_spikes=input.spikes[..., :3])
+    with pytest.raises(NotImplementedError, match="Synapse 'in' overrides forward_func"):
+        hxsnn.to_module(experiment)
+
+
+def test_an_override_with_a_transform_of_its_own_goes_as_its_integers():
+    experiment, synapse = overriding(Quantised, transform=lambda weight: 20 * weight.tanh(), weight_scale=10.0)
+    module = hxsnn.to_module(experiment)
+    assert module.meta["integers_only"] == ["in"]
+    layer = next(m for m in module.modules() if getattr(m, "projection", None) == "in")
+    assert torch.equal(layer(torch.eye(4)) * 10, synapse.hardware_weight().float().t())
+
+
+def test_on_a_backend_an_override_runs_as_before():
+    experiment, synapse = overriding(Quantised, mock=False)
+    hxsnn.run(experiment, 5)
+    assert torch.equal(experiment.last_run_chip_configs["in"].int(), synapse.hardware_weight())
+
+
 def test_to_module_of_a_projection_that_is_called_twice_is_refused():
     experiment = hxsnn.Experiment(mock=True)
     synapse, neurons = hxsnn.Synapse(4, 4, experiment), hxsnn.LIF(4, experiment)

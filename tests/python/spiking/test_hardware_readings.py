@@ -5,6 +5,9 @@ import torch
 from contract_networks import ANALOG, Network, emulator, handle_of, scaled, spikes
 
 import gradspike.spiking as hxsnn
+from gradspike.spiking import _readout
+from gradspike.spiking.coordinates import AtomicNeuronOnDLS, LogicalNeuronOnDLS
+from gradspike.spiking.morphology import SingleCompartmentNeuron
 
 
 def mixed_network(experiment, **options):
@@ -38,6 +41,7 @@ def test_readings_become_model_units_by_offset_and_scale():
     [
         (torch.tensor([80.0, 81.0, 82.0, 83.0]), torch.tensor([1.0, 2.0, 3.0, 4.0])),
         ({n: 80.0 + n for n in range(4)}, {n: 1.0 + n for n in range(4)}),
+        ({n: 80.0 + n for n in (2, 0, 3, 1)}, {AtomicNeuronOnDLS(n): 1.0 + n for n in (3, 2, 1, 0)}),
     ],
 )
 def test_offset_and_scale_by_neuron(offset, scale):
@@ -45,6 +49,24 @@ def test_offset_and_scale_by_neuron(offset, scale):
     measured = mixed_network(emulator(), trace_offset=offset, trace_scale=scale).membrane_cadc
     step = torch.arange(4.0)
     torch.testing.assert_close(measured, (plain * 70 - step) * (step + 1), rtol=1e-5, atol=1e-4)
+
+
+def test_entries_by_place_follow_the_placement():
+    places = [AtomicNeuronOnDLS(n) for n in (7, 3, 5, 4)]
+    one = SingleCompartmentNeuron(1).compartments
+    plain = mixed_network(hxsnn.Experiment(mock=True)).membrane_cadc
+    for key in (int, AtomicNeuronOnDLS, lambda n: LogicalNeuronOnDLS(one, AtomicNeuronOnDLS(n))):
+        offset = {key(n): 80.0 + [7, 3, 5, 4].index(n) for n in (3, 4, 5, 7)}
+        measured = mixed_network(emulator(), trace_offset=offset, placement_constraint=places).membrane_cadc
+        torch.testing.assert_close(measured, plain * 70 - torch.arange(4.0), rtol=1e-5, atol=1e-4)
+
+
+@pytest.mark.parametrize("entries", [{0: 5.0}, {n: 1.0 for n in range(5)}, {0: 1.0, 1: 1.0, 2: 1.0, "three": 1.0}, {}])
+@pytest.mark.parametrize("argument", ["trace_offset", "trace_scale"])
+def test_a_dictionary_has_one_entry_for_each_neuron(argument, entries):
+    text = rf"LIF 1: {argument} must have one entry for each of the 4 neurons, .*, got {len(entries)} with the keys"
+    with pytest.raises(ValueError, match=text):
+        mixed_network(emulator(), **{argument: entries})
 
 
 @pytest.mark.parametrize("shift", [1, 5, -3, 0, 100])
@@ -109,3 +131,23 @@ def test_readings_of_an_integrator_take_the_gain_of_the_firing_neurons():
         hxsnn.run(experiment, 20)
     torch.testing.assert_close(results[1].membrane_cadc, results[0].membrane_cadc, rtol=1e-4, atol=1e-5)
     assert results[0].membrane_cadc.any()
+
+
+def test_an_integrator_between_firing_neurons_of_different_gain_warns_once():
+    experiment = emulator()
+    rest = hxsnn.MixedHXModelParameter(0.0, 80)
+    into = [hxsnn.Synapse(5, 3, experiment, transform=scaled()) for _ in range(2)]
+    hidden = [hxsnn.LIF(3, experiment, rest, rest, hxsnn.MixedHXModelParameter(1.0, top)) for top in (150, 120)]
+    out, readout = hxsnn.Synapse(3, 2, experiment, transform=scaled()), hxsnn.LI(2, experiment, rest)
+
+    def run():
+        first, _ = (neurons(synapse(handle_of(spikes()))) for neurons, synapse in zip(hidden, into))
+        readout(out(first))
+        hxsnn.run(experiment, 20)
+
+    with pytest.warns(UserWarning, match=r"LI \d: the firing neurons of the experiment have different gains") as caught:
+        run()
+        run()
+    assert len(caught) == 1
+    hidden[1].threshold = hidden[0].threshold
+    assert _readout.lsb_per_unit(readout) == 70.0

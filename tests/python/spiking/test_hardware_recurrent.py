@@ -161,3 +161,56 @@ def test_several_inputs_of_a_recurrent_wrapper_are_one_weight_of_the_module():
     assert torch.equal(output, handle.spikes)
     found = torch.autograd.grad(output.sum(), [synapse.weight for synapse in into])
     assert all(gradient.any() for gradient in found)
+
+
+class Quantised(hxsnn.Synapse):
+    def forward_func(self, input):
+        return hxsnn.SynapseHandle(graded_spikes=input.spikes @ self.weight.round().t())
+
+
+class Clipped(hxsnn.LIF):
+    def forward_func(self, *inputs, hw_data=None):
+        return super().forward_func(*inputs, hw_data=hw_data)
+
+
+def deprecated_neurons(*args, **options):
+    with pytest.warns(DeprecationWarning):
+        return hxsnn.NeuronExp(*args, **options)
+
+
+@pytest.mark.parametrize("mock", [True, False])
+@pytest.mark.parametrize(
+    "kinds, options, reason",
+    [
+        (
+            (hxsnn.Synapse, hxsnn.Synapse, hxsnn.LIF),
+            {"fire": False, "refractory_time": 0.0},
+            "neurons has leaky=True, fire=False",
+        ),
+        ((hxsnn.Synapse, hxsnn.Synapse, hxsnn.LIF), {"leaky": False}, "neurons has leaky=False, fire=True"),
+        ((hxsnn.Synapse, hxsnn.Synapse, deprecated_neurons), {}, "neurons has exponential decays"),
+        ((hxsnn.Synapse, hxsnn.Synapse, hxsnn.EventPropLIF), {}, "neurons has the adjoint of EventProp"),
+        ((hxsnn.EventPropSynapse, hxsnn.Synapse, hxsnn.LIF), {}, "into has the adjoint of EventProp"),
+        ((hxsnn.Synapse, hxsnn.EventPropSynapse, hxsnn.LIF), {}, "back has the adjoint of EventProp"),
+        ((Quantised, hxsnn.Synapse, hxsnn.LIF), {}, "into overrides forward_func"),
+        ((hxsnn.Synapse, Quantised, hxsnn.LIF), {}, "back overrides forward_func"),
+        ((hxsnn.Synapse, hxsnn.Synapse, Clipped), {}, "neurons overrides forward_func"),
+    ],
+)
+def test_what_the_operator_does_not_compute_needs_a_function_of_its_own(kinds, options, reason, mock):
+    experiment = hxsnn.Experiment(mock=True) if mock else emulator()
+    into, back = kinds[0](5, 6, experiment), kinds[1](6, 6, experiment)
+    neurons = kinds[2](6, experiment, **UNIT, **options)
+    wrapper = hxsnn.HXModuleWrapper(experiment, into=into, back=back, neurons=neurons)
+    promised = hxsnn.LIFObservables()
+    neurons(into(handle_of(spikes())), back(promised), output=promised)
+    wrapper()
+    with pytest.raises(NotImplementedError, match=rf"without a forward_func of its own.*; {reason}"):
+        hxsnn.run(experiment, 20)
+
+
+def test_a_function_of_an_instance_is_not_overlooked():
+    run, into, _, _ = recurrent(hxsnn.Experiment(mock=True))
+    into[0].forward_func = lambda input: hxsnn.SynapseHandle(graded_spikes=input.spikes.new_zeros(20, 2, 6))
+    with pytest.raises(NotImplementedError, match="; into0 overrides forward_func"):
+        run(spikes())

@@ -1,10 +1,11 @@
 """Transforms of the user: one integer in connections, simulation and on the chip."""
 
 import functools
+import warnings
 
 import pytest
 import torch
-from contract_networks import UNIT, assert_same, emulator, handle_of, spikes
+from contract_networks import UNIT, assert_same, emulator, handle_of, scaled, spikes
 
 import gradspike
 import gradspike.spiking as hxsnn
@@ -74,10 +75,71 @@ def test_halves_of_a_transform_of_the_user_are_one_integer_everywhere(scale):
 def test_a_transform_beyond_the_range_of_a_synapse_is_clipped_in_simulation_as_on_the_chip():
     results = []
     for experiment in (hxsnn.Experiment(mock=True, hardware_weights=True), emulator(hardware_weights=True)):
-        _, run = with_transform(experiment, lambda weight: weight * 100.0, weight_scale=50.0)
-        results.append(run())
+        synapse, run = with_transform(experiment, lambda weight: weight * 100.0, weight_scale=50.0)
+        if experiment.mock:
+            results.append(run())
+            continue
+        beyond = int((synapse.weight.detach() * 100).round().abs().gt(63).sum())
+        with pytest.warns(UserWarning, match=rf"Synapse 'in': weight_transform gives {beyond} weights beyond -63") as w:
+            results.append(run())
+        assert len(w) == 1 and beyond
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")  # once, not at each upload
+            synapse.weight.data.mul_(1.1)
+            run()
+            synapse.weight.data.div_(1.1)
+            run()
     assert_same(*results)
-    assert experiment.last_run_chip_configs["in"].abs().max() == 63
+    held = experiment.last_run_chip_configs["in"]
+    assert held.abs().max() == 63 and torch.equal(held.int(), synapse.hardware_weight())
+    unclipped = (synapse.weight.detach() * 100).round().int()
+    assert torch.equal(synapse.connection_array()[:, 2].reshape(4, 5), unclipped)
+    assert [c.weight for c in synapse.get_connections()] == unclipped.flatten().tolist()
+
+
+def test_a_file_with_clipped_weights_warns(tmp_path):
+    experiment = hxsnn.Experiment(mock=True)
+    synapse, run = with_transform(experiment, lambda weight: weight * 0 + 100.0, weight_scale=50.0)
+    run()
+    with pytest.warns(UserWarning, match="Synapse 'in': weight_transform gives 20 weights beyond -63..63 LSB") as w:
+        network = hxsnn.save(experiment, tmp_path / "network.pt")
+    assert len(w) == 1
+    assert torch.equal(network.integers()["in"].int(), synapse.hardware_weight())
+
+
+@pytest.mark.parametrize("receptor", [None, "excitatory", "inhibitory"])
+@pytest.mark.parametrize("transform", [scaled(20.0), lambda weight: weight * 30.0])
+def test_the_integers_of_a_receptor_are_those_of_the_chip(transform, receptor):
+    synapse, run = with_transform(emulator(), transform, receptor=receptor)
+    synapse.weight.data.clamp_(-2, 2)
+    run()
+    held = synapse.experiment.last_run_chip_configs["in"]
+    assert torch.equal(held.int(), synapse.hardware_weight()) and held.any()
+
+
+def test_the_integers_of_a_sparse_projection_are_those_of_the_chip():
+    experiment = emulator()
+    synapse = hxsnn.SparseSynapse(torch.eye(4), experiment, transform=lambda weight: weight + 100.0, name="in")
+    with pytest.warns(UserWarning, match="gives 4 weights beyond"):
+        hxsnn.LIF(4, experiment, **UNIT)(synapse(handle_of(spikes(size=4))))
+        hxsnn.run(experiment, 20)
+    assert torch.equal(synapse.hardware_weight(), 63 * torch.eye(4, dtype=torch.int32))
+    assert torch.equal(experiment.last_run_chip_configs["in"].int(), synapse.hardware_weight())
+
+
+@pytest.mark.filterwarnings("ignore:.*beyond -63")
+def test_what_is_clipped_is_no_change():
+    state = {"value": 70.0}
+    synapse, run = with_transform(emulator(), lambda weight: weight * 0 + state["value"])
+    run()
+    state["value"] = 80.0
+    assert not synapse.changed_input_data
+    run()
+    assert synapse.experiment.uploads == 1
+    state["value"] = 60.0
+    assert synapse.changed_input_data
+    run()
+    assert synapse.experiment.uploads == 2
 
 
 def test_fractional_bounds_of_the_linear_transform():

@@ -1,10 +1,12 @@
 """Experiments on a backend: what is uploaded, and what is mapped again."""
 
+import numpy as np
 import pytest
 import torch
 from contract_networks import Network, assert_same, emulator, handle_of, pair, scaled, spikes
 
 import gradspike.spiking as hxsnn
+from gradspike.spiking import _hardware
 
 
 def counted(network):
@@ -135,3 +137,25 @@ def test_two_experiments_of_one_name_take_turns():
     for _ in range(2):
         for network, wanted in zip(networks, expected):
             assert_same(network.run(x)[1], wanted[1])
+
+
+def test_flags_that_changed_are_seen():
+    """What was an LIF without a leak is refused, not run as the neurons that were there before."""
+    network = Network(emulator())
+    network.run(spikes())
+    network.hidden.leaky = False
+    for _ in range(2):
+        with pytest.raises(NotImplementedError, match=r"LIF 1: backends run LIF neurons .* leaky=False"):
+            network.run(spikes())
+        network.experiment.modules.clear()
+    network.hidden.leaky = True
+    hidden, _ = network.run(spikes())
+    assert hidden.spikes.any()
+
+
+@pytest.mark.parametrize("kind", [np.int64, np.int32, np.uint8])
+def test_whole_numbers_of_numpy_are_whole_numbers(kind):
+    network = Network(emulator(inter_batch_entry_wait=kind(100)))
+    hidden, _ = network.run(spikes(), runtime=kind(20))
+    assert hidden.spikes.shape[0] == 20 and network.experiment.runtime_in_s == pytest.approx(20e-6)
+    assert _hardware._seconds(kind(100)) == _hardware._seconds(100) == pytest.approx(800e-9)

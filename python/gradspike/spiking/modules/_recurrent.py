@@ -1,6 +1,6 @@
 """Recurrent networks as one operator."""
 
-from typing import Any, List, NamedTuple, Tuple
+from typing import Any, Iterator, List, NamedTuple, Tuple
 
 import torch
 from torch import Tensor
@@ -30,13 +30,14 @@ def recurrent_pattern(wrapper: Any) -> RecurrentPattern:
     Raises:
         NotImplementedError: they form another one, which needs a `forward_func` of its own.
     """
-    from gradspike.spiking.modules.neuron import LIF, EventPropLIF
+    from gradspike.spiking.modules.neuron import LIF
     from gradspike.spiking.modules.synapse import Synapse
 
     modules = list(wrapper.wrapped.values())
-    populations = [module for module in modules if isinstance(module, LIF) and not isinstance(module, EventPropLIF)]
+    populations = [module for module in modules if isinstance(module, LIF)]
     synapses = [module for module in modules if isinstance(module, Synapse)]
-    if len(populations) == 1 and len(synapses) == len(modules) - 1:
+    others = [f"{name} {reason}" for name, reason in _reasons(wrapper) if reason]
+    if not others and len(populations) == 1 and len(synapses) == len(modules) - 1:
         graph = wrapper.experiment.modules
         recurrent = [synapse for synapse in synapses if populations[0] in graph.sources_of(synapse)]
         inputs = [synapse for synapse in synapses if synapse not in recurrent]
@@ -46,7 +47,33 @@ def recurrent_pattern(wrapper: Any) -> RecurrentPattern:
         f"{type(wrapper).__name__}: without a forward_func of its own, a wrapper holds projections into one population "
         "of LIF neurons and one projection of that population onto itself, got "
         + ", ".join(f"{name}={type(module).__name__}" for name, module in wrapper.wrapped.items())
+        + "".join(f"; {other}" for other in others)
     )
+
+
+def _reasons(wrapper: Any) -> Iterator[Tuple[str, str]]:
+    """Modules by name, with what makes them something else than the operator computes; "" where nothing does."""
+    from gradspike.spiking.modules.event_prop_synapse import EventPropSynapse
+    from gradspike.spiking.modules.neuron import LIF, EventPropLIF
+    from gradspike.spiking.modules.neuron_exp import NeuronExp
+
+    for name, module in wrapper.wrapped.items():
+        reason = ""
+        if isinstance(module, (EventPropLIF, EventPropSynapse)):
+            reason = "has the adjoint of EventProp"
+        elif isinstance(module, NeuronExp):
+            reason = "has exponential decays"
+        elif overrides_forward_func(module):
+            reason = "overrides forward_func"
+        elif isinstance(module, LIF) and not (module.leaky and module.fire):
+            reason = f"has leaky={module.leaky}, fire={module.fire}"
+        yield name, reason
+
+
+def overrides_forward_func(module: Any) -> bool:
+    """Whether the user's code, and not the library's, says what a module computes."""
+    own = "forward_func" in vars(module)
+    return own or not str(getattr(type(module).forward_func, "__module__", "")).startswith("gradspike.spiking.")
 
 
 def run_recurrent(wrapper: Any, inputs: Tuple[Any, ...], hw_data: Any) -> Tuple[Any, ...]:

@@ -81,7 +81,8 @@ class AELIF(Population):
         enable_madc_recording: Whether the fast converter records the neuron `record_neuron_id`.
         record_neuron_id: Neuron of the fast converter.
         placement_constraint: Places of the neurons, one for each.
-        trace_offset: Reading at rest [LSB]: a number, a tensor `[size]` or a dictionary by neuron.
+        trace_offset: Reading at rest [LSB]: a number, a tensor `[size]` or a dictionary with one entry for each neuron,
+            by its number or coordinate, in any order.
         trace_scale: Model units per LSB of a reading, likewise.
         cadc_time_shift: Steps by which readings come too late.
         shift_cadc_to_first: Whether the first reading is subtracted in the place of `trace_offset`.

@@ -115,10 +115,17 @@ class SparseSynapse(Synapse):
             spikes, values, self._index, self.out_features, scale, low, high, rounding=rounding
         )
 
+    def hardware_weight(self) -> Tensor:
+        """As `Synapse`, and 0 where no connection exists, whatever the transform makes of 0."""
+        return super().hardware_weight() * self.mask.cpu()
+
+    def _existing(self, weight: Tensor) -> Tensor:
+        return weight[self.mask]
+
     def connection_array(self) -> Tensor:
         """`get_connections` as int32 `[connections, 3]`: rows (pre, post, weight), sorted by post, then pre."""
         post, pre = self._index.cpu()
-        return torch.stack((pre.int(), post.int(), self.hardware_weight()[post, pre]), dim=1)
+        return torch.stack((pre.int(), post.int(), self._unclipped()[post, pre]), dim=1)
 
     def get_connections(self) -> List[Tuple[int, int, float]]:
         """The existing connections as `(pre, post, weight)`, sorted by post, then pre."""

@@ -3,6 +3,7 @@
 import gc
 import itertools
 import math
+import warnings
 from typing import Any, Callable, Iterable, List, Optional, Tuple, Union
 
 import torch
@@ -28,7 +29,7 @@ class Synapse(Projection):
     """Dense projection: `graded_spikes = spikes @ weight.T`.
 
     The simulation computes with the float weight; transform and receptor decide what the chip holds
-    (`get_connections`). With `hardware_weights=True` the simulation computes with the integers of the chip too: what is
+    (`hardware_weight`). With `hardware_weights=True` the simulation computes with the integers of the chip too: what is
     trained is then what is deployed.
 
     Args:
@@ -165,17 +166,46 @@ class Synapse(Projection):
     # What the chip holds
 
     def hardware_weight(self) -> Tensor:
-        """The integers of the chip, int32 `[out_features, in_features]` on the CPU, signed whatever the receptor is.
+        """The integers that a backend holds, int32 `[out_features, in_features]` on the CPU.
+
+        A transform that is not `linear_saturating` is clipped to one synapse, -63 to 63; with a receptor, weights of
+        the other sign are 0. `get_connections` has neither.
 
         Raises:
             RuntimeError: a weight is NaN.
         """
         weight, linear = self._content()
-        linear = linear or LinearTransform(1.0, -_LARGEST, _LARGEST)
+        return self._integers(weight, (linear or CHIP_RANGE).within(self.receptor))
+
+    def _unclipped(self) -> Tensor:
+        """The integers before receptor and range of a synapse."""
+        linear = self.linear()
+        weight = self.transformed_weight() if linear is None else self.weight.detach()
+        return self._integers(weight, linear or LinearTransform(1.0, -_LARGEST, _LARGEST))
+
+    def _integers(self, weight: Tensor, arithmetic: LinearTransform) -> Tensor:
         if bool(weight.isnan().any()):
             index = weight.isnan().nonzero()[0].tolist()
             raise RuntimeError(f"{self._describe()}: weight must not be NaN, got NaN at index {index}")
-        return functional.hardware_weights(weight, *linear).to(device="cpu", dtype=torch.int32)
+        return functional.hardware_weights(weight, *arithmetic).to(device="cpu", dtype=torch.int32)
+
+    def warn_of_clipped_weights(self) -> None:
+        """One UserWarning where weights of a transform of the user do not fit one synapse; called before a backend or a
+        file gets them.
+        """
+        if self.linear() is not None:
+            return
+        beyond = int((self._existing(self.transformed_weight()).round().abs() > CHIP_RANGE.max_weight).sum())
+        if beyond:
+            warnings.warn(
+                f"{self._describe()}: weight_transform gives {beyond} weights beyond -63..63 LSB, which are clipped; "
+                "let it end at 63, get_connections() has the values before",
+                stacklevel=2,
+            )
+
+    def _existing(self, weight: Tensor) -> Tensor:
+        """The entries of a tensor like the weight at which there is a connection."""
+        return weight
 
     def transformed_weight(self) -> Tensor:
         """What the transform makes of the weight [LSB], before it is rounded."""
@@ -183,20 +213,22 @@ class Synapse(Projection):
 
     def connection_array(self) -> Tensor:
         """`get_connections` as int32 `[connections, 3]`: rows (pre, post, weight), post outer and pre inner."""
-        integers = self.hardware_weight()
+        integers = self._unclipped()
         post, pre = (torch.arange(size, dtype=torch.int32) for size in self._weight_shape())
         rows = torch.empty(*self._weight_shape(), 3, dtype=torch.int32)
         rows[..., 0], rows[..., 1], rows[..., 2] = pre, post.unsqueeze(1), integers
         return rows.reshape(-1, 3)
 
     def get_connections(self) -> List[Tuple[int, int, float]]:
-        """The connections that the chip holds, as `(pre, post, weight)`.
+        """What the transform makes of the connections, as `(pre, post, weight)`.
 
         Weights are rounded half to even, zeros are included; the order is row-major over the weight: post outer, pre
-        inner. Values are signed, whatever the receptor is. `connection_array` gives the same as a tensor, faster.
+        inner. As in hxtorch, values are signed, whatever the receptor is, and a transform that is not
+        `linear_saturating` is not clipped to the range of a synapse: `hardware_weight` is what a backend holds.
+        `connection_array` gives the same as a tensor, faster.
         """
         post, pre = self._weight_shape()
-        weights = self.hardware_weight().flatten().tolist()
+        weights = self._unclipped().flatten().tolist()
         posts = itertools.chain.from_iterable(map(itertools.repeat, range(post), itertools.repeat(pre)))
         return as_connections(zip(list(range(pre)) * post, posts, weights))
 
@@ -204,7 +236,10 @@ class Synapse(Projection):
 
     @property
     def changed_input_data(self) -> bool:
-        """Whether weights or transform differ, by content, from what was recorded last; True before that."""
+        """Whether weights or transform differ, by content, from what was recorded last; True before that.
+
+        What a transform of the user makes counts as far as a synapse holds it: from 70 to 80 LSB nothing changes.
+        """
         if self._written is None:
             return True
         weight, linear = self._content()
@@ -227,9 +262,14 @@ class Synapse(Projection):
         self.changed_input_data = False
 
     def _content(self) -> Tuple[Tensor, Optional[LinearTransform]]:
-        """What the integers come from: the weight and its transform, or what a transform of the user makes of it."""
-        linear, weight = self.linear(), self.weight.detach()
-        return (self.transformed_weight() if linear is None else weight), linear
+        """What the integers come from: the weight and its transform, or what a transform of the user makes of it.
+
+        The latter within the range of a synapse.
+        """
+        linear = self.linear()
+        if linear is not None:
+            return self.weight.detach(), linear
+        return self.transformed_weight().clamp(CHIP_RANGE.min_weight, CHIP_RANGE.max_weight), None
 
     def extra_repr(self) -> str:
         receptor = "" if self._signed_projection else f", receptor={self.receptor}"

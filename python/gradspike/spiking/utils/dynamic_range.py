@@ -10,6 +10,7 @@ from gradspike import chip, nn
 from gradspike.spiking.experiment import Experiment
 from gradspike.spiking.handle import LIFObservables
 from gradspike.spiking.modules import LI, LIF, Synapse
+from gradspike.spiking.morphology import circuits_per_neuron
 from gradspike.spiking.run import run
 from gradspike.spiking.transforms.weight_transforms import linear_saturating
 
@@ -50,7 +51,7 @@ def get_trace_scaling(
     Args:
         params: Arguments of `gradspike.spiking.LIF`; potentials may have two values.
         calib_path: Calibration, handed to the backend.
-        neuron_structure: Morphology of the neurons.
+        neuron_structure: Morphology of the neurons: all circuits of a chip are driven, 512 by their number.
         backend: As for `Experiment`.
         preset: As for `Experiment`.
         seed: As for `Experiment`.
@@ -89,7 +90,8 @@ def get_weight_scaling(
     Args:
         params: Arguments of `gradspike.spiking.LIF`.
         weight_step: Accepted: every weight is measured.
-        calib_path: Calibration, handed to the backend.
+        calib_path: Accepted: the measurement takes the backend with the calibration it has; name another one where the
+            backend is started.
         neuron_structure: Accepted: probes have one circuit per neuron.
         backend: As for `gradspike.chip.deploy`.
         preset: As for `gradspike.chip.deploy`.
@@ -127,7 +129,7 @@ def get_dynamic_range(
     Args:
         params: Arguments of `gradspike.spiking.LIF`; the neurons integrate and do not fire.
         calib_path: Calibration, handed to the backend.
-        neuron_structure: Morphology of the neurons.
+        neuron_structure: Morphology of the neurons: all circuits of a chip are driven, 512 by their number.
         backend: As for `Experiment`.
         preset: As for `Experiment`; the ideal emulator has no ends.
         seed: As for `Experiment`.
@@ -156,7 +158,7 @@ class _Probe:
         fire: bool = True,
     ) -> None:
         self.experiment = Experiment(backend=backend, preset=preset, seed=seed, calibration=calib_path)
-        circuits = len(getattr(neuron_structure, "circuits", (0,)))
+        circuits = circuits_per_neuron(neuron_structure) or 1
         own = {**params, "trace_offset": 0.0, "trace_scale": 1.0, "neuron_structure": neuron_structure}
         self.neurons: Any = (LIF if fire else LI)(_CIRCUITS // circuits, self.experiment, **own)
         self.neurons.has_threshold = True  # also integrators read with the gain of the parameters
