@@ -81,6 +81,8 @@ def program(page: Path, folder: Path) -> Iterator[types.ModuleType]:
 def outputs(page: Path, folder: Path) -> Iterator[tuple[Block, str]]:
     """Runs the page and gives each block with what it printed. Nothing is registered before, and the seed is 0."""
     gradspike.chip.clear()
+    for name in set(gradspike.chip.backends()) - {"emulator"}:  # of other tests in this process
+        gradspike.chip.detach(name)
     torch.manual_seed(0)
     with program(page, folder) as module:
         line = 0

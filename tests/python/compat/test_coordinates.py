@@ -7,7 +7,7 @@ import pytest
 import torch
 
 import gradspike.spiking as hxsnn
-from gradspike.spiking import _hardware
+from gradspike.spiking import _hardware, _wishes
 from gradspike.spiking import coordinates as halco
 from gradspike.spiking.morphology import SingleCompartmentNeuron, circuits_per_neuron
 
@@ -377,10 +377,10 @@ class TheirRule:
 
 @pytest.mark.parametrize("kind", [hxsnn.PlasticityRule, TheirRule])
 def test_plasticity_rules(kind):
-    rule = _hardware.plasticity_rule(kind("kernel", hxsnn.Timer(start=3, period=100, num_periods=7)))
+    rule = _wishes.plasticity_rule(kind("kernel", hxsnn.Timer(start=3, period=100, num_periods=7)))
     assert (rule.kernel, rule.executions) == ("kernel", 7)
     assert rule.start == pytest.approx(3e-6) and rule.period == pytest.approx(100e-6)
-    assert _hardware.plasticity_rule(rule) is rule
+    assert _wishes.plasticity_rule(rule) is rule
 
 
 # Sources of the converters
