@@ -26,7 +26,9 @@ double train(torch::jit::Module& module, const at::Tensor& spikes, const at::Ten
     value.backward();
     optimizer.step();
     loss = value.item<double>();
-    std::cout << (step == 0 ? "loss " + std::to_string(loss) : "");
+    if (step == 0) {
+      std::cout << "loss " << loss;
+    }
   }
   return loss;
 }
@@ -39,7 +41,8 @@ int main(int argc, char** argv) {
     torch::manual_seed(0);
     torch::jit::Module module = gradspike::deploy::module_of(path);
     const at::Tensor spikes = random_spikes(38, 5);
-    std::cout << " to " << train(module, spikes, torch::tensor({0, 1, 2, 0})) << '\n';
+    const double loss = train(module, spikes, torch::tensor({0, 1, 2, 0}));
+    std::cout << " to " << loss << '\n';
 
     const auto model = gradspike::deploy::load(path, module);
     const at::Tensor counts = spikes.to(torch::kByte).contiguous();
@@ -48,7 +51,8 @@ int main(int argc, char** argv) {
     input.data = counts.data_ptr<std::uint8_t>();
     input.steps = 38, input.batch = 4, input.size = 5;
     for (const char* target : {"cpu", "emulator"}) {
-      std::cout << target << ": " << model->run({input}, {target}).counters.spikes_on_chip << " spikes\n";
+      const auto observed = model->run({input}, {target});
+      std::cout << target << ": " << observed.events(observed.populations[0].name).size() << " spikes\n";
     }
   } catch (const gradspike::Error& error) {
     std::cerr << error.what() << '\n';
