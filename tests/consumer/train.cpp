@@ -26,9 +26,6 @@ double train(torch::jit::Module& module, const at::Tensor& spikes, const at::Ten
     value.backward();
     optimizer.step();
     loss = value.item<double>();
-    if (step == 0) {
-      std::cout << "loss " << loss;
-    }
   }
   return loss;
 }
@@ -41,8 +38,7 @@ int main(int argc, char** argv) {
     torch::manual_seed(0);
     torch::jit::Module module = gradspike::deploy::module_of(path);
     const at::Tensor spikes = random_spikes(38, 5);
-    const double loss = train(module, spikes, torch::tensor({0, 1, 2, 0}));
-    std::cout << " to " << loss << '\n';
+    std::cout << "loss " << train(module, spikes, torch::tensor({0, 1, 2, 0})) << '\n';
 
     const auto model = gradspike::deploy::load(path, module);
     const at::Tensor counts = spikes.to(torch::kByte).contiguous();
