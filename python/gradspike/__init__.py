@@ -17,7 +17,7 @@ _library.load()
 _vmap.register()
 
 # The operators have to be registered before a module that names them is imported.
-from gradspike import chip, datasets, distributed, functional, nir, nn, plot, tracking, transforms  # noqa: E402
+from gradspike import chip, datasets, distributed, functional, nn, plot, tracking, transforms  # noqa: E402
 from gradspike._archive import export, inspect, load, open_network, save  # noqa: E402
 from gradspike._library import VersionInfo, version_info  # noqa: E402
 from gradspike.functional import suggest_scale  # noqa: E402
@@ -32,7 +32,6 @@ __all__ = [
     "functional",
     "inspect",
     "load",
-    "nir",
     "nn",
     "open_network",
     "plot",
@@ -43,7 +42,7 @@ __all__ = [
     "version_info",
 ]
 
-_LAZY = ("compat", "spiking")
+_LAZY = ("compat", "nir", "spiking")
 """Modules that are imported when they are used first."""
 
 
