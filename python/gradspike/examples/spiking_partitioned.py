@@ -12,13 +12,14 @@ import functools
 import sys
 import time
 from dataclasses import dataclass
-from typing import Any, Dict, List, Optional, Sequence, Tuple
+from typing import Any, Dict, Optional, Sequence, Tuple
 
 import torch
 from torch import Tensor
 
 import gradspike.spiking as hxsnn
-from gradspike.examples import digits
+from gradspike.examples import digits, spiking_training
+from gradspike.examples.spiking_training import neuron_values, new_experiment, train
 from gradspike.examples.yinyang_training import accuracy
 from gradspike.spiking.transforms.decode import MaxOverTime
 from gradspike.spiking.transforms.weight_transforms import linear_saturating
@@ -46,23 +47,9 @@ SCORE_GAIN = 3.0
 
 
 @dataclass(frozen=True)
-class Settings:
-    """Choices of a network and its training.
+class Settings(spiking_training.Settings):
+    """Settings of this network, see `spiking_training.Settings`."""
 
-    Attributes:
-        mock: Whether to simulate.
-        backend: Backend without `mock`; None: the one that GRADSPIKE_BACKEND names, else the emulator.
-        preset: Preset of the backend.
-        seed: Seed of the initial weights, of the order of samples, and of the chip.
-        epochs: Passes over the training set.
-        batch_size: Samples per step.
-        learning_rate: Adam's rate; it falls by 3 % after each epoch.
-    """
-
-    mock: bool = True
-    backend: Optional[str] = "emulator"
-    preset: str = "ideal"
-    seed: int = 0
     epochs: int = 8
     batch_size: int = 100
     learning_rate: float = 1e-3
@@ -73,9 +60,7 @@ class PartitionedModel(torch.nn.Module):
 
     def __init__(self, settings: Settings) -> None:
         super().__init__()
-        self.experiment = hxsnn.Experiment(
-            mock=settings.mock, dt=DT, backend=settings.backend, preset=settings.preset, seed=settings.seed
-        )
+        self.experiment = new_experiment(settings, DT)
         self.hidden_synapses = torch.nn.ModuleList()
         self.hidden = torch.nn.ModuleList()
         self.readout_synapses = torch.nn.ModuleList()
@@ -97,17 +82,7 @@ class PartitionedModel(torch.nn.Module):
 
     @staticmethod
     def _neurons(instance: int) -> Dict[str, Any]:
-        return {
-            "leak": hxsnn.MixedHXModelParameter(*LEAK),
-            "reset": hxsnn.MixedHXModelParameter(*LEAK),
-            "threshold": hxsnn.MixedHXModelParameter(*THRESHOLD),
-            "tau_mem": TAU_MEM,
-            "tau_syn": TAU_SYN,
-            "membrane_capacitance": TAU_MEM,
-            "trace_offset": LEAK[1],
-            "trace_scale": (THRESHOLD[0] - LEAK[0]) / (THRESHOLD[1] - LEAK[1]),
-            "execution_instance": instance,
-        }
+        return {**neuron_values(LEAK, THRESHOLD, TAU_MEM, TAU_SYN), "execution_instance": instance}
 
     def forward(self, spikes: Tensor) -> Tensor:
         inputs = hxsnn.LIFObservables(spikes=spikes)
@@ -122,25 +97,6 @@ class PartitionedModel(torch.nn.Module):
 def load_data(size: Optional[int] = None) -> digits.Data:
     """Encoded images, every fifth one for the test; see `gradspike.examples.digits.load_data`."""
     return digits.load_data(size, SIDE, LatencyEncoder(NUM_STEPS, T_EARLY, T_LATE, DT, DARK))
-
-
-def train(model: torch.nn.Module, data: digits.Data, settings: Settings) -> List[float]:
-    """Trains with Adam and cross entropy; returns the mean loss of each epoch."""
-    optimizer = torch.optim.Adam(model.parameters(), lr=settings.learning_rate)
-    schedule = torch.optim.lr_scheduler.ExponentialLR(optimizer, 0.97)
-    means: List[float] = []
-    for _ in range(settings.epochs):
-        losses = []
-        for chosen in torch.randperm(len(data.train_classes)).split(settings.batch_size):
-            scores = model(data.train_spikes[:, chosen])
-            loss = torch.nn.functional.cross_entropy(scores, data.train_classes[chosen])
-            optimizer.zero_grad()
-            loss.backward()
-            optimizer.step()
-            losses.append(float(loss.detach()))
-        schedule.step()
-        means.append(sum(losses) / len(losses))
-    return means
 
 
 def evaluate(model: torch.nn.Module, data: digits.Data) -> float:

@@ -18,7 +18,8 @@ import torch
 from torch import Tensor
 
 import gradspike.spiking as hxsnn
-from gradspike.examples import digits
+from gradspike.examples import digits, spiking_training
+from gradspike.examples.spiking_training import neuron_values, new_experiment, train
 from gradspike.examples.yinyang_training import accuracy
 from gradspike.spiking.functional.linear import clamp_exponentially, linear_exponential_clamp
 from gradspike.spiking.transforms.decode import MaxOverTime
@@ -45,23 +46,9 @@ HIDDEN_INIT, READOUT_INIT = (0.1, 0.15), (0.1, 0.1)
 
 
 @dataclass(frozen=True)
-class Settings:
-    """Choices of a network and its training.
+class Settings(spiking_training.Settings):
+    """Settings of this network, see `spiking_training.Settings`."""
 
-    Attributes:
-        mock: Whether to simulate.
-        backend: Backend without `mock`; None: the one that GRADSPIKE_BACKEND names, else the emulator.
-        preset: Preset of the backend.
-        seed: Seed of the initial weights, of the order of samples, and of the chip.
-        epochs: Passes over the training set.
-        batch_size: Samples per step.
-        learning_rate: Adam's rate; it falls by 3 % after each epoch.
-    """
-
-    mock: bool = True
-    backend: Optional[str] = "emulator"
-    preset: str = "ideal"
-    seed: int = 0
     epochs: int = 15
     batch_size: int = 50
     learning_rate: float = 5e-3
@@ -104,19 +91,8 @@ class QuantisedModel(torch.nn.Module):
 
     def __init__(self, settings: Settings) -> None:
         super().__init__()
-        self.experiment = hxsnn.Experiment(
-            mock=settings.mock, dt=DT, backend=settings.backend, preset=settings.preset, seed=settings.seed
-        )
-        values = {
-            "leak": hxsnn.MixedHXModelParameter(*LEAK),
-            "reset": hxsnn.MixedHXModelParameter(*LEAK),
-            "threshold": hxsnn.MixedHXModelParameter(*THRESHOLD),
-            "tau_mem": TAU,
-            "tau_syn": TAU,
-            "membrane_capacitance": TAU,
-            "trace_offset": LEAK[1],
-            "trace_scale": (THRESHOLD[0] - LEAK[0]) / (THRESHOLD[1] - LEAK[1]),
-        }
+        self.experiment = new_experiment(settings, DT)
+        values = neuron_values(LEAK, THRESHOLD, TAU, TAU)
         self.hidden_synapse = QuantisedSynapse(SIDE * SIDE, HIDDEN, self.experiment, WEIGHT_SCALE, "hidden")
         self.hidden = hxsnn.LIF(HIDDEN, self.experiment, name="hidden", **values)
         self.readout_synapse = QuantisedSynapse(HIDDEN, CLASSES, self.experiment, WEIGHT_SCALE, "readout")
@@ -158,24 +134,6 @@ class Comparison(NamedTuple):
 def load_data(size: Optional[int] = None) -> digits.Data:
     """Encoded images, every fifth one for the test; see `gradspike.examples.digits.load_data`."""
     return digits.load_data(size, SIDE, LatencyEncoder(NUM_STEPS, T_EARLY, T_LATE, DT, DARK))
-
-
-def train(model: torch.nn.Module, data: digits.Data, settings: Settings) -> List[float]:
-    """Trains with Adam and cross entropy; returns the mean loss of each epoch."""
-    optimizer = torch.optim.Adam(model.parameters(), lr=settings.learning_rate)
-    schedule = torch.optim.lr_scheduler.ExponentialLR(optimizer, 0.97)
-    means: List[float] = []
-    for _ in range(settings.epochs):
-        losses = []
-        for chosen in torch.randperm(len(data.train_classes)).split(settings.batch_size):
-            loss = torch.nn.functional.cross_entropy(model(data.train_spikes[:, chosen]), data.train_classes[chosen])
-            optimizer.zero_grad()
-            loss.backward()
-            optimizer.step()
-            losses.append(float(loss.detach()))
-        schedule.step()
-        means.append(sum(losses) / len(losses))
-    return means
 
 
 def compare(simulated: QuantisedModel, deployed: QuantisedModel, data: digits.Data) -> Comparison:
