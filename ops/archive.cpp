@@ -13,6 +13,7 @@
 #include "csrc/core/error.h"
 #include "gradspike/module.h"
 #include "ops/program.h"
+#include "ops/program_records.h"
 
 namespace gradspike::ops {
 namespace {
@@ -24,11 +25,6 @@ std::string integers_entry(const std::string& projection) { return "extra/gradsp
 
 /// Programs keep entries as text.
 constexpr const char* kBase64 = ".base64";
-
-std::string record(caffe2::serialize::PyTorchStreamReader& reader, const std::string& name) {
-  const auto [data, size] = reader.getRecord(name);
-  return std::string(static_cast<const char*>(data.get()), size);
-}
 
 std::string first_line(const std::string& text) { return text.substr(0, text.find('\n')); }
 

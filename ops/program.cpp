@@ -1,19 +1,17 @@
 #include "ops/program.h"
 
-#include <ATen/ops/empty_strided.h>
 #include <caffe2/serialize/inline_container.h>
 #include <torch/csrc/jit/ir/constants.h>
 #include <torch/csrc/jit/ir/ir.h>
 #include <torch/csrc/jit/runtime/operator.h>
 
 #include <algorithm>
-#include <cstring>
-#include <limits>
 #include <map>
 #include <nlohmann/json.hpp>
 #include <optional>
 
 #include "csrc/core/error.h"
+#include "ops/program_records.h"
 
 namespace gradspike::ops {
 namespace {
@@ -27,116 +25,11 @@ constexpr const char* kProgram = "models/model.json";
 /// Number of the dense layout in a program.
 constexpr std::int64_t kStrided = 7;
 
-std::string record(caffe2::serialize::PyTorchStreamReader& reader, const std::string& name) {
-  const auto [data, size] = reader.getRecord(name);
-  return std::string(static_cast<const char*>(data.get()), size);
-}
-
-json document(caffe2::serialize::PyTorchStreamReader& reader, const std::string& name) {
-  json value = json::parse(record(reader, name), nullptr, /*allow_exceptions=*/false);
-  GRADSPIKE_REQUIRE(value.is_object(), name, " is no JSON object");
-  return value;
-}
-
-/// A choice among kinds, {"kind": value}.
-std::pair<std::string, const json*> choice(const json& value, const char* what) {
-  GRADSPIKE_REQUIRE(value.is_object() && value.size() == 1, "its program is damaged: ", what,
-                    " must be an object with one entry, got ", value.dump().substr(0, 80));
-  return {value.begin().key(), &value.begin().value()};
-}
-
-std::int64_t whole_number(const json& value, const char* what) {
-  GRADSPIKE_REQUIRE(value.is_number_integer(), "its program is damaged: ", what, " must be a whole number, got ",
-                    value.dump().substr(0, 80));
-  return value.get<std::int64_t>();
-}
-
-/// A number; JSON has no words for those that are not finite.
-double number(const json& value) {
-  static const std::map<std::string, double> kNames = {{"Infinity", std::numeric_limits<double>::infinity()},
-                                                       {"-Infinity", -std::numeric_limits<double>::infinity()},
-                                                       {"NaN", std::numeric_limits<double>::quiet_NaN()}};
-  if (value.is_string()) {
-    const auto found = kNames.find(value.get<std::string>());
-    GRADSPIKE_REQUIRE(found != kNames.end(), "its program is damaged: '", value.get<std::string>().substr(0, 80),
-                      "' is no number");
-    return found->second;
-  }
-  return value.get<double>();
-}
-
-// ---- tensors -------------------------------------------------------------------------------------------------------
-
-/// Numbers of dtypes in a program (torch/_export/serde/schema.py, ScalarType).
-at::ScalarType scalar_type(std::int64_t code) {
-  static const std::map<std::int64_t, at::ScalarType> kTypes = {
-      {1, at::kByte}, {2, at::kChar},  {3, at::kShort},  {4, at::kInt},   {5, at::kLong},
-      {6, at::kHalf}, {7, at::kFloat}, {8, at::kDouble}, {12, at::kBool}, {13, at::kBFloat16}};
-  const auto found = kTypes.find(code);
-  GRADSPIKE_REQUIRE(found != kTypes.end(), "dtype ", code, " is not known");
+const at::Tensor& tensor_named(const std::map<std::string, at::Tensor>& tensors, const std::string& name) {
+  const auto found = tensors.find(name);
+  GRADSPIKE_REQUIRE(found != tensors.end(), "tensor '", name, "' is missing");
   return found->second;
 }
-
-std::vector<std::int64_t> whole_numbers(const json& list) {
-  std::vector<std::int64_t> result;
-  for (const json& entry : list) {
-    result.push_back(whole_number(entry.at("as_int"), "a size"));
-  }
-  return result;
-}
-
-/// Tensors by the name that the graph's signature gives them.
-class Tensors {
- public:
-  explicit Tensors(caffe2::serialize::PyTorchStreamReader& reader) : reader_(reader) {
-    add("data/weights/", "model_weights_config.json");
-    add("data/constants/", "model_constants_config.json");
-  }
-
-  at::Tensor at(const std::string& name) const {
-    const auto found = entries_.find(name);
-    GRADSPIKE_REQUIRE(found != entries_.end(), "tensor '", name, "' is missing");
-    return found->second;
-  }
-
- private:
-  void add(const std::string& folder, const char* config) {
-    if (!reader_.hasRecord(folder + config)) {
-      return;
-    }
-    const json entries = document(reader_, folder + config).at("config");
-    for (const auto& [name, entry] : entries.items()) {
-      GRADSPIKE_REQUIRE(!entry.at("use_pickle").get<bool>(), "tensor '", name, "' is pickled");
-      entries_[name] = tensor(name, record(reader_, folder + entry.at("path_name").get<std::string>()),
-                              entry.at("tensor_meta"), entry.at("is_param").get<bool>());
-    }
-  }
-
-  static at::Tensor tensor(const std::string& name, const std::string& bytes, const json& meta, bool trained) {
-    const std::vector<std::int64_t> sizes = whole_numbers(meta.at("sizes"));
-    const std::vector<std::int64_t> strides = whole_numbers(meta.at("strides"));
-    const at::ScalarType type = scalar_type(meta.at("dtype").get<std::int64_t>());
-    GRADSPIKE_REQUIRE(sizes.size() == strides.size(), "tensor '", name, "' has ", sizes.size(), " sizes and ",
-                      strides.size(), " strides");
-    at::Tensor result = at::empty_strided(sizes, strides, type);
-    const std::int64_t first = whole_number(meta.at("storage_offset").at("as_int"), "a storage offset");
-    const std::int64_t most = static_cast<std::int64_t>(bytes.size() / result.itemsize());
-    GRADSPIKE_REQUIRE(first >= 0 && first <= most, "tensor '", name, "' begins at element ", first, " of ", most);
-    const std::size_t offset = static_cast<std::size_t>(first) * result.itemsize();
-    const std::size_t wanted = result.storage().nbytes();
-    GRADSPIKE_REQUIRE(wanted <= bytes.size() - offset, "tensor '", name, "' needs ", wanted, " bytes, the file has ",
-                      bytes.size());
-    if (wanted > 0) {
-      std::memcpy(result.storage().mutable_data(), bytes.data() + offset, wanted);
-    }
-    return result.requires_grad_(trained && meta.at("requires_grad").get<bool>());
-  }
-
-  caffe2::serialize::PyTorchStreamReader& reader_;
-  std::map<std::string, at::Tensor> entries_;
-};
-
-// ---- graph ---------------------------------------------------------------------------------------------------------
 
 /// "torch.ops.gradspike.lif.default" as the operator's name and overload.
 std::pair<std::string, std::string> operator_name(const std::string& target) {
@@ -164,7 +57,7 @@ std::pair<std::string, std::string> operator_name(const std::string& target) {
 /// Builds the forward of the module, call by call.
 class Builder {
  public:
-  Builder(const json& program, const Tensors& tensors)
+  Builder(const json& program, const std::map<std::string, at::Tensor>& tensors)
       : program_(program.at("graph_module")), module_("gradspike.Program"), graph_(std::make_shared<Graph>()) {
     self_ = graph_->addInput("self");
     self_->setType(module_.type());
@@ -184,7 +77,7 @@ class Builder {
   }
 
  private:
-  void add_inputs(const Tensors& tensors) {
+  void add_inputs(const std::map<std::string, at::Tensor>& tensors) {
     for (const json& spec : program_.at("signature").at("input_specs")) {
       const auto [kind, value] = choice(spec, "an input");
       const json& entry = *value;
@@ -199,7 +92,7 @@ class Builder {
     }
   }
 
-  void add_tensor(const std::string& kind, const json& entry, const Tensors& tensors) {
+  void add_tensor(const std::string& kind, const json& entry, const std::map<std::string, at::Tensor>& tensors) {
     const std::map<std::string, const char*> names = {
         {"parameter", "parameter_name"}, {"buffer", "buffer_name"}, {"tensor_constant", "tensor_constant_name"}};
     const auto found = names.find(kind);
@@ -211,9 +104,9 @@ class Builder {
       attribute += '_';
     }
     if (kind == "parameter") {
-      module_.register_parameter(attribute, tensors.at(path), /*is_buffer=*/false);
+      module_.register_parameter(attribute, tensor_named(tensors, path), /*is_buffer=*/false);
     } else {
-      module_.register_buffer(attribute, tensors.at(path));
+      module_.register_buffer(attribute, tensor_named(tensors, path));
     }
     values_[entry.at("arg").at("name").get<std::string>()] = graph_->insertGetAttr(self_, attribute);
   }
@@ -418,7 +311,7 @@ torch::jit::Module module_of_program(caffe2::serialize::PyTorchStreamReader& rea
   GRADSPIKE_REQUIRE(reader.hasRecord(kProgram), "it holds native code and no program");
   try {
     const json program = document(reader, kProgram);
-    return Builder(program, Tensors(reader)).module();
+    return Builder(program, program_tensors(reader)).module();
   } catch (const json::exception& error) {
     const std::string text = error.what();  // begins with a code in brackets
     GRADSPIKE_FAIL("its program is damaged: ",
