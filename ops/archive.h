@@ -46,6 +46,6 @@ OpenedNetwork open_stored(const torch::jit::Module& module, const StoredNetwork&
 torch::jit::Module module_of(const std::string& path);
 
 /// Opens an archive for deploy::load.
-std::shared_ptr<deploy::Model> open_archive(const std::string& path);
+std::shared_ptr<deploy::Model> open_archive(const std::string& path, const deploy::LoadOptions& options);
 
 }  // namespace gradspike::ops
