@@ -44,6 +44,13 @@ std::string shape_text(const std::vector<std::int64_t>& sizes) {
   return "[" + text + "]";
 }
 
+at::ScalarType dtype_named(const std::string& name) {
+  const auto& names = c10::getStringToDtypeMap();
+  const auto found = names.find(name);
+  GRADSPIKE_REQUIRE(found != names.end(), "gradspike/native_code.json names the unknown dtype '", name, "'");
+  return found->second;
+}
+
 /// What a compiler that is told to use this machine's instructions chooses by itself; the others need an intrinsic.
 bool is_chosen_by_compilers(const std::string& feature) {
   static const std::vector<std::string> kPrefixes = {"sse",    "ssse3", "pni",   "avx", "fma", "f16c",    "bmi", "abm",
@@ -130,7 +137,7 @@ void NativeCode::read(caffe2::serialize::PyTorchStreamReader& reader) {
                       ", which this one lacks: export it with native_code=True on a machine of this kind");
   }
   for (const json& input : about.at("inputs")) {
-    inputs_.push_back({input.at("name").get<std::string>(), scalar_type(input.at("dtype").get<std::int64_t>()),
+    inputs_.push_back({input.at("name").get<std::string>(), dtype_named(input.at("dtype").get<std::string>()),
                        input.at("sizes").get<std::vector<std::int64_t>>()});
   }
   num_outputs_ = about.at("num_outputs").get<std::size_t>();

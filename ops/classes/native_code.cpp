@@ -3,16 +3,26 @@
 
 #include <torch/custom_class.h>
 
+#include <memory>
+
+#include "csrc/core/error.h"
+
 namespace gradspike::ops {
 namespace {
 
 class NativeCodeHandle : public torch::CustomClassHolder {
  public:
-  NativeCodeHandle(const std::string& path, c10::Device device) : code_(path, device) {}
-  std::vector<at::Tensor> run(const std::vector<at::Tensor>& inputs) const { return code_.run(inputs); }
+  NativeCodeHandle(const std::string& path, c10::Device device) : code_(std::make_unique<NativeCode>(path, device)) {}
+
+  std::vector<at::Tensor> run(const std::vector<at::Tensor>& inputs) const {
+    GRADSPIKE_CHECK(code_ != nullptr, "native code that is open");
+    return code_->run(inputs);
+  }
+  /// Unloads the code and removes what was extracted: Python does not destroy everything when it ends.
+  void close() { code_.reset(); }
 
  private:
-  NativeCode code_;
+  std::unique_ptr<NativeCode> code_;
 };
 
 }  // namespace
@@ -20,7 +30,8 @@ class NativeCodeHandle : public torch::CustomClassHolder {
 TORCH_LIBRARY_FRAGMENT(gradspike, m) {
   m.class_<NativeCodeHandle>("NativeCode")
       .def(torch::init<std::string, c10::Device>())
-      .def("run", &NativeCodeHandle::run);
+      .def("run", &NativeCodeHandle::run)
+      .def("close", &NativeCodeHandle::close);
   m.def("_cpu_features() -> str[]", cpu_features);
 }
 
