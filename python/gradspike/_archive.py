@@ -245,7 +245,7 @@ def load(
         path: The archive.
         name: Name of the network for a file that carries none.
         example: Example input, for a file without a description whose sizes do not follow from its weights.
-        map_location: Device of the parameters.
+        map_location: Device of the parameters, and of native code.
         allow_native_code: Returns a module that runs the native code of a file that `export(..., native_code=True)`
             wrote, forward alone. Native code runs with all rights of the user: allow it only for files whose origin
             you trust. Without it, nothing of the native code is extracted, loaded or run, and the program beside it is
@@ -343,7 +343,7 @@ def _open_native(file: Path, name: Optional[str], example: Example, map_location
         )
     program = None
     if _program.is_program_beside(members):
-        program = _open(file, name, example, map_location)[0]
+        program = _open(file, name, example, "cpu")[0]
     return _native_code.NativeModule(file, map_location, program)
 
 

@@ -67,6 +67,7 @@ def _with_signals(program: torch.export.ExportedProgram) -> Tuple[torch.fx.Graph
     It is what they send: spikes, of leaky integrators the membrane.
     """
     module = program.module(check_guards=False)
+    _name_constants(module, program)
     output = next(node for node in module.graph.nodes if node.op == "output")
     signals: Dict[str, torch.fx.Node] = {}
     for node in list(module.graph.nodes):
@@ -81,6 +82,16 @@ def _with_signals(program: torch.export.ExportedProgram) -> Tuple[torch.fx.Graph
     codegen.pytree_info = codegen.pytree_info._replace(out_spec=flat)
     module.recompile()
     return module, list(signals)
+
+
+def _name_constants(module: torch.fx.GraphModule, program: torch.export.ExportedProgram) -> None:
+    """Makes constants buffers, whose names the compiler keeps. Single numbers it writes into the code."""
+    for path, value in program.constants.items():
+        if isinstance(value, Tensor) and value.dim() > 0:
+            parent, _, name = path.rpartition(".")
+            owner = module.get_submodule(parent)
+            delattr(owner, name)
+            owner.register_buffer(name, value, persistent=False)
 
 
 def _compiled(module: torch.fx.GraphModule, program: torch.export.ExportedProgram) -> Dict[str, bytes]:
