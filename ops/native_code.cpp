@@ -62,8 +62,8 @@ bool is_chosen_by_compilers(const std::string& feature) {
 /// The shared object names libtorch.so, which a program need not have loaded. Found from here by the path of this
 /// library.
 void load_libtorch() {
-  if (dlopen("libtorch.so", RTLD_NOW | RTLD_LOCAL) == nullptr) {  // NOLINT(concurrency-mt-unsafe)
-    const char* reason = dlerror();                               // NOLINT(concurrency-mt-unsafe)
+  if (dlopen("libtorch.so", RTLD_NOW | RTLD_LOCAL) == nullptr) {
+    const char* reason = dlerror();
     GRADSPIKE_FAIL("native code needs libtorch.so of PyTorch: ", reason == nullptr ? "it cannot be opened" : reason);
   }
 }
@@ -170,7 +170,8 @@ void NativeCode::set_constants(caffe2::serialize::PyTorchStreamReader& reader) {
 
 /// Native code takes addresses and sizes as they come: everything else is checked here.
 at::Tensor NativeCode::checked(const at::Tensor& input, const Input& expected) const {
-  const bool right_device = input.device().type() == device_.type();
+  const bool right_device = input.device().type() == device_.type() &&
+                            (!device_.has_index() || device_.is_cpu() || input.device() == device_);
   GRADSPIKE_REQUIRE(right_device, "input '", expected.name, "' of native code must be on '", device_.str(), "', got '",
                     input.device().str(), "'");
   GRADSPIKE_REQUIRE(input.scalar_type() == expected.type, "input '", expected.name, "' of native code must be ",

@@ -30,9 +30,9 @@ class NativeCodeHandle : public torch::CustomClassHolder {
 TORCH_LIBRARY_FRAGMENT(gradspike, m) {
   m.class_<NativeCodeHandle>("NativeCode")
       .def(torch::init<std::string, c10::Device>())
+      .def_static("cpu_features", &cpu_features)
       .def("run", &NativeCodeHandle::run)
       .def("close", &NativeCodeHandle::close);
-  m.def("_cpu_features() -> str[]", cpu_features);
 }
 
 }  // namespace gradspike::ops

@@ -41,7 +41,7 @@ class Package:
                 "version": _VERSION,
                 "torch": ".".join(torch.__version__.split(".")[:2]),
                 "device": device,
-                "cpu_features": torch.ops.gradspike._cpu_features(),
+                "cpu_features": torch.classes.gradspike.NativeCode.cpu_features(),
                 "inputs": list(_inputs(program)),
                 "num_outputs": len(program.graph_signature.user_outputs),
                 "populations": populations,
