@@ -448,20 +448,6 @@ def test_the_bits_of_other_networks(tmp_path, name):
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU")
-def test_native_code_for_cuda(tmp_path):
-    network, path = model().cuda(), tmp_path / "net.pt2"
-    gradspike.export(network, path, example=spikes().cuda(), native_code="cuda")
-    native = gradspike.load(path, map_location="cuda", allow_native_code=True)
-    for steps, batch in [(20, 3), (1, 1), (150, 11)]:
-        x = spikes(steps, batch, seed=1)
-        assert torch.equal(native(x.cuda()).cpu(), model()(x))
-    assert torch.equal(gradspike.load(path)(spikes()), model()(spikes()))
-    with pytest.raises(ValueError, match="compiled for the device 'cuda', not for 'cpu'"):
-        gradspike.load(path, allow_native_code=True)
-
-
-@pytest.mark.slow
 def test_host_code_around_the_network(tmp_path, inputs):
     """Reductions of the host code may differ in the last bits; what the network gives does not."""
     network, path = HostCode().eval(), tmp_path / "net.pt2"
