@@ -418,6 +418,7 @@ class HostCode(torch.nn.Module):
 def other_networks():
     torch.manual_seed(5)
     recurrent = nn.RecurrentLIF(5, 8, name="loop", threshold=0.2, mask=torch.rand(8, 8) < 0.6)
+    sparse = nn.SparseSynapse(torch.rand(5, 16) < 0.7, name="sparse", scale=20.0)
     weight = torch.nn.Parameter(torch.randn(4, 5))
 
     def function(x):
@@ -428,12 +429,14 @@ def other_networks():
         "sums": (Sums(), (5,)),
         "two inputs": (TwoInputs(), (5, 4)),
         "recurrent": (torch.nn.Sequential(recurrent, nn.Synapse(8, 3, name="out"), nn.LI(3, name="out")), (5,)),
+        "sparse": (torch.nn.Sequential(sparse, nn.LIF(16, name="neurons", tau_mem=6e-6)), (5,)),
+        "fused": (torch.nn.Sequential(nn.SynapseLIF(5, 16, name="fused", scale=20.0)), (5,)),
         "function": (function, (5,)),
     }
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["sums", "two inputs", "recurrent", "function"])
+@pytest.mark.parametrize("name", ["sums", "two inputs", "recurrent", "sparse", "fused", "function"])
 def test_the_bits_of_other_networks(tmp_path, name):
     network, sizes = other_networks()[name]
     path = tmp_path / "net.pt2"
