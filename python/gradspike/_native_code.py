@@ -21,8 +21,10 @@ _DEVICES = ("cpu", "cuda")
 
 def device_of(native_code: Union[bool, str]) -> Optional[str]:
     """The device to compile for, None where no native code is wanted."""
-    device = {False: None, True: "cpu"}.get(native_code, native_code) if isinstance(native_code, bool) else native_code
-    if device is not None and device not in _DEVICES:
+    if native_code is False:
+        return None
+    device = "cpu" if native_code is True else native_code
+    if device not in _DEVICES:
         raise ValueError(f"native_code must be False, True, 'cpu' or 'cuda', got {native_code!r}")
     if device == "cuda" and not torch.cuda.is_available():
         raise ValueError("native_code='cuda' needs a GPU to compile on, and PyTorch finds none")
