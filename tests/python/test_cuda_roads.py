@@ -155,7 +155,7 @@ def test_tensors_of_two_devices_are_refused(name):
         "graded_spikes": lambda: F.graded_spikes(x.cuda(), weight, 20.0),
         "lif": lambda: F.lif(x.cuda(), threshold=torch.ones(5)),
         "synapse_lif": lambda: F.synapse_lif(x, weight.cuda(), scale=20.0),
-        "recurrent_lif": lambda: F.recurrent_lif(x.cuda(), weight, scale=20.0),
+        "recurrent_lif": lambda: F.recurrent_lif(x.cuda(), weight, torch.randn(5, 5)),
     }
     with pytest.raises(RuntimeError, match=f"{name}: .*(device|cuda)") as error:
         calls[name]()
