@@ -152,7 +152,8 @@ c10::IValue moved(const c10::IValue& value, c10::Device device) {
   return value;
 }
 
-/// Tensors and devices that the source or an export has fixed.
+/// Tensors and devices that the source or an export has fixed. Tensors without dimensions work on every device from the
+/// CPU, and there alone they count as numbers.
 void move_constants(Block* block, c10::Device device) {
   const std::vector<Node*> nodes(block->nodes().begin(), block->nodes().end());
   for (Node* node : nodes) {
@@ -163,7 +164,7 @@ void move_constants(Block* block, c10::Device device) {
       continue;
     }
     const std::optional<c10::IValue> value = torch::jit::toIValue(node->output());
-    if (value.has_value() && (value->isTensor() || value->isDevice())) {
+    if (value.has_value() && ((value->isTensor() && value->toTensor().dim() > 0) || value->isDevice())) {
       const torch::jit::WithInsertPoint at(node);
       const c10::IValue there = value->isDevice() ? c10::IValue(device) : moved(*value, device);
       node->output()->replaceAllUsesWith(block->owningGraph()->insertConstant(there));

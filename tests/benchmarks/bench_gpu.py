@@ -306,7 +306,9 @@ def main() -> int:
         *((case.name, lambda case=case: recurrent_rows(case, options)) for case in RECURRENT),  # type: ignore[misc]
     ]
     for name, part in parts:
+        start = time.perf_counter()
         found, detail = part()
+        print(f"{name}: {time.perf_counter() - start:.0f} s", file=sys.stderr, flush=True)
         rows += found
         checks[name] = detail.pop("checks", {})
         details[name] = detail

@@ -79,9 +79,12 @@ def interleaved(entries: Dict[str, Callable[[], Any]], options: argparse.Namespa
     samples: Dict[str, List[Dict[str, float]]] = {name: [] for name in entries}
     order = list(entries)
     for index in range(options.samples):
+        if options.device == "cuda":
+            gc.collect()
         for name in order if index % 2 == 0 else reversed(order):
             if (index + 1) * counts[name] // options.samples > index * counts[name] // options.samples:
-                gc.collect()
+                if options.device == "cpu":
+                    gc.collect()
                 samples[name].append(take(entries[name], repeats[name]))
     return {
         name: {clock: summary([sample[clock] for sample in taken]) for clock in taken[0]}

@@ -140,9 +140,7 @@ def _peers(
         threshold = peers.matched_threshold(current, rate)
         expected = peers.reference(current, threshold)
     checks["hidden spikes per neuron and step"] = rate
-    for name, peer in peers.available(skipped).items():
-        if libraries is not None and name not in libraries:
-            continue
+    for peer in peers.available(skipped, libraries).values():
         try:
             with torch.no_grad():
                 actual = peer.lif(current, threshold).contiguous()

@@ -10,6 +10,7 @@ import torch
 import gradspike
 from gradspike import chip, nn, spiking
 from gradspike import functional as F
+from gradspike.examples import cuda_graph
 
 pytestmark = [
     pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU in this machine"),
@@ -192,3 +193,8 @@ def test_command_runs_on_cuda(tmp_path):
         assert done.returncode == 0, done.stderr
         outputs.append(done.stdout)
     assert outputs[0] == outputs[1]
+
+
+def test_training_in_a_cuda_graph_gives_the_bits_of_eager_steps(capsys):
+    assert cuda_graph.main(["--epochs", "1"]) == 0, capsys.readouterr().err
+    assert "the same bits" in capsys.readouterr().out
