@@ -10,8 +10,10 @@
 #include <iterator>
 
 #include "csrc/chip/codec.h"
+#include "csrc/chip/names.h"
 #include "csrc/core/error.h"
 #include "gradspike/module.h"
+#include "ops/device.h"
 #include "ops/native_code.h"
 #include "ops/program.h"
 #include "ops/program_records.h"
@@ -156,8 +158,8 @@ class ArchiveModel final : public deploy::Model {
 
   chip::Observables run(const std::vector<chip::SpikeTensor>& inputs, const deploy::Options& options) const override {
     require_sizes(inputs);
-    if (options.target == "cpu") {
-      return graph_->run_operators(tensors_of(inputs));
+    if (chip::is_device(options.target)) {
+      return graph_->run_operators(tensors_of(inputs), device_of_target(options.target));
     }
     if (options.target == "native") {
       return graph_->observed_signals("native", native_code().run_populations(tensors_of(inputs)));
