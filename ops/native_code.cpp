@@ -3,10 +3,14 @@
 #include <ATen/core/grad_mode.h>
 #include <caffe2/serialize/inline_container.h>
 #include <dlfcn.h>
-#include <torch/csrc/inductor/aoti_package/model_package_loader.h>
+#include <torch/csrc/inductor/aoti_runner/model_container_runner.h>
 #include <torch/version.h>
 
+#include <unistd.h>
+
 #include <algorithm>
+#include <cstdio>
+#include <cstdlib>
 #include <fstream>
 #include <sstream>
 #include <unordered_map>
@@ -24,12 +28,16 @@ constexpr const char* kDescription = "extra/gradspike/native_code.json";
 constexpr const char* kFormat = "gradspike.native_code";
 constexpr std::int64_t kVersion = 1;
 constexpr const char* kFolder = "data/aotinductor/";
-constexpr const char* kModel = "model";
+constexpr const char* kModel = "data/aotinductor/model/";
 
 std::string first_line(const std::string& text) { return text.substr(0, text.find('\n')); }
 
 std::string version_of_torch() {
   return std::to_string(TORCH_VERSION_MAJOR) + "." + std::to_string(TORCH_VERSION_MINOR);
+}
+
+bool begins_with(const std::string& text, const std::string& begin) {
+  return text.compare(0, begin.size(), begin) == 0;
 }
 
 bool ends_with(const std::string& text, const std::string& end) {
@@ -56,7 +64,7 @@ bool is_chosen_by_compilers(const std::string& feature) {
   static const std::vector<std::string> kPrefixes = {"sse",    "ssse3", "pni",   "avx", "fma", "f16c",    "bmi", "abm",
                                                      "popcnt", "movbe", "asimd", "sve", "sme", "atomics", "bf16"};
   return std::any_of(kPrefixes.begin(), kPrefixes.end(),
-                     [&](const std::string& prefix) { return feature.compare(0, prefix.size(), prefix) == 0; });
+                     [&](const std::string& prefix) { return begins_with(feature, prefix); });
 }
 
 /// The shared object names libtorch.so, which a program need not have loaded. Found from here by the path of this
@@ -69,6 +77,41 @@ void load_libtorch() {
 }
 
 }  // namespace
+
+/// Files in a folder of this user alone, in TMPDIR or /tmp. std::filesystem is not used: libtorch.so exports functions
+/// of it from another compiler.
+class NativeCode::Folder {
+ public:
+  Folder() {
+    const char* where = std::getenv("TMPDIR");
+    path_ = std::string(where == nullptr || *where == '\0' ? "/tmp" : where) + "/gradspike-XXXXXX";
+    GRADSPIKE_REQUIRE(mkdtemp(path_.data()) != nullptr, "native code needs a temporary folder, and '", path_,
+                      "' cannot be made: set TMPDIR");
+  }
+  ~Folder() {
+    for (const std::string& file : files_) {
+      std::remove(file.c_str());
+    }
+    rmdir(path_.c_str());
+  }
+  Folder(const Folder&) = delete;
+  Folder& operator=(const Folder&) = delete;
+
+  const std::string& path() const { return path_; }
+
+  std::string write(const std::string& name, const std::string& content) {
+    files_.push_back(path_ + "/" + name);
+    std::ofstream file(files_.back(), std::ios::binary);
+    file.write(content.data(), static_cast<std::streamsize>(content.size()));
+    file.close();
+    GRADSPIKE_REQUIRE(file.good(), "its native code cannot be loaded: '", files_.back(), "' cannot be written");
+    return files_.back();
+  }
+
+ private:
+  std::string path_;
+  std::vector<std::string> files_;
+};
 
 bool holds_native_code(caffe2::serialize::PyTorchStreamReader& reader) {
   const std::vector<std::string> records = reader.getAllRecords();
@@ -106,13 +149,7 @@ NativeCode::NativeCode(const std::string& path, c10::Device device) : device_(de
   } catch (const json::exception&) {
     GRADSPIKE_FAIL("gradspike/native_code.json is damaged");
   }
-  load_libtorch();
-  try {
-    loader_ = std::make_unique<torch::inductor::AOTIModelPackageLoader>(path, kModel, /*run_single_threaded=*/false,
-                                                                        /*num_runners=*/1, device_.index());
-  } catch (const std::exception& error) {
-    GRADSPIKE_FAIL("its native code cannot be loaded: ", first_line(error.what()));
-  }
+  load(reader);
   set_constants(reader);
 }
 
@@ -142,13 +179,35 @@ void NativeCode::read(caffe2::serialize::PyTorchStreamReader& reader) {
   }
   num_outputs_ = about.at("num_outputs").get<std::size_t>();
   populations_ = about.at("populations").get<std::vector<std::string>>();
-  const std::vector<std::string> records = reader.getAllRecords();
-  GRADSPIKE_REQUIRE(std::any_of(records.begin(), records.end(),
-                                [](const std::string& name) {
-                                  return name.compare(0, std::string(kFolder).size(), kFolder) == 0 &&
-                                         ends_with(name, ".so");
-                                }),
-                    "its native code is not compiled: there is no shared object in it");
+}
+
+/// As AOTIModelPackageLoader does, which leaves what it extracted behind where loading fails, takes no other folder
+/// than /tmp, and compiles and runs sources where there is no shared object.
+void NativeCode::load(caffe2::serialize::PyTorchStreamReader& reader) {
+  load_libtorch();
+  folder_ = std::make_unique<Folder>();
+  std::string library;
+  for (const std::string& name : reader.getAllRecords()) {
+    const std::string file = begins_with(name, kModel) ? name.substr(std::string(kModel).size()) : "";
+    if (file.empty() || file.find('/') != std::string::npos) {
+      continue;
+    }
+    const std::string path = folder_->write(file, record(reader, name));
+    library = ends_with(file, ".so") ? path : library;
+  }
+  GRADSPIKE_REQUIRE(!library.empty(), "its native code is not compiled: there is no shared object in it");
+  const std::string type = c10::DeviceTypeName(device_.type(), /*lower_case=*/true);
+  const auto& runners = torch::inductor::getAOTIModelRunnerRegistry();
+  const auto create = runners.find(type);
+  GRADSPIKE_REQUIRE(create != runners.end(), "its native code cannot be loaded: this PyTorch runs none for ", type);
+  try {
+    runner_ = create->second(library, /*num_models=*/1, device_.str(), folder_->path(), /*run_single_threaded=*/false);
+  } catch (const std::exception& error) {
+    GRADSPIKE_FAIL("its native code cannot be loaded: ", first_line(error.what()));
+  }
+  if (device_.is_cpu()) {  // all is in memory; kernels of other devices are read later
+    folder_.reset();
+  }
 }
 
 /// The parameters of the program are the truth, here too.
@@ -158,13 +217,13 @@ void NativeCode::set_constants(caffe2::serialize::PyTorchStreamReader& reader) {
   }
   const std::map<std::string, at::Tensor> tensors = program_tensors(reader);
   std::unordered_map<std::string, at::Tensor> constants;
-  for (const std::string& name : loader_->get_constant_fqns()) {
+  for (const auto& [inner, name] : runner_->getConstantNamesToOriginalFQNs()) {
     const auto found = tensors.find(name);
     GRADSPIKE_REQUIRE(found != tensors.end(), "its native code reads tensor '", name, "', which its program lacks");
-    constants[name] = found->second.detach().to(device_);
+    constants[inner] = found->second.detach().to(device_);
   }
   if (!constants.empty()) {
-    loader_->load_constants(constants, /*use_inactive=*/false, /*check_full_update=*/true);
+    runner_->update_constant_buffer(constants, /*use_inactive=*/false, /*validate_full_updates=*/true);
   }
 }
 
@@ -206,7 +265,7 @@ std::vector<at::Tensor> NativeCode::run_all(const std::vector<at::Tensor>& input
   const at::NoGradGuard no_grad;
   std::vector<at::Tensor> outputs;
   try {
-    outputs = loader_->run(given);
+    outputs = runner_->run(given);
   } catch (const std::exception& error) {
     GRADSPIKE_FAIL("native code failed: ", first_line(error.what()));
   }

@@ -19,7 +19,7 @@ namespace caffe2::serialize {
 class PyTorchStreamReader;
 }
 namespace torch::inductor {
-class AOTIModelPackageLoader;
+class AOTIModelContainerRunner;
 }
 
 namespace gradspike::ops {
@@ -53,6 +53,7 @@ class NativeCode {
   };
 
   void read(caffe2::serialize::PyTorchStreamReader& reader);
+  void load(caffe2::serialize::PyTorchStreamReader& reader);
   void set_constants(caffe2::serialize::PyTorchStreamReader& reader);
   at::Tensor checked(const at::Tensor& input, const Input& expected) const;
   std::vector<at::Tensor> run_all(const std::vector<at::Tensor>& inputs) const;
@@ -61,7 +62,9 @@ class NativeCode {
   std::vector<Input> inputs_;
   std::size_t num_outputs_ = 0;
   std::vector<std::string> populations_;
-  std::unique_ptr<torch::inductor::AOTIModelPackageLoader> loader_;
+  class Folder;
+  std::unique_ptr<Folder> folder_;  // what the runner may still read
+  std::unique_ptr<torch::inductor::AOTIModelContainerRunner> runner_;
 };
 
 }  // namespace gradspike::ops
