@@ -53,6 +53,11 @@ class Call:
             return tensor.movedim(self.dims[name], 0)
         return tensor.expand(self.size, *tensor.shape)
 
+    def is_stack(self) -> bool:
+        """Whether a sample has a stack of weights: an operator called by a rule."""
+        weights = {"weight": 2, "input_weight": 2, "values": 1}
+        return any(self.logical_dim(name) > dim for name, dim in weights.items() if name in self.arguments)
+
     def below(self, **changed: Any) -> Tuple[Optional[Tensor], ...]:
         """The operator on the level below, with some arguments changed; results as a tuple."""
         values = {**self.arguments, **changed}
@@ -76,7 +81,7 @@ def _elementwise(call: Call) -> List[Mapped]:
 
 
 def _each(call: Call) -> List[Mapped]:
-    """A loop: for reports on weights, and for samples of neurons that have weights of their own."""
+    """A loop: for reports and conversions, of which each sample has its own, in tensors of its own sizes."""
     runs = [call.below(**{name: call.front(name)[k] for name in call.tensors()}) for k in range(call.size)]
     return [(None, None) if results[0] is None else (torch.stack(results), 0) for results in zip(*runs)]
 
@@ -94,7 +99,7 @@ def _synapses(per_sample: Rule) -> Rule:
     def rule(call: Call) -> List[Mapped]:
         rows = [name for name in call.tensors() if name in _ROWS]
         to_weight = call.arguments.get("grad_mask", (False, False))[1]
-        if to_weight or any(name not in rows for name in call.dims) or _is_stack(call):
+        if to_weight or any(name not in rows for name in call.dims) or call.is_stack():
             return per_sample(call)
         dim = call.dims[rows[0]] if len(rows) == 1 else 0
         if dim == 0 or dim == call.arguments[rows[0]].dim() - 1:  # the last is that of the synapses
@@ -110,14 +115,25 @@ def _synapses(per_sample: Rule) -> Rule:
     return rule
 
 
-def _is_stack(call: Call) -> bool:
-    return "weight" in call.arguments and call.logical_dim("weight") > 2
-
-
 def _stack(call: Call) -> List[Mapped]:
-    without = {"hardware_weights"} if _is_empty(call.arguments.get("hardware_weights")) else set()
-    results = call.below(**{name: call.front(name) for name in call.tensors() if name not in without})
+    """One call with a weight, and all else, of each sample: graded_spikes and the operators of ops/stack.h."""
+    names = [name for name in call.tensors() if not _is_nothing(call, name)]
+    results = call.below(**{name: call.front(name) for name in names})
     return [(result, None if _is_empty(result) else 0) for result in results]
+
+
+def _is_nothing(call: Call, name: str) -> bool:
+    return name not in call.dims and name not in _ROWS and _is_empty(call.arguments[name])
+
+
+def _stack_of_parts(call: Call) -> List[Mapped]:
+    """`_stack` of the forward operator that Autograd calls; the public one takes no stacks."""
+    name = call.operator._schema.name.split("::")[1]
+    if name.startswith("_"):
+        return _stack(call)
+    forward = getattr(torch.ops.gradspike, f"_{name}_forward").default
+    results = _stack(Call(forward, call.size, {**call.arguments, "save": False}, call.dims))
+    return results[: len(call.operator._schema.returns)]
 
 
 def _is_empty(tensor: Optional[Tensor]) -> bool:
@@ -185,8 +201,8 @@ def _neurons(call: Call) -> List[Mapped]:
     wanted = _wanted_sums(call)
     tensors = call.tensors()
     per_sample = [name for name in call.dims if _kind(name) not in _TRACES]
-    if (wanted or per_sample) and any(name in _WEIGHTS for name in tensors):
-        return _each(call)
+    if call.is_stack() or ((wanted or per_sample) and any(name in _WEIGHTS for name in tensors)):
+        return _stack_of_parts(call)
     into = -1 if wanted or per_sample else -2  # the dimension of a trace that takes the samples in
     of_neurons = next(name for name in tensors if _kind(name) in _TRACES)
     fold = _Fold(call, into, call.front(of_neurons).shape[-1], call.arguments[of_neurons].device)
@@ -301,8 +317,8 @@ RULES: Dict[str, Rule] = {
     "hardware_weights_with_statistics": _each,
     "connections": _each,
     **dict.fromkeys(_parts("graded_spikes"), _synapses(_stack)),
-    **dict.fromkeys(_parts("eventprop_graded_spikes"), _synapses(_each)),
-    **dict.fromkeys(_parts("sparse_graded_spikes"), _synapses(_each)),
+    **dict.fromkeys(_parts("eventprop_graded_spikes"), _synapses(_stack_of_parts)),
+    **dict.fromkeys(_parts("sparse_graded_spikes"), _synapses(_stack_of_parts)),
     "prepack": _each,
     "prepacked_graded_spikes": _synapses(_each),
     "pack_spikes": _each,  # counts what is lost, of each sample
