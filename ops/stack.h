@@ -66,6 +66,7 @@ class WeightStack {
   }
 
   /// Memory for the results of all entries, of which `result` is one.
+  template <bool kMeta>
   at::Tensor results(const at::Tensor& result) const {
     if (is_nothing(result)) {
       return result;
@@ -75,7 +76,11 @@ class WeightStack {
     if (is_one_number(result)) {
       return result.as_strided_symint({}, {}).expand_symint(sizes);
     }
-    return at::empty_symint(sizes, result.options());
+    if constexpr (kMeta) {
+      return at::empty_symint(sizes, result.options());
+    } else {
+      return empty_result(C10_AS_INTARRAYREF_SLOW(sizes), result.options());
+    }
   }
 
   void store(const at::Tensor& results, const at::Tensor& result, std::int64_t k) const {
@@ -126,7 +131,7 @@ struct Stacked<kFunction, kWeight, kDims, kMeta, Result (*)(Args...)> {
       TORCH_SYM_CHECK(weight.sym_size(d).sym_gt(0), "a stack of weights must not be empty, got ", weight.sym_sizes());
     }
     Result results = kFunction(stack.entry(args, 0)...);
-    Result all = std::apply([&](const auto&... r) { return Result(stack.results(r)...); }, results);
+    Result all = std::apply([&](const auto&... r) { return Result(stack.template results<kMeta>(r)...); }, results);
     if constexpr (!kMeta) {
       const std::int64_t count = stack.count();
       store(stack, all, results, 0, std::make_index_sequence<std::tuple_size_v<Result>>());
