@@ -15,7 +15,7 @@ as a loop over calls: synapse_lif 7.3 and 59 (loop: 9.5 and 70), recurrent_lif 1
 eventprop_graded_spikes 4.7 and 26 (6.4 and 29), sparse_graded_spikes 7.8 and 33 (8.4 and 40); 16 samples of 20 neurons,
 batch 1, 20 steps: 0.31 and 1.0, 0.38 and 1.1, 0.15 and 0.5, 0.14 and 0.5 (loop: 0.9 and 2.4, 1.1 and 2.8, 0.35 and
 1.0, 0.4 and 1.1). Other exact ways: `graded_spikes` with a stack of weights, then `lif` with more neurons, takes the
-same time as synapse_lif and keeps neither bits nor checkpoints; one recurrent_lif with block-diagonal weights takes
+same time as synapse_lif without its packed spikes and checkpoints; one recurrent_lif with block-diagonal weights takes
 more than four times as long (64 forward) and memory with the square of the samples.
 
 A loop is left where each sample has a report or a list of its own and no gradient: weight_statistics,
@@ -180,7 +180,7 @@ _TRACES = {  # [time, batch, neuron], states and whatever else ends in [batch, n
     "input_spikes",
     "state",
 }
-_PARAMETERS = {  # a number or 0-dim, or [neuron]
+PARAMETERS = {  # a number or 0-dim, or [neuron]
     "leak",
     "reset",
     "threshold",
@@ -206,7 +206,7 @@ _WEIGHTS = {  # of the operator's own synapses
 }
 
 
-def _kind(name: str) -> str:
+def kind_of(name: str) -> str:
     for prefix in ("grad_", "measured_", "initial_", "final_"):
         name = name.removeprefix(prefix)
     return name
@@ -215,11 +215,11 @@ def _kind(name: str) -> str:
 def _neurons(call: Call) -> List[Mapped]:
     wanted = _wanted_sums(call)
     tensors = call.tensors()
-    per_sample = [name for name in call.dims if _kind(name) not in _TRACES]
+    per_sample = [name for name in call.dims if kind_of(name) not in _TRACES]
     if call.is_stack() or ((wanted or per_sample) and any(name in _WEIGHTS for name in tensors)):
         return _stack_of_parts(call)
     into = -1 if wanted or per_sample else -2  # the dimension of a trace that takes the samples in
-    of_neurons = next(name for name in tensors if _kind(name) in _TRACES)
+    of_neurons = next(name for name in tensors if kind_of(name) in _TRACES)
     fold = _Fold(call, into, call.front(of_neurons).shape[-1], call.arguments[of_neurons].device)
     changed: Dict[str, Any] = {name: fold.argument(name, name in wanted) for name in tensors}
     if "sizes" in call.arguments:
@@ -235,7 +235,7 @@ def _wanted_sums(call: Call) -> List[str]:
     mask = call.arguments.get("grad_mask", [])
     returned = [result.name for result in call.operator._schema.returns]
     names = [name.removeprefix("grad_") for name, asked in zip(returned, mask) if asked]
-    return [name for name in names if name in _PARAMETERS | _WEIGHTS]
+    return [name for name in names if name in PARAMETERS | _WEIGHTS]
 
 
 @dataclass
@@ -249,8 +249,8 @@ class _Fold:
 
     def argument(self, name: str, wanted: bool) -> Tensor:
         tensor: Tensor = self.call.arguments[name]
-        kind = _kind(name)
-        if kind in _PARAMETERS:
+        kind = kind_of(name)
+        if kind in PARAMETERS:
             return self._parameter(name, wanted)
         if kind in _TABLES:
             return self._table(name)
@@ -277,8 +277,8 @@ class _Fold:
         return self.call.front(name).expand(-1, -1, self.neurons).movedim(0, 1).flatten(1, 2)
 
     def result(self, name: str, result: Optional[Tensor]) -> Mapped:
-        kind = _kind(name)
-        if result is None or kind in _WEIGHTS or (_is_empty(result) and kind not in _PARAMETERS):
+        kind = kind_of(name)
+        if result is None or kind in _WEIGHTS or (_is_empty(result) and kind not in PARAMETERS):
             return result, None
         if kind in _TRACES:
             return _split(result, self.into, self.call.size), result.dim() + self.into

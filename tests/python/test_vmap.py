@@ -210,12 +210,12 @@ NEURON_OPERATORS = [name for name, rule in _vmap.RULES.items() if rule is _vmap.
 
 @pytest.mark.parametrize("name", NEURON_OPERATORS)
 def test_every_tensor_of_a_neuron_operator_has_a_kind(name):
-    kinds = [_vmap._TRACES, _vmap._PARAMETERS, _vmap._TABLES, _vmap._WEIGHTS]
+    kinds = [_vmap._TRACES, _vmap.PARAMETERS, _vmap._TABLES, _vmap._WEIGHTS]
     schema = OPERATORS[name]
     tensors = [a.name for a in (*schema.arguments, *schema.returns) if "Tensor" in str(a.type)]
     assert len(tensors) > 4
     for argument in tensors:
-        assert sum(_vmap._kind(argument) in kind for kind in kinds) == 1, argument
+        assert sum(_vmap.kind_of(argument) in kind for kind in kinds) == 1, argument
 
 
 def test_a_number_that_is_mapped_is_a_tensor():
