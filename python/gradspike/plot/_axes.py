@@ -102,13 +102,13 @@ def microseconds(steps: Tensor, dt: float) -> Any:
     return (steps.to(torch.float64) * (dt * 1e6)).numpy()
 
 
-def draw_threshold(ax: Any, threshold: Threshold) -> None:
+def draw_threshold(ax: Any, threshold: Threshold, dashes: str = "--") -> None:
     """A dashed line; a pair of different values, lowest and highest of many neurons, is a band."""
     if threshold is None:
         return
     values = [float(threshold)] if isinstance(threshold, (int, float)) else [float(value) for value in threshold]
     if min(values) == max(values):
-        ax.axhline(values[0], color=GREY, linestyle="--", label="threshold")
+        ax.axhline(values[0], color=GREY, linestyle=dashes, label="threshold")
     else:
         ax.axhspan(min(values), max(values), color=GREY, alpha=0.2, linewidth=0, label="thresholds")
 

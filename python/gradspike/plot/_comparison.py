@@ -58,7 +58,7 @@ def spike_comparison(
     ax = _axes.axes(ax)
     a, b = _pair(first, second, batch, "spike_comparison")
     parts = (
-        ("in both", torch.minimum(a, b), {"marker": "|", "color": _axes.GREY}),
+        ("in both", torch.minimum(a, b), {"marker": "|", "color": "#404040"}),
         (f"{labels[0]} only", (a - b).clamp(min=0), {"marker": "x", "color": _axes.COLORS[0]}),
         (f"{labels[1]} only", (b - a).clamp(min=0), {"marker": "+", "color": _axes.COLORS[1]}),
     )
@@ -67,7 +67,7 @@ def spike_comparison(
         size = mark_size(counts) if mark["marker"] == "|" else 22.0
         label = _wrapped(f"{name}: {int(counts.sum())}")
         times = _axes.microseconds(steps, dt)
-        ax.scatter(times, neurons.numpy(), s=size, linewidths=1.1, label=label, **mark)
+        ax.scatter(times, neurons.numpy(), s=size, linewidths=1.2, label=label, **mark)
     _mark_first_difference(ax, a, b, dt)
     _axes.legend_outside(ax)
     return finish_raster(ax, a, dt, title)
@@ -126,7 +126,7 @@ def trace_comparison(
         ax.plot(time, right, color=color, linestyle=(0, (4, 2)))
     for name, dashes in zip(labels, ("-", (0, (4, 2)))):
         ax.plot([], [], color=_axes.GREY, linestyle=dashes, label=_wrapped(name))
-    _axes.draw_threshold(ax, threshold)
+    _axes.draw_threshold(ax, threshold, "-.")  # the second run is dashed
     if shown and a.shape[0] > 0:
         _say_largest_difference(ax, a[:, shown], b[:, shown], shown, dt)
     _axes.legend_outside(ax)
@@ -239,4 +239,4 @@ def _say_largest_difference(ax: Any, a: Tensor, b: Tensor, shown: List[int], dt:
 
 def _wrapped(text: str) -> str:
     """Targets are long, legends narrow."""
-    return textwrap.fill(text, 30)
+    return textwrap.fill(text, 28)

@@ -39,13 +39,13 @@ def spike_raster(
     values = _axes.entry(spikes, batch, "spike_raster")
     steps, neurons = values.nonzero(as_tuple=True)
     times = _axes.microseconds(steps, dt)
-    ax.scatter(times, neurons.numpy(), s=mark_size(values), marker="|", color=_axes.COLORS[0], linewidths=1.0)
+    ax.scatter(times, neurons.numpy(), s=mark_size(values), marker="|", color=_axes.COLORS[0], linewidths=1.2)
     return finish_raster(ax, values, dt, title)
 
 
 def mark_size(spikes: Tensor) -> float:
     """Few neurons get taller marks."""
-    return 12.0 if spikes.shape[1] > 20 else 60.0
+    return 20.0 if spikes.shape[1] > 20 else 60.0
 
 
 def finish_raster(ax: Any, spikes: Tensor, dt: float, title: Optional[str]) -> Any:
@@ -78,7 +78,7 @@ def membrane_traces(
         batch: Batch entry that is shown.
         neurons: Indices of the neurons; None: the first eight.
         threshold: Drawn as a dashed line; lowest and highest of neurons that differ: as a band; None: none.
-        spikes: Spikes of the same neurons, in the shape of `membrane`: marked on the traces; None: none.
+        spikes: Spikes of the same neurons, in the shape of `membrane`: marked in rows above the traces; None: none.
         decision: Marks the largest value of all traces shown, as a max-over-time readout decides.
         labels: Legend text of each neuron shown; None: "neuron i".
         title: Title; None: none.
@@ -105,13 +105,9 @@ def membrane_traces(
         label = labels[position] if labels is not None else f"neuron {neuron}"
         line = {"color": _axes.color(position), "linestyle": _axes.style(position)}
         ax.plot(time, values[:, neuron].numpy(), label=label, **line)
-        if fired is not None:
-            steps = fired[:, neuron].nonzero().flatten()
-            marks = {"color": _axes.color(position), "linestyle": "none", "marker": "v", "markersize": 5}
-            ax.plot(_axes.microseconds(steps, dt), values[steps, neuron].numpy(), **marks)
-    if fired is not None:
-        ax.plot([], [], color=_axes.GREY, linestyle="none", marker="v", markersize=5, label="spike")
     _axes.draw_threshold(ax, threshold)
+    if fired is not None:
+        _mark_spikes(ax, fired[:, list(shown)], dt)
     if decision and shown:
         _mark_decision(ax, values, list(shown), dt, labels)
     _axes.legend_outside(ax)
@@ -125,6 +121,19 @@ def _same_shape(spikes: Tensor, values: Tensor) -> Tensor:
             f"{list(spikes.shape)}"
         )
     return spikes
+
+
+def _mark_spikes(ax: Any, spikes: Tensor, dt: float) -> None:
+    """A row of marks for each neuron above all traces: on a trace, a step with a spike shows the reset already."""
+    low, high = ax.get_ylim()
+    row = 0.05 * (high - low)
+    mark = {"linestyle": "none", "marker": "|", "markersize": 7, "markeredgewidth": 1.5}
+    for position in range(spikes.shape[1]):
+        times = _axes.microseconds(spikes[:, position].nonzero().flatten(), dt)
+        height = high + row * (spikes.shape[1] - 1 - position)
+        ax.plot(times, [height] * len(times), color=_axes.color(position), **mark)
+    ax.set_ylim(low, high + row * spikes.shape[1])
+    ax.plot([], [], color=_axes.GREY, label="spikes", **mark)
 
 
 def _mark_decision(ax: Any, values: Tensor, shown: List[int], dt: float, labels: Optional[Sequence[str]]) -> None:

@@ -42,7 +42,7 @@ def weight_histogram(
         >>> import torch
         >>> ax = weight_histogram(torch.tensor([2.0, -2.0, 0.001, 0.5]), scale=64.0)
         >>> [text.get_text() for text in ax.get_legend().get_texts()]
-        ['weights', 'round to 0: 1', 'bounds', 'clip: 2 of 4']
+        ['weights', 'round to 0: 1', 'clip: 2 of 4', 'bounds']
     """
     ax = _axes.axes(ax)
     values = weight.detach().cpu().reshape(1, -1)
@@ -51,13 +51,13 @@ def weight_histogram(
     scaled = functional.linear_saturating(values, scale, -math.inf, math.inf).double().flatten()
     zero = functional.hardware_weights(values, scale, min_weight, max_weight, rounding).flatten() == 0
     edges = _bins(min([min_weight, *scaled.tolist()]), max([max_weight, *scaled.tolist()]))
-    labels = ["weights", f"round to 0: {statistics.to_zero}"]
-    parts = [scaled[~zero].numpy(), scaled[zero].numpy()]
-    ax.hist(parts, bins=edges, stacked=True, color=[_axes.PLAIN, _axes.LOST], label=labels)
-    for bound, text in ((min_weight, "bounds"), (max_weight, None)):
-        ax.axvline(bound, color=_axes.OVER, linestyle="--", label=text)
+    outside = (scaled < min_weight) | (scaled > max_weight)
     clipped = statistics.clipped_low + statistics.clipped_high
-    ax.plot([], [], " ", label=f"clip: {clipped} of {statistics.total}")
+    labels = ["weights", f"round to 0: {statistics.to_zero}", f"clip: {clipped} of {statistics.total}"]
+    parts = [scaled[~zero & ~outside].numpy(), scaled[zero & ~outside].numpy(), scaled[outside].numpy()]
+    ax.hist(parts, bins=edges, stacked=True, color=[_axes.PLAIN, _axes.LOST, _axes.OVER], label=labels)
+    for bound, text in ((min_weight, "bounds"), (max_weight, None)):
+        ax.axvline(bound, color=_axes.GREY, linestyle="--", label=text)
     _axes.legend_outside(ax)
     return _axes.finish(ax, "scale × weight [LSB]", "number of weights", title)
 
