@@ -33,7 +33,7 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
     arguments = _parser().parse_args(argv)
     try:
         with _progress.wanted():
-            code = _COMMANDS[arguments.command](arguments)
+            code: int = _COMMANDS[arguments.command](arguments)
         sys.stdout.flush()
     except BrokenPipeError:  # whoever reads has read enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

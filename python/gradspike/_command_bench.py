@@ -6,8 +6,9 @@ from typing import Any, Callable, Dict, List, Tuple
 
 from gradspike import _command_line
 
-_BENCH = """Measures the installed package on this machine: a linear layer with LIF neurons, forward and forward with backward, as two
-operators and as the fused one; and, where a file is given, runs of a saved network on its operators and on a target.
+_BENCH = """Measures the installed package on this machine: a linear layer with LIF neurons, forward, and forward with
+backward, as two operators and as the fused one; or, where a file is given, runs of a saved network on its operators
+and on a target.
 
 Entries take turns, so that a busy machine slows all of them alike; the first calls do not count. On the CPU the times
 are wall times, on a GPU those between events of the stream. The minimum is the least disturbed one."""
@@ -25,14 +26,13 @@ def add_parsers(commands: Any) -> None:
     """Adds the parser of the command."""
     bench = _command_line.add_command(commands, "bench", "measure speed on this machine", _BENCH, _EXAMPLES)
     bench.add_argument("file", nargs="?", default="", help=f"{_command_line.SAVED_NETWORK}; default: the layer alone")
-    for name, default, what in (
-        ("inputs", 256, "input neurons of the layer"),
-        ("neurons", 512, "neurons of the layer"),
-        ("batch", 256, "samples of a call; of a network those of --spikes"),
-        ("steps", 100, "time steps of the layer; of a network those of its model card"),
-    ):
-        bench.add_argument(f"--{name}", type=_command_line.count, default=None if name in ("batch", "steps") else default,
-                           help=f"{what} (default: {default})")  # fmt: skip
+    count = _command_line.count
+    bench.add_argument("--inputs", type=count, default=256, help="input neurons of the layer (default: 256)")
+    bench.add_argument("--neurons", type=count, default=512, help="neurons of the layer (default: 512)")
+    bench.add_argument(
+        "--batch", type=count, default=None, help="samples of a call; default: those of --spikes, or 256"
+    )
+    bench.add_argument("--steps", type=count, default=None, help="default: those of the model card, or 100")
     bench.add_argument(
         "--density", type=_command_line.share, default=0.05, help="input spikes per neuron and step (default: 0.05)"
     )
@@ -136,7 +136,8 @@ def _network_parts(arguments: argparse.Namespace) -> List[Part]:
     title = f"network {network.name}, {steps} steps, batch {batch}"
     parts: List[Part] = []
     if model is not network:  # a network file has no operators
-        moved = model.to(arguments.device)
+        moved: Any = model
+        moved = moved.to(arguments.device)
         tensors = [tensor.to(arguments.device) for tensor in inputs]
 
         def forward() -> None:

@@ -9,8 +9,8 @@ from typing import Any
 
 from gradspike import _command_line
 
-_DEMO = """Trains the network 5-120-3 of Yin-Yang twice, with the integers of the chip and with float weights, saves it, compares
-training and emulator, and writes archive, network file, report and figures into a folder."""
+_DEMO = """Trains the network 5-120-3 of Yin-Yang twice, with the integers of the chip and with float weights, saves it,
+compares training and emulator, and writes archive, network file, report and figures into a folder."""
 
 _CODES = """Exit codes: 0 done, 1 training and emulator differ, 3 bad input (one line on standard error)."""
 
