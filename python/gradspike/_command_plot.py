@@ -225,8 +225,8 @@ def _traces(source: _Source, arguments: argparse.Namespace) -> Drawn:
         def draw(ax: Any, name: str = name) -> None:
             figures.membrane_traces(
                 run.result.membrane[name], ax, dt=run.dt, batch=arguments.sample, neurons=arguments.neurons,
-                threshold=run.threshold(name), spikes=run.result.spikes.get(name), decision=name not in
-                run.result.spikes, title=name,
+                threshold=run.threshold(name), spikes=run.result.spikes.get(name), title=name,
+                decision=name not in run.result.spikes, labels=run.labels(name, arguments.neurons),
             )  # fmt: skip
 
         panels.append((1.0, draw))
@@ -290,6 +290,14 @@ class _Run:
     def threshold(self, population: str) -> Any:
         """Lowest and highest of a population; None where it does not fire."""
         return self._time["populations"].get(population, {}).get("threshold")
+
+    def labels(self, population: str, neurons: Optional[Sequence[int]]) -> Optional[List[str]]:
+        """Names of the classes, where the neurons of the last population stand for them."""
+        last, names = self.description["populations"][-1], self.description["model_card"]["class_names"]
+        if population != last["name"] or len(names) != last["size"]:
+            return None
+        shown = range(len(names)) if neurons is None else neurons
+        return [str(names[k]) for k in shown if k < len(names)] if len(names) <= 8 or neurons else None
 
 
 def _sample(arguments: argparse.Namespace, batch: int) -> None:

@@ -83,7 +83,7 @@ def test_bad_csv(saved, capsys, tmp_path, name):
 def test_bad_arguments(saved, capsys):
     spikes = ["--spikes", saved / "in.csv"]
     cases = [
-        ([], ("command",)),
+        ([], ("COMMAND",)),
         (["fly"], ("fly",)),
         (["run", saved / "net.pt"], ("--spikes",)),
         (["check", saved / "net.pt", "--nonsense"], ("--nonsense",)),

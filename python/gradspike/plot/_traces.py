@@ -217,7 +217,7 @@ def psp_overlay(
             windows = windows - windows[:, before : before + 1]
         line = {"color": _axes.color(position), "linestyle": _axes.style(position)}
         if len(windows) > 1:
-            ax.plot(time, windows.T.numpy(), color=_axes.color(position), alpha=0.25, linewidth=0.7)
+            ax.plot(time, windows.T.numpy(), color=_axes.color(position), alpha=_paleness(len(windows)), linewidth=0.7)
         name = labels[position] if labels is not None else f"{by} {index}"
         label = f"{name} ({len(windows)} window{'s' if len(windows) > 1 else ''})"
         ax.plot(time, windows.nanmean(0).numpy(), linewidth=2.0, label=label, **line)
@@ -225,6 +225,11 @@ def psp_overlay(
     _axes.legend_outside(ax)
     what = "membrane − value at the spike [model units]" if baseline else "membrane [model units]"
     return _axes.finish(ax, "time since the input spike [µs]", what, title)
+
+
+def _paleness(windows: int) -> float:
+    """Many lines are paler, so that their mean stands out."""
+    return max(0.05, min(0.4, 3.0 / windows))
 
 
 def _with_batch(tensor: Tensor) -> Tensor:
