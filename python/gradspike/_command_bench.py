@@ -1,6 +1,7 @@
 """The command bench: how fast the installed package is on this machine."""
 
 import argparse
+import copy
 import platform
 from typing import Any, Callable, Dict, List, Tuple
 
@@ -136,7 +137,9 @@ def _network_parts(arguments: argparse.Namespace) -> List[Part]:
     title = f"network {network.name}, {steps} steps, batch {batch}"
     parts: List[Part] = []
     if model is not network:  # a network file has no operators
-        moved: Any = model
+        moved: Any = copy.deepcopy(
+            model
+        )  # the network refers to the parameters of the model, which stay where they are
         moved = moved.to(arguments.device)
         tensors = [tensor.to(arguments.device) for tensor in inputs]
 
