@@ -326,7 +326,7 @@ def _stack(panels: Sequence[_Panel], title: str, height: float, shared: bool = T
         draw(ax)
         if shared and place + 1 < len(panels):
             ax.set_xlabel("")
-    figure.suptitle(title)
+    figure.suptitle(title, parse_math=False)
     return figure
 
 

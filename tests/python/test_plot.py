@@ -416,3 +416,25 @@ def test_texts_are_inside_the_picture(report):
             for text in [*ax.texts, *ax.get_yticklabels()]:
                 box = text.get_window_extent()
                 assert box.x0 >= 0 and box.x1 <= width, text.get_text()
+
+
+@pytest.mark.parametrize("name", ["_hidden", "$\\frac$", "a$b$c", "x\ny", " "])
+def test_names_are_shown_as_they_are(name, tmp_path):
+    """No mathematics where a name holds dollars, and no legend entry lost to an underscore."""
+    model = torch.nn.Sequential(nn.Synapse(5, 8, name=name, scale=16.0), nn.LIF(8, name=name))
+    network = chip.read(model, network="names")
+    run = network.run_model(spikes_of())
+    labels = (name, name)
+    axes = [
+        plot.chip_map(network.map(), title=name),
+        plot.integer_histogram(network.check(), name),
+        plot.learning_curve({name: [1.0]}, title=name),
+        plot.membrane_traces(run.membrane[name], neurons=[0], labels=[name], title=name),
+        plot.spike_comparison(run.spikes[name], run.spikes[name], labels=labels),
+        plot.trace_comparison(run.membrane[name], run.membrane[name], labels=labels),
+    ]
+    figures = [ax.figure for ax in axes] + [plot.report_figure(network.check()), plot.run_comparison(run, run, name)]
+    for figure in figures:
+        figure.savefig(tmp_path / "figure.png")
+    for ax in (axes[0], axes[2], axes[3]):
+        assert name in ax.get_legend().get_texts()[0].get_text()

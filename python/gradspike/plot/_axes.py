@@ -50,14 +50,21 @@ def finish(ax: Any, xlabel: str, ylabel: str, title: Optional[str]) -> Any:
     ax.set_xlabel(xlabel)
     ax.set_ylabel(ylabel)
     if title is not None:
-        ax.set_title(title)
+        ax.set_title(title, parse_math=False)  # names may hold a dollar
     return ax
 
 
-def legend_outside(ax: Any) -> None:
+def legend_outside(ax: Any, left: float = 1.01) -> None:
     """Beside the axes, where it covers no data."""
     if ax.get_legend_handles_labels()[0]:
-        ax.legend(loc="upper left", bbox_to_anchor=(1.01, 1.0), borderaxespad=0.0, frameon=False)
+        legend = ax.legend(loc="upper left", bbox_to_anchor=(left, 1.0), borderaxespad=0.0, frameon=False)
+        for text in legend.get_texts():
+            text.set_parse_math(False)
+
+
+def entry_text(name: str) -> str:
+    """A name as a legend shows it: entries that begin with an underscore are left out of legends."""
+    return f" {name}" if name.startswith("_") else name
 
 
 def color(position: int) -> str:

@@ -126,7 +126,7 @@ def _draw_circuits(ax: Any, populations: Sequence[MappingType[str, Any]]) -> Lis
             _axes.require_index("chip_map", "circuit", circuit, CIRCUIT_ROWS * CIRCUITS_PER_ROW)
             hemisphere, column = divmod(circuit, CIRCUITS_PER_ROW)
             ax.add_patch(Rectangle((column, 0 if hemisphere == 0 else -_BAND), 1, _BAND, color=color, linewidth=0))
-        entries.append((f"{population['name']} ({len(population['circuits'])} circuits)", color))
+        entries.append((f"{_axes.entry_text(population['name'])} ({len(population['circuits'])} circuits)", color))
     return entries
 
 

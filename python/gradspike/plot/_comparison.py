@@ -190,7 +190,7 @@ def run_comparison(
         if place + 1 < len(panels):
             ax.set_xlabel("")
     if title is not None:
-        figure.suptitle(title)
+        figure.suptitle(title, parse_math=False)
     return figure
 
 
@@ -239,4 +239,4 @@ def _say_largest_difference(ax: Any, a: Tensor, b: Tensor, shown: List[int], dt:
 
 def _wrapped(text: str) -> str:
     """Targets are long, legends narrow."""
-    return textwrap.fill(text, 28)
+    return textwrap.fill(_axes.entry_text(text), 28)

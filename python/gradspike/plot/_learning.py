@@ -35,7 +35,7 @@ def learning_curve(
     for position, (name, values) in enumerate(curves.items()):
         epochs = range(1, len(values) + 1)
         line = {"color": _axes.color(position), "linestyle": _axes.style(position)}
-        ax.plot(epochs, list(values), **line, marker="o", label=name)
+        ax.plot(epochs, list(values), **line, marker="o", label=_axes.entry_text(name))
     _axes.whole_numbers(ax.xaxis)
     _axes.legend_outside(ax)
     return _axes.finish(ax, "epoch", ylabel, title)

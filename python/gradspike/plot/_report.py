@@ -61,7 +61,7 @@ def resource_usage(
     largest = max(100.0 * _figure_data.usage(resource)[0] for resource in resources)
     ax.axvline(100.0, color=_axes.GREY, linestyle="--")
     ax.set_xlim(0.0, max(102.0, 1.05 * largest))
-    ax.set_yticks(range(len(resources)), [resource["quantity"] for resource in resources])
+    ax.set_yticks(range(len(resources)), [resource["quantity"] for resource in resources], parse_math=False)
     ax.invert_yaxis()
     return _axes.finish(ax, "used share of the limit [%]", "", title)
 
@@ -97,7 +97,7 @@ def weight_losses(report: "ReportLike", ax: Optional[Any] = None, *, title: Opti
             label = kind.replace("_", " ") if place == 0 else None
             ax.barh(place + shift, 100.0 * entry[kind] / max(entry["count"], 1), height=0.36, color=color, label=label)
     names = [f"{name}\nrms error {entry['rms_rounding_error']:.3f} LSB" for name, entry in losses.items()]
-    ax.set_yticks(range(len(losses)), names)
+    ax.set_yticks(range(len(losses)), names, parse_math=False)
     ax.set_xlim(0.0, max(1.0, 1.05 * ax.get_xlim()[1]))
     ax.invert_yaxis()
     _axes.legend_outside(ax)
@@ -188,8 +188,8 @@ def accuracies(report: "ReportLike", ax: Optional[Any] = None, *, title: Optiona
         ax.annotate(f"{mean:.3f}", (1.01, place), xycoords=("axes fraction", "data"), va="center", fontsize="small")
     ax.set_xlim(-0.02, 1.02)
     ax.set_ylim(len(shown) - 0.4, -0.6)
-    ax.set_yticks(range(len(shown)), [variant["name"] for variant in shown])
-    ax.legend(loc="upper left", bbox_to_anchor=(1.1, 1.0), borderaxespad=0.0, frameon=False)
+    ax.set_yticks(range(len(shown)), [variant["name"] for variant in shown], parse_math=False)
+    _axes.legend_outside(ax, 1.1)
     return _axes.finish(ax, "accuracy", "", title)
 
 
@@ -232,7 +232,7 @@ def report_figure(report: "ReportLike", *, title: Optional[str] = None) -> Any:
     grid = figure.add_gridspec(len(heights), 1, height_ratios=heights)
     for place, (_, draw) in enumerate(panels):
         draw(figure.add_subplot(grid[place]))
-    figure.suptitle(
-        f"{data['network']}: {data['verdict'].replace('_', ' ')}, {data['target']}" if title is None else title
-    )
+    if title is None:
+        title = f"{data['network']}: {data['verdict'].replace('_', ' ')}, {data['target']}"
+    figure.suptitle(title, parse_math=False)
     return figure

@@ -102,7 +102,7 @@ def membrane_traces(
     fired = None if spikes is None else _same_shape(_axes.entry(spikes, batch, "membrane_traces"), values)
     time = _axes.microseconds(torch.arange(values.shape[0]), dt)
     for position, neuron in enumerate(shown):
-        label = labels[position] if labels is not None else f"neuron {neuron}"
+        label = _axes.entry_text(labels[position]) if labels is not None else f"neuron {neuron}"
         line = {"color": _axes.color(position), "linestyle": _axes.style(position)}
         ax.plot(time, values[:, neuron].numpy(), label=label, **line)
     _axes.draw_threshold(ax, threshold)
@@ -218,7 +218,7 @@ def psp_overlay(
         line = {"color": _axes.color(position), "linestyle": _axes.style(position)}
         if len(windows) > 1:
             ax.plot(time, windows.T.numpy(), color=_axes.color(position), alpha=_paleness(len(windows)), linewidth=0.7)
-        name = labels[position] if labels is not None else f"{by} {index}"
+        name = _axes.entry_text(labels[position]) if labels is not None else f"{by} {index}"
         label = f"{name} ({len(windows)} window{'s' if len(windows) > 1 else ''})"
         ax.plot(time, windows.nanmean(0).numpy(), linewidth=2.0, label=label, **line)
     ax.axvline(0.0, color=_axes.GREY, linestyle=":", label="input spike")
