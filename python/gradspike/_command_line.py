@@ -10,6 +10,7 @@ from gradspike import _spike_csv
 BAD_INPUT = 3
 SAVED_NETWORK = "saved network: net.pt, net.pt2 or net.json"
 VERDICT_CODES = "Exit codes: 0 fits, 1 fits with losses, 2 does not fit, 3 bad input (one line on standard error)."
+TARGET = "cpu, cuda or a backend; default: GRADSPIKE_BACKEND or emulator"
 CODES = "Exit codes: 0 done, 3 bad input (one line on standard error)."
 
 
@@ -74,6 +75,11 @@ def read_spikes(description: Dict[str, Any], arguments: argparse.Namespace) -> A
         raise ValueError(f"--spikes must be given once per input, {len(sizes)} times, got {len(arguments.spikes)}")
     steps = arguments.steps or description["model_card"]["steps"]
     return _spike_csv.read_inputs(arguments.spikes, sizes, steps, arguments.batch)
+
+
+def is_device(target: str) -> bool:
+    """Whether a target is a device of PyTorch, on which the operators run, and no backend."""
+    return target == "cpu" or target.startswith("cuda")
 
 
 def constants(arguments: argparse.Namespace) -> Optional[Dict[str, float]]:

@@ -7,8 +7,8 @@ from typing import Any, Dict
 from gradspike import _command_line, _command_report, _spike_csv
 
 _INSPECT = "Prints populations, projections and weights of a saved network, or what a graph of NIR holds."
-_RUN = """Runs spikes through a saved network, on its operators (--target cpu), an emulator or a chip, and writes the
-spikes of one population as CSV."""
+_RUN = """Runs spikes through a saved network, on its operators (--target cpu or cuda), an emulator or a chip, and
+writes the spikes of one population as CSV."""
 
 
 def add_parsers(commands: Any) -> None:
@@ -29,7 +29,7 @@ def add_parsers(commands: Any) -> None:
     )  # fmt: skip
     run.add_argument("file", help=_command_line.SAVED_NETWORK)
     _command_line.add_spikes(run, required=True)
-    run.add_argument("--target", default="", help="cpu, or a backend; default: GRADSPIKE_BACKEND or emulator")
+    run.add_argument("--target", default="", help=_command_line.TARGET)
     _command_line.add_preset_options(run, "ideal")
     run.add_argument("--population", default="", help="whose spikes to write; default: the last population that fires")
     run.add_argument("--output", default="-", help="where to write spikes, CSV; default: standard output")
@@ -61,8 +61,8 @@ def run(arguments: argparse.Namespace) -> int:
     description = network.description
     population = _command_line.firing(description, arguments.population)
     inputs = _command_line.read_spikes(description, arguments)
-    if arguments.target == "cpu":
-        result = network.run_model(*inputs)
+    if _command_line.is_device(arguments.target):
+        result = network.run_model(*inputs, device=arguments.target)
     else:
         changed = _command_line.constants(arguments)
         result = network.deploy(arguments.target or None, arguments.preset, arguments.seed, changed)(*inputs)

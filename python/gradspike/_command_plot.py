@@ -44,7 +44,7 @@ def add_parsers(commands: Any) -> None:
     plot.add_argument("-o", "--output", required=True, metavar="FILE", help="figure to write: .png, .svg or .pdf")
     _command_line.add_spikes(plot, required=False)
     plot.add_argument("--sample", type=_command_line.size, default=0, help="batch entry that is shown (default: 0)")
-    plot.add_argument("--target", default="", help="cpu, or a backend; default: GRADSPIKE_BACKEND or emulator")
+    plot.add_argument("--target", default="", help=_command_line.TARGET)
     _command_line.add_preset_options(plot, None, "ideal; of a comparison: calibrated")
     plot.add_argument("--population", default="", help="the only one that is shown; default: all, of psp the first")
     plot.add_argument("--projection", default="", help="the only one whose weights are shown; default: all")
@@ -251,11 +251,11 @@ def _comparison(source: _Source, arguments: argparse.Namespace) -> Drawn:
     from gradspike import plot as figures
     from gradspike.chip import _check_numbers
 
-    if arguments.target == "cpu":
-        raise ValueError("--target must be a backend: a comparison is of the operators, cpu, with it, got 'cpu'")
+    if arguments.target == "cpu":  # that of a GPU may be compared with it
+        raise ValueError("--target must be cuda or a backend: it is compared with the operators on the CPU, got 'cpu'")
     run = _Run(source.network, arguments, preset="calibrated")
     _sample(arguments, run.inputs[0].shape[1])
-    simulated, measured = source.network.run_model(*run.inputs), run.result
+    simulated, measured = source.network.run_model(*run.inputs, device="cpu"), run.result
     threshold = run.threshold(arguments.population) if arguments.population else None
     figure = figures.run_comparison(
         simulated, measured, arguments.population or None, dt=run.dt, batch=arguments.sample,
@@ -277,8 +277,8 @@ class _Run:
         self.inputs = _command_line.read_spikes(self.description, arguments)
         if self.inputs[0].shape[0] == 0 or self.inputs[0].shape[1] == 0:
             raise ValueError("--spikes must hold a spike, or --steps and --batch be given, got an empty run")
-        if arguments.target == "cpu":
-            self.result = network.run_model(*self.inputs)
+        if _command_line.is_device(arguments.target):
+            self.result = network.run_model(*self.inputs, device=arguments.target)
         else:
             options = (arguments.preset or preset, arguments.seed, _command_line.constants(arguments))
             self.result = network.deploy(arguments.target or None, *options)(*self.inputs, membrane="*")

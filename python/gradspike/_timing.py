@@ -7,7 +7,7 @@ import platform
 import statistics
 import time
 from pathlib import Path
-from typing import Any, Callable, Dict, Iterable, List, Sequence
+from typing import Any, Callable, Dict, Iterable, List, Sequence, Tuple
 
 import torch
 
@@ -44,8 +44,11 @@ def interleaved(entries: Dict[str, Callable[[], Any]], device: str, samples: int
         affordable = int(budget / (seconds * repeats[name]))
         counts[name] = min(samples, max(FEWEST_SAMPLES, affordable))
     taken: Dict[str, List[Dict[str, float]]] = {name: [] for name in entries}
-    for name in _progress.steps(_turns(counts, samples), sum(counts.values()), "timing", "sample"):
-        gc.collect()
+    last = -1
+    for turn, name in _progress.steps(_turns(counts, samples), sum(counts.values()), "timing", "sample"):
+        if device == "cpu" or turn != last:  # on a GPU once a round
+            gc.collect()
+        last = turn
         taken[name].append(take(entries[name], repeats[name]))
     return {
         name: {clock: summary([sample[clock] for sample in found]) for clock in found[0]}
@@ -53,13 +56,13 @@ def interleaved(entries: Dict[str, Callable[[], Any]], device: str, samples: int
     }
 
 
-def _turns(counts: Dict[str, int], samples: int) -> Iterable[str]:
-    """Names in the order in which they are timed."""
+def _turns(counts: Dict[str, int], samples: int) -> Iterable[Tuple[int, str]]:
+    """Rounds and names in the order in which they are timed."""
     order = list(counts)
     for index in range(samples):
         for name in order if index % 2 == 0 else reversed(order):
             if (index + 1) * counts[name] // samples > index * counts[name] // samples:
-                yield name
+                yield index, name
 
 
 def _call_seconds(work: Callable[[], Any], device: str) -> float:

@@ -11,7 +11,7 @@ from layer import HXTORCH
 from torch import Tensor
 
 import gradspike.spiking as hxsnn
-from gradspike import _timing, functional
+from gradspike import functional
 from gradspike.examples import spiking_yinyang as example
 from gradspike.spiking.modules.types import ProjectionConnection
 from gradspike.spiking.transforms.weight_transforms import linear_saturating
@@ -182,7 +182,7 @@ def calls(works: Dict[str, Callable[[], Any]], samples: int) -> Dict[str, Any]:
             result = work()
             taken[name].append((time.process_time() - start) * 1e3)
             del result
-    return {name: {"cpu_ms": _timing.summary(values)} for name, values in taken.items()}
+    return {name: {"cpu_ms": measure.summary(values)} for name, values in taken.items()}
 
 
 def connections(options: Any, checks: Dict[str, Any], details: Dict[str, Any]) -> List[Dict[str, Any]]:

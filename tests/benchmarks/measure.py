@@ -39,7 +39,7 @@ def parse_options(description: Optional[str], devices: Sequence[str] = ("cpu",))
     parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--threads", type=int, choices=(1, 2), default=1)
     parser.add_argument("--quick", action="store_true", help="few samples, for a look")
-    parser.add_argument("--device", choices=devices, default="cpu")
+    parser.add_argument("--device", choices=devices, default=devices[0])
     options = parser.parse_args()
     options.samples, options.budget = (5, 0.3) if options.quick else (25, 1.5)
     if options.device == "cuda":
@@ -51,6 +51,9 @@ def parse_options(description: Optional[str], devices: Sequence[str] = ("cpu",))
 def interleaved(entries: Dict[str, Callable[[], Any]], options: argparse.Namespace) -> Dict[str, Any]:
     """Times entries in turn, see `gradspike._timing.interleaved`, as `parse_options` says."""
     return _timing.interleaved(entries, options.device, options.samples, options.budget)
+
+
+summary = _timing.summary
 
 
 def clock_of(options: argparse.Namespace) -> str:

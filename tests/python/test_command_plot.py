@@ -159,7 +159,7 @@ def test_refusals(prepared, capsys, tmp_path):
         ("net.pt", ["--kind", "weights", "--projection", "x"], ("--projection must be one of in, out, got 'x'",)),
         ("net.pt", [*spikes, *spikes], ("--spikes must be given once per input, 1 times, got 2",)),
         ("net.pt", ["--spikes", tmp_path / "empty.csv"], ("--spikes must hold a spike",)),
-        ("net.pt", [*spikes, "--kind", "comparison", "--target", "cpu"], ("--target must be a backend",)),
+        ("net.pt", [*spikes, "--kind", "comparison", "--target", "cpu"], ("--target must be cuda or a backend",)),
         ("net.json", [*spikes, "--kind", "comparison"], ("a network file holds no model",)),
         ("net.pt", [*spikes, "--target", "chip7"], ("chip7",)),
         ("net.pt", ["--dpi", "0"], ("--dpi", "'0'")),
