@@ -1,7 +1,6 @@
 """The command bench: how fast the installed package is on this machine."""
 
 import argparse
-import copy
 import platform
 from typing import Any, Callable, Dict, List, Tuple
 
@@ -137,10 +136,10 @@ def _network_parts(arguments: argparse.Namespace) -> List[Part]:
     title = f"network {network.name}, {steps} steps, batch {batch}"
     parts: List[Part] = []
     if model is not network:  # a network file has no operators
-        moved: Any = copy.deepcopy(
-            model
-        )  # the network refers to the parameters of the model, which stay where they are
-        moved = moved.to(arguments.device)
+        moved: Any = model
+        if arguments.device != "cpu":
+            moved = moved.to(arguments.device)
+            network = _archive.open_network(arguments.file)  # the one above refers to the parameters that moved
         tensors = [tensor.to(arguments.device) for tensor in inputs]
 
         def forward() -> None:

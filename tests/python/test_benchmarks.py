@@ -101,7 +101,9 @@ class TestLayer:
         def one_step(x, threshold):
             return (x > threshold).to(x.dtype)
 
-        monkeypatch.setattr(peers, "available", lambda skipped: {"Fake": peers.Peer("Fake 1", one_step, one_step)})
+        monkeypatch.setattr(
+            peers, "available", lambda skipped, libraries: {"Fake": peers.Peer("Fake 1", one_step, one_step)}
+        )
         skipped = []
         runs, _ = layer.entries(tiny, [], None, skipped)
         assert "Fake 1" not in runs
@@ -109,7 +111,7 @@ class TestLayer:
 
     def test_a_library_that_loops_takes_part(self, tiny, monkeypatch):
         fake = peers.Peer("Fake 1", peers.reference, lambda x: x)
-        monkeypatch.setattr(peers, "available", lambda skipped: {"Fake": fake})
+        monkeypatch.setattr(peers, "available", lambda skipped, libraries: {"Fake": fake})
         runs, checks = layer.entries(tiny, [], None, [])
         assert "Fake 1" in runs and checks["Fake 1"]["spikes that differ"] == 0
 
