@@ -108,6 +108,20 @@ def test_backward(case):
 
 
 @pytest.mark.parametrize("case", DIFFERENTIABLE, ids=lambda case: case.name)
+def test_samples_are_those_of_a_loop(case):
+    """vmap(grad), each sample with arguments of its own."""
+    single = on_gpu(case.arguments(requires_grad=False))
+    together = [torch.stack([t, t * 1.25]) if t.is_floating_point() else torch.stack([t, t]) for t in single]
+    gradient = torch.func.grad(
+        lambda *t: sum(o.square().sum() for o in outputs_of(case.call(*t)) if o.is_floating_point()),
+        argnums=case.differentiable,
+    )
+    expected = [torch.stack(g) for g in zip(*(gradient(*run) for run in zip(*together)))]
+    for actual, wanted in zip(torch.vmap(gradient)(*together), expected):
+        torch.testing.assert_close(actual, wanted, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("case", DIFFERENTIABLE, ids=lambda case: case.name)
 def test_twenty_repetitions_on_several_streams_give_the_same_bits(case):
     moved = on_gpu(case.arguments(batch=37))
     first = step(case, moved)
