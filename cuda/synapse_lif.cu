@@ -1,9 +1,9 @@
 // CUDA kernels of synapse_lif: the product of graded_spikes and the scan of lif, in turn for chunks of time.
 //
-// A chunk of synaptic input is as large as the L2 cache keeps, so that the scan reads it from there, and its memory is
-// that of the next chunk: the synaptic input of all steps is never in memory. Where states are kept for a backward that
-// computes the traces again, a chunk is a segment and ends at its checkpoint. The backward runs the kernels of lif and
-// of the weight gradient; from checkpoints it first makes the traces again.
+// The memory of a chunk of synaptic input is that of the next one too, so that the synaptic input of many steps is
+// never in memory; chunks are large enough for the device to outlast the launches of the host. Where states are kept
+// for a backward that computes the traces again, a chunk is a segment and ends at its checkpoint. The backward runs the
+// kernels of lif and of the weight gradient; from checkpoints it first makes the traces again.
 #include "csrc/kernels/synapse_lif.h"
 
 #include <algorithm>
@@ -17,7 +17,7 @@ namespace gradspike::kernels {
 namespace {
 
 constexpr std::int32_t kThreads = 256;
-constexpr std::int64_t kChunkBytes = 24 << 20;  // of synaptic input; the L2 cache of an A100 has 40 MiB, of an H100 50
+constexpr std::int64_t kChunkBytes = 64 << 20;  // of synaptic input: some 20 us of reading and writing
 
 device::LaunchShape one_thread_each(std::int64_t count) { return {device::divide_up(count, kThreads), kThreads}; }
 

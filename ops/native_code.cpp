@@ -184,15 +184,16 @@ void NativeCode::read(caffe2::serialize::PyTorchStreamReader& reader) {
 /// As AOTIModelPackageLoader does, which leaves what it extracted behind where loading fails, takes no other folder
 /// than /tmp, and compiles and runs sources where there is no shared object.
 void NativeCode::load(caffe2::serialize::PyTorchStreamReader& reader) {
+  GRADSPIKE_REQUIRE(device_.is_cpu(), "native code runs on the CPU alone, not on '", device_.str(), "'");
   load_libtorch();
-  folder_ = std::make_unique<Folder>();
+  Folder folder;  // all is in memory once the code is loaded
   std::string library;
   for (const std::string& name : reader.getAllRecords()) {
     const std::string file = begins_with(name, kModel) ? name.substr(std::string(kModel).size()) : "";
     if (file.empty() || file.find('/') != std::string::npos) {
       continue;
     }
-    const std::string path = folder_->write(file, record(reader, name));
+    const std::string path = folder.write(file, record(reader, name));
     library = ends_with(file, ".so") ? path : library;
   }
   GRADSPIKE_REQUIRE(!library.empty(), "its native code is not compiled: there is no shared object in it");
@@ -201,12 +202,9 @@ void NativeCode::load(caffe2::serialize::PyTorchStreamReader& reader) {
   const auto create = runners.find(type);
   GRADSPIKE_REQUIRE(create != runners.end(), "its native code cannot be loaded: this PyTorch runs none for ", type);
   try {
-    runner_ = create->second(library, /*num_models=*/1, device_.str(), folder_->path(), /*run_single_threaded=*/false);
+    runner_ = create->second(library, /*num_models=*/1, device_.str(), folder.path(), /*run_single_threaded=*/false);
   } catch (const std::exception& error) {
     GRADSPIKE_FAIL("its native code cannot be loaded: ", first_line(error.what()));
-  }
-  if (device_.is_cpu()) {  // all is in memory; kernels of other devices are read later
-    folder_.reset();
   }
 }
 

@@ -63,7 +63,6 @@ class NativeCode {
   std::size_t num_outputs_ = 0;
   std::vector<std::string> populations_;
   class Folder;
-  std::unique_ptr<Folder> folder_;  // what the runner may still read
   std::unique_ptr<torch::inductor::AOTIModelContainerRunner> runner_;
 };
 

@@ -98,17 +98,29 @@ class Builder {
     const auto found = names.find(kind);
     GRADSPIKE_REQUIRE(found != names.end(), "inputs of the kind '", kind, "' are not known");
     const std::string path = entry.at(found->second).get<std::string>();
+    const std::string name = entry.at("arg").at("name").get<std::string>();
+    const at::Tensor& tensor = tensor_named(tensors, path);
+    if (kind == "tensor_constant" && tensor.dim() == 0 && tensor.scalar_type() == at::kDouble) {
+      values_[name] = insert_number(tensor.item<double>());
+      return;
+    }
     std::string attribute = path;  // an attribute has no dots
     std::replace(attribute.begin(), attribute.end(), '.', '_');
     while (module_.hasattr(attribute)) {
       attribute += '_';
     }
     if (kind == "parameter") {
-      module_.register_parameter(attribute, tensor_named(tensors, path), /*is_buffer=*/false);
+      module_.register_parameter(attribute, tensor, /*is_buffer=*/false);
     } else {
-      module_.register_buffer(attribute, tensor_named(tensors, path));
+      module_.register_buffer(attribute, tensor);
     }
-    values_[entry.at("arg").at("name").get<std::string>()] = graph_->insertGetAttr(self_, attribute);
+    values_[name] = graph_->insertGetAttr(self_, attribute);
+  }
+
+  /// A parameter of neurons that is a number stays one where the module moves to a GPU: a buffer would move with it.
+  Value* insert_number(double value) {
+    return graph_->insert(c10::aten::full, {std::vector<std::int64_t>{}, value},
+                          {{"dtype", static_cast<std::int64_t>(at::kDouble)}, {"device", c10::Device(at::kCPU)}});
   }
 
   void add_call(const json& node) {

@@ -109,7 +109,7 @@ def export(
     card: Optional[Dict[str, Any]] = None,
     inputs: Optional[Dict[str, Dict[str, Any]]] = None,
     neuron_permutation: Optional[Sequence[int]] = None,
-    native_code: Union[bool, str] = False,
+    native_code: bool = False,
 ) -> chip.Network:
     """Writes a model as a program of `torch.export`, a `.pt2` file, with what an archive of `save` carries.
 
@@ -125,17 +125,17 @@ def export(
         card: Model card, see `gradspike.chip.read`.
         inputs: Wishes by input, see `gradspike.chip.read`.
         neuron_permutation: Order of the circuits, see `gradspike.chip.read`.
-        native_code: True or "cpu", "cuda": compiles the program for this device with AOTInductor, too, and puts the
-            native code beside it. It runs where `load(..., allow_native_code=True)` says so, on processors that have
-            the instructions of this one; everywhere else the file is read as one without it. Takes a C++ compiler, and
-            tens of seconds the first time. Default: False.
+        native_code: Compiles the program for the CPU with AOTInductor, too, and puts the native code beside it. It runs
+            where `load(..., allow_native_code=True)` says so, on processors that have the instructions of this one;
+            everywhere else the file is read as one without it. Takes a C++ compiler, and tens of seconds the first
+            time. Default: False.
 
     Returns:
         The network of the saved file.
 
     Raises:
-        ValueError: there is no example, or the model has hooks, which a saved program would lose, or there is no such
-            device.
+        ValueError: there is no example, or the model has hooks, which a saved program would lose, or native_code is
+            neither True nor False.
         RuntimeError: `torch.export` cannot follow the model, or it cannot be read, or a weight is NaN, or the native
             code cannot be compiled.
 
@@ -146,7 +146,7 @@ def export(
         >>> network.name
         'net'
     """
-    device = _native_code.device_of(native_code)
+    _native_code.require_choice(native_code)
     model, example = _reading.plain(model, example)
     if isinstance(model, torch.nn.Module):
         _reading.refuse_hooks(_reading.unwrapped(model))
@@ -160,10 +160,7 @@ def export(
     }
     scripted = _reading.scripted(program, example)
     network = chip.Network(_reading.read_handle(scripted, example, _reading.with_plasticity(model, options)))
-    compiled = None
-    if device is not None:
-        on_device = program if device == "cpu" else _program.exported(model, example, device)
-        compiled = _native_code.Package(on_device, device)
+    compiled = _native_code.Package(program) if native_code else None
     _replace(path, _program.write(program, _entries(network), compiled))
     try:
         _program.as_module(Path(path))

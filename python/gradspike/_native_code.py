@@ -6,7 +6,7 @@ import tempfile
 import warnings
 import weakref
 from pathlib import Path
-from typing import Any, Dict, Iterator, List, Optional, Tuple, Union
+from typing import Any, Dict, Iterator, List, Optional, Tuple
 
 import torch
 from torch import Tensor
@@ -16,25 +16,21 @@ from gradspike import _reading
 _FORMAT, _VERSION = "gradspike.native_code", 1
 _DESCRIPTION = "gradspike/native_code.json"
 _FOLDER = "/data/aotinductor/"
-_DEVICES = ("cpu", "cuda")
 
 
-def device_of(native_code: Union[bool, str]) -> Optional[str]:
-    """The device to compile for, None where no native code is wanted."""
-    if native_code is False:
-        return None
-    device = "cpu" if native_code is True else native_code
-    if device not in _DEVICES:
-        raise ValueError(f"native_code must be False, True, 'cpu' or 'cuda', got {native_code!r}")
-    if device == "cuda" and not torch.cuda.is_available():
-        raise ValueError("native_code='cuda' needs a GPU to compile on, and PyTorch finds none")
-    return device
+def require_choice(native_code: bool) -> None:
+    """Native code for CUDA is not made: PyTorch 2.11 ended with a segmentation fault where it was loaded again."""
+    if not isinstance(native_code, bool):
+        raise ValueError(
+            f"native_code must be True or False, got {native_code!r}: native code is for the CPU; on a GPU the program "
+            "runs without it, by the same operators"
+        )
 
 
 class Package:
     """What AOTInductor made of a program: its files, and the description that stands beside them."""
 
-    def __init__(self, program: torch.export.ExportedProgram, device: str) -> None:
+    def __init__(self, program: torch.export.ExportedProgram) -> None:
         module, populations = _with_signals(program)
         self.files = _compiled(module, program)
         self.description = json.dumps(
@@ -42,7 +38,7 @@ class Package:
                 "format": _FORMAT,
                 "version": _VERSION,
                 "torch": ".".join(torch.__version__.split(".")[:2]),
-                "device": device,
+                "device": "cpu",
                 "cpu_features": torch.classes.gradspike.NativeCode.cpu_features(),
                 "inputs": list(_inputs(program)),
                 "num_outputs": len(program.graph_signature.user_outputs),

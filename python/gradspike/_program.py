@@ -19,8 +19,8 @@ _TIME, _BATCH = "time", "batch"
 _BASE64 = ".base64"
 
 
-def exported(model: Any, example: Example, device: str = "cpu") -> torch.export.ExportedProgram:
-    """An evaluation copy of a model on a device as a program whose numbers of steps and of batch entries are free.
+def exported(model: Any, example: Example) -> torch.export.ExportedProgram:
+    """An evaluation copy of a model on the CPU as a program whose numbers of steps and of batch entries are free.
 
     Raises:
         RuntimeError: `torch.export` cannot follow the model; the message is its own.
@@ -28,8 +28,8 @@ def exported(model: Any, example: Example, device: str = "cpu") -> torch.export.
     inputs = tuple(_reading.example_list(example))
     if not inputs:
         raise ValueError("export: an example input is needed: give example=...")
-    inputs = tuple(_at_least_two(tensor).to(device) for tensor in inputs)
-    module = _reading.evaluation_copy(model, inputs).to(device)
+    inputs = tuple(_at_least_two(tensor).cpu() for tensor in inputs)
+    module = _reading.evaluation_copy(model, inputs)
     try:
         with torch.no_grad():
             program = torch.export.export(module, inputs, dynamic_shapes=_free_sizes(module, inputs))

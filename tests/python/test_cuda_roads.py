@@ -202,9 +202,9 @@ def test_training_in_a_cuda_graph_gives_the_bits_of_eager_steps(capsys):
 
 @pytest.mark.parametrize("recompute_every", [0, 7])
 def test_fused_layer_in_several_chunks(recompute_every):
-    """Chunks of time that the L2 cache keeps: bits and gradients of the separate operators, every format of spikes."""
+    """Chunks of time: bits and gradients of the separate operators, every format of spikes."""
     torch.manual_seed(0)
-    spikes = (torch.rand(100, 256, 64, device="cuda") < 0.1).float()
+    spikes = (torch.rand(300, 256, 64, device="cuda") < 0.1).float()
     weight = (torch.randn(512, 64, device="cuda") * 0.4).requires_grad_()
     expected = F.lif(F.graded_spikes(spikes, weight, 64.0), refractory_time=2e-6, outputs="spikes+membrane")
     options = {"scale": 64.0, "refractory_time": 2e-6}
