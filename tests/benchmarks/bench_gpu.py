@@ -1,13 +1,11 @@
-"""The CUDA operators against the limits of the GPU, the overhead of a call, and a training step in a CUDA graph.
+"""The CUDA operators against the limits of the GPU, and a training step in a CUDA graph.
 
 Operators are compared with the CPU before they are timed, and work on sets of buffers in turn that together exceed the
 L2 cache. Floors: the bytes that must be read and written over the copy bandwidth, the products of one pass over the
 rate of `torch.mm` of halves, both measured in the same process. Target times are those that were computed from floors
-before anything had run on a GPU. Overhead is the host's time from the Python call to the end of its launches, with a
-graph of autograd, at sizes where the GPU keeps up.
+before anything had run on a GPU.
 """
 
-import statistics
 import sys
 import time
 from dataclasses import dataclass
@@ -27,7 +25,6 @@ from gradspike import functional as F
 
 L2_BYTES = 200e6
 DENSITY = 0.05
-OVERHEAD_TARGET_US = 15.0
 
 
 @dataclass(frozen=True)
@@ -209,52 +206,6 @@ def recurrent_rows(case: Case, options: Any) -> Tuple[List[Dict[str, Any]], Dict
     return rows, {"checks": checks, "times": times}
 
 
-def overhead_rows() -> Tuple[List[Dict[str, Any]], Dict[str, Any]]:
-    """Host time of a call [us] from Python to the end of its launches; the GPU has next to nothing to do."""
-    spikes = (torch.rand(4, 2, 5, device="cuda") < 0.3).float()
-    weight = torch.randn(7, 5, device="cuda", requires_grad=True)
-    current = torch.rand(4, 2, 7, device="cuda", requires_grad=True)
-    raw = torch.ops.gradspike.graded_spikes.default
-    calls: Dict[str, Callable[[], Any]] = {
-        "graded_spikes": lambda: F.graded_spikes(spikes, weight, 20.0),
-        "torch.ops.gradspike.graded_spikes": lambda: raw(spikes, weight, 20.0),
-        "lif": lambda: F.lif(current),
-        "synapse_lif": lambda: F.synapse_lif(spikes, weight, scale=20.0),
-        "torch.nn.functional.linear": lambda: torch.nn.functional.linear(spikes, weight),
-    }
-    begins = {name: microseconds_to_the_first_launch(call) for name, call in calls.items()}
-    found: Dict[str, List[float]] = {name: [] for name in calls}
-    for _ in range(21):
-        for name, call in calls.items():
-            torch.cuda.synchronize()
-            start = time.perf_counter()
-            for _ in range(200):
-                call()
-            found[name].append((time.perf_counter() - start) * 1e6 / 200)
-    rows = []
-    for name, values in found.items():
-        label = f"a call of {name}, with autograd"
-        at_most = None if name == "torch.nn.functional.linear" else OVERHEAD_TARGET_US
-        rows.append(measure.row(label, "until the first launch, profiled", begins[name], "us", at_most=at_most))
-        rows.append(measure.row(label, "host time with all launches", statistics.median(values), "us"))
-    return rows, {name: measure.summary(values) for name, values in found.items()}
-
-
-def microseconds_to_the_first_launch(call: Callable[[], Any]) -> float:
-    """Median time from Python to the first launch [us], as PyTorch's profiler sees it, which makes calls slower."""
-    activities = [torch.profiler.ProfilerActivity.CPU, torch.profiler.ProfilerActivity.CUDA]
-    with torch.profiler.profile(activities=activities) as profile:
-        for _ in range(50):
-            with torch.profiler.record_function("call"):
-                call()
-            torch.cuda.synchronize()
-    events = sorted(profile.events(), key=lambda event: event.time_range.start)
-    starts = [event.time_range.start for event in events if event.name == "call" and "CPU" in str(event.device_type)]
-    launches = [event.time_range.start for event in events if event.name.startswith("cudaLaunchKernel")]
-    found = [min((at - start for at in launches if at >= start), default=float("nan")) for start in starts]
-    return statistics.median(found[10:])
-
-
 def captured(step: Callable[[], Any]) -> torch.cuda.CUDAGraph:
     """A training step in a graph, after three of them on another stream."""
     stream = torch.cuda.Stream()
@@ -312,7 +263,6 @@ def main() -> int:
     checks: Dict[str, Any] = {}
     details: Dict[str, Any] = {"clock": "gpu_ms", "limits": limits}
     parts: List[Tuple[str, Callable[[], Tuple[List[Dict[str, Any]], Dict[str, Any]]]]] = [
-        ("overhead", overhead_rows),
         ("Yin-Yang", lambda: yinyang_rows(options)),
         *((case.name, lambda case=case: layer_rows(case, limits, options)) for case in CASES),  # type: ignore[misc]
         *((case.name, lambda case=case: recurrent_rows(case, options)) for case in RECURRENT),  # type: ignore[misc]

@@ -31,10 +31,12 @@ NAMES = (
     "growth",
     "accuracy",
     "spiking",
+    "deploy",
+    "overhead",
     "gpu",
 )
-ONE_THREAD = ("memory", "growth", "accuracy", "pair", "spiking")
-GPU = ("limits", "layer", "neuron", "linear_lif", "gpu")
+ONE_THREAD = ("memory", "growth", "accuracy", "pair", "spiking", "deploy", "overhead")
+GPU = ("limits", "layer", "neuron", "linear_lif", "overhead", "gpu")
 GPU_ALONE = ("gpu",)
 
 
