@@ -149,8 +149,9 @@ bool is_library(const std::string& line) {
   return false;
 }
 
-/// "file:line" of a place in the source of a model.
-std::string line_of(const torch::jit::SourceRange& range) {
+/// "file:line" of a place in the source of a model; of a loaded one, in the source that it was scripted from if it says.
+std::string line_of(const torch::jit::SourceRange& generated) {
+  const torch::jit::SourceRange range = generated.findSourceRangeThatGenerated().value_or(generated);
   const auto at = range.file_line_col();
   if (!at.has_value()) {
     return "";
@@ -169,6 +170,25 @@ std::string line_of(const torch::jit::SourceRange& range) {
     }
   }
   return found;
+}
+
+/// Path of the module whose code a node is, "layers.2"; empty for the model itself and where the graph does not say.
+std::string module_of(const Node* node) {
+  if (const auto calls = node->callstack(); calls.has_value()) {
+    std::string path;
+    for (const torch::jit::InlinedCallStackEntry& call : (*calls)->vec()) {  // the outermost call first
+      const auto& module = std::get<torch::jit::kModuleInstanceInfo>(call);
+      if (module.has_value() && !module->instance_name().empty() && module->instance_name() != "SELF" &&
+          module->instance_name() != "INSTANCE_NAME_UNKNOWN") {
+        path += (path.empty() ? "" : ".") + module->instance_name();
+      }
+    }
+    return path;
+  }
+  constexpr std::string_view kRoot = "__module.";  // a traced node has the paths of all modules around it
+  const std::string scopes = node->scopeName();
+  const std::string last = scopes.substr(scopes.rfind('/') + 1);
+  return last.rfind(kRoot, 0) == 0 ? last.substr(kRoot.size()) : "";
 }
 
 /// The sentence in what the interpreter throws: it wraps the message of an operator in a trace of several lines.
@@ -338,6 +358,9 @@ std::string ModelGraph::place(const Node* node) {
       const std::string found = line_of(std::get<1>(call));
       line = found.empty() || is_library(found) ? line : found;
     }
+  }
+  if (const std::string module = module_of(node); is_library(line) && !module.empty()) {
+    return kind + " in module '" + module + "'";  // a line of a library says nothing about the model
   }
   return line.empty() ? kind : kind + " in " + line;
 }

@@ -176,10 +176,26 @@ class Network:
         changed = {str(name): float(value) for name, value in (constants or {}).items()}
         return _backends.call(method, target or "", preset, seed, changed, *further)
 
-    def run_model(self, *inputs: Tensor) -> Result:
-        """Runs the operators of the model on the CPU and records every trace of every population."""
-        outputs, seen = _reading.call(self._handle.run_model, _reading.tensor_list(inputs, "input"))
-        return result_of(outputs, seen, None, "cpu")
+    def run_model(self, *inputs: Tensor, device: Optional[str] = None) -> Result:
+        """Runs the operators of the model and records every trace of every population.
+
+        Args:
+            inputs: Inputs of the model, tensors.
+            device: "cpu", "cuda" or "cuda:1": inputs, parameters and constants are copied there for this run. By
+                default the run is where the model is.
+
+        Returns:
+            A `Result` whose `target` is the device; its traces are on the CPU.
+
+        Raises:
+            RuntimeError: This machine lacks the device, or an operator refuses its arguments.
+            TypeError: An input is no tensor.
+        """
+        _reading.require_type(device or "", str, "run_model: device")
+        outputs, seen, target = _reading.call(
+            self._handle.run_model, _reading.tensor_list(inputs, "input"), device or ""
+        )
+        return result_of(outputs, seen, None, target)
 
     def __repr__(self) -> str:
         description = self.description
