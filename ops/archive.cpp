@@ -10,8 +10,10 @@
 #include <iterator>
 
 #include "csrc/chip/codec.h"
+#include "csrc/chip/names.h"
 #include "csrc/core/error.h"
 #include "gradspike/module.h"
+#include "ops/device.h"
 #include "ops/program.h"
 #include "ops/program_records.h"
 
@@ -137,12 +139,12 @@ class ArchiveModel final : public deploy::Model {
 
   chip::Observables run(const std::vector<chip::SpikeTensor>& inputs, const deploy::Options& options) const override {
     require_sizes(inputs);
-    if (options.target == "cpu") {
+    if (chip::is_device(options.target)) {
       std::vector<at::Tensor> spikes;
       for (const chip::SpikeTensor& input : inputs) {
         spikes.push_back(tensor_of(input));
       }
-      return graph_->run_operators(spikes);
+      return graph_->run_operators(spikes, device_of_target(options.target));
     }
     const std::lock_guard<std::mutex> lock(mutex_);
     chip::CompileOptions compile;

@@ -5,6 +5,7 @@
 #include <sstream>
 
 #include "csrc/chip/deployment.h"
+#include "csrc/chip/names.h"
 #include "csrc/core/error.h"
 
 namespace gradspike::deploy {
@@ -32,9 +33,8 @@ class NetworkFile final : public Model {
 
   chip::Observables run(const std::vector<chip::SpikeTensor>& inputs, const Options& options) const override {
     GRADSPIKE_REQUIRE(
-        options.target != "cpu",
-        "target 'cpu' needs the saved model: a network file holds the chip part alone, use a backend such "
-        "as 'emulator'");
+        !chip::is_device(options.target), "target '", options.target,
+        "' needs the saved model: a network file holds the chip part alone, use a backend such as 'emulator'");
     const std::lock_guard<std::mutex> lock(mutex_);
     chip::CompileOptions compile;
     compile.preset = options.preset;

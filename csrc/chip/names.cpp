@@ -24,6 +24,10 @@ std::size_t edit_distance(const std::string& a, const std::string& b) {
 
 }  // namespace
 
+bool is_device(const std::string& target) {
+  return target == "cpu" || target == "cuda" || target.rfind("cuda:", 0) == 0;
+}
+
 std::vector<std::string> nearest_names(const std::string& name, std::vector<std::string> candidates,
                                        std::size_t count) {
   constexpr std::size_t kLongestCompared = 256;  // keeps the table small for names from a damaged file

@@ -1,10 +1,13 @@
-// Nearest names for error messages.
+// Names of targets, and nearest names for error messages.
 #pragma once
 
 #include <string>
 #include <vector>
 
 namespace gradspike::chip {
+
+/// Whether a target is a device that runs the operators of a model, "cpu", "cuda" or "cuda:1", and no backend.
+bool is_device(const std::string& target);
 
 /// At most `count` of `candidates`, by edit distance to `name`, ties in order of the alphabet.
 std::vector<std::string> nearest_names(const std::string& name, std::vector<std::string> candidates,

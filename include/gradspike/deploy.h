@@ -21,8 +21,8 @@
 namespace gradspike::deploy {
 
 struct Options {
-  /// "cpu": the operators of the saved model; any other: the backend of that name. "" is the default backend:
-  /// GRADSPIKE_BACKEND, else "emulator".
+  /// "cpu", "cuda" or "cuda:1": the operators of the saved model on that device; any other: the backend of that name.
+  /// "" is the default backend: GRADSPIKE_BACKEND, else "emulator".
   std::string target;
   std::string preset = "ideal";
   std::uint64_t seed = 0;

@@ -11,6 +11,7 @@
 #include "csrc/core/error.h"
 #include "ops/archive.h"
 #include "ops/classes/failure.h"
+#include "ops/device.h"
 
 namespace gradspike::ops {
 namespace {
@@ -299,11 +300,15 @@ std::tuple<c10::IValue, c10::Dict<std::string, at::Tensor>, std::string> Program
   return {outputs, named_tensors(network, observables), about(observables)};
 }
 
-std::tuple<c10::IValue, c10::Dict<std::string, at::Tensor>> NetworkHandle::run_model(
-    const std::vector<at::Tensor>& inputs) const {
+std::tuple<c10::IValue, c10::Dict<std::string, at::Tensor>, std::string> NetworkHandle::run_model(
+    const std::vector<at::Tensor>& inputs, const std::string& device) const {
   GRADSPIKE_REQUIRE(graph_ != nullptr, "a network file holds no model: run it on a backend");
-  const GraphRun run = graph_->run_model(values(inputs));
-  return {run.outputs, named_tensors(deployment().network(), run.observables)};
+  std::optional<c10::Device> where;
+  if (!device.empty()) {
+    where = device_of_target(device);
+  }
+  const GraphRun run = graph_->run_model(values(inputs), where);
+  return {run.outputs, named_tensors(deployment().network(), run.observables), run.observables.target};
 }
 
 TORCH_LIBRARY_FRAGMENT(gradspike, m) {

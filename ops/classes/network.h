@@ -58,8 +58,9 @@ class NetworkHandle : public torch::CustomClassHolder {
   std::string measure_scales(const std::string& backend, const std::string& preset, std::int64_t seed,
                              const c10::Dict<std::string, double>& constants) const;
   /// Outputs of the model, and by "spikes/<population>", "membrane/<population>" and "lost/<what>" what was seen on the
-  /// operators of the model, every population recorded.
-  std::tuple<c10::IValue, c10::Dict<std::string, at::Tensor>> run_model(const std::vector<at::Tensor>& inputs) const;
+  /// operators of the model, every population recorded; and the device. "" runs where the model is.
+  std::tuple<c10::IValue, c10::Dict<std::string, at::Tensor>, std::string> run_model(
+      const std::vector<at::Tensor>& inputs, const std::string& device) const;
 
  private:
   friend class ProgramHandle;

@@ -10,6 +10,7 @@
 #include <new>
 #include <optional>
 
+#include "csrc/chip/names.h"
 #include "csrc/core/error.h"
 #include "gradspike/deploy.h"
 #include "ops/host/listing.h"
@@ -148,7 +149,7 @@ void write_observed(const Arguments& arguments, const gradspike::chip::Observabl
 gradspike::deploy::Options options_of(const Arguments& arguments, const std::string& target) {
   gradspike::deploy::Options options;
   options.target = target;
-  options.preset = target == "cpu" ? "ideal" : arguments.preset;
+  options.preset = gradspike::chip::is_device(target) ? "ideal" : arguments.preset;
   options.seed = arguments.seed;
   return options;
 }
@@ -256,7 +257,7 @@ int main(int argc, char** argv) {
   app.add_option("--population", arguments.population,
                  "whose spikes to write; default: the last population that fires");
   app.add_option("--target", arguments.target,
-                 "cpu, or a backend such as emulator; default: GRADSPIKE_BACKEND or emulator");
+                 "cpu, cuda or a backend such as emulator; default: GRADSPIKE_BACKEND or emulator");
   app.add_option("--preset", arguments.preset, "preset of the backend");
   app.add_option("--seed", arguments.seed, "seed of the backend");
   app.add_option("--steps", arguments.steps, "time steps; default: those of the model card, else of the input");

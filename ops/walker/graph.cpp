@@ -139,6 +139,39 @@ torch::jit::Module evaluation_copy(const torch::jit::Module& module) {
   return module;
 }
 
+/// A value on a device: tensors copied where they are elsewhere, of a module all that it holds.
+c10::IValue moved(const c10::IValue& value, c10::Device device) {
+  if (value.isTensor()) {
+    return value.toTensor().to(device);
+  }
+  if (value.isModule()) {
+    torch::jit::Module copy = value.toModule().deepcopy();
+    copy.to(device);
+    return copy._ivalue();
+  }
+  return value;
+}
+
+/// Tensors and devices that the source or an export has fixed.
+void move_constants(Block* block, c10::Device device) {
+  const std::vector<Node*> nodes(block->nodes().begin(), block->nodes().end());
+  for (Node* node : nodes) {
+    for (Block* inner : node->blocks()) {
+      move_constants(inner, device);
+    }
+    if (node->kind() != c10::prim::Constant || node->mustBeNone()) {
+      continue;
+    }
+    const std::optional<c10::IValue> value = torch::jit::toIValue(node->output());
+    if (value.has_value() && (value->isTensor() || value->isDevice())) {
+      const torch::jit::WithInsertPoint at(node);
+      const c10::IValue there = value->isDevice() ? c10::IValue(device) : moved(*value, device);
+      node->output()->replaceAllUsesWith(block->owningGraph()->insertConstant(there));
+      node->destroy();
+    }
+  }
+}
+
 /// Whether a line belongs to PyTorch or to the modules of this package.
 bool is_library(const std::string& line) {
   for (const char* part : {"/torch/", "/gradspike/nn/", "/gradspike/functional/"}) {
@@ -298,7 +331,8 @@ bool ModelGraph::depends_on_input(const Value* value) const {
 
 std::vector<c10::IValue> ModelGraph::evaluate(const std::vector<const Value*>& values,
                                               const std::vector<c10::IValue>& inputs,
-                                              const std::vector<Injection>& injections, bool all_traces) const {
+                                              const std::vector<Injection>& injections, bool all_traces,
+                                              std::optional<c10::Device> device) const {
   // Copying a graph keeps the order of its outputs alone: the values of interest are made outputs, and the injected
   // ones too, so that they can be found in the copy.
   std::shared_ptr<Graph> copy;
@@ -339,6 +373,12 @@ std::vector<c10::IValue> ModelGraph::evaluate(const std::vector<const Value*>& v
     torch::jit::EliminateDeadCode(copy);
   }
   const at::NoGradGuard no_grad;
+  if (device.has_value()) {
+    move_constants(copy->block(), *device);
+    for (c10::IValue& value : stack) {
+      value = moved(value, *device);
+    }
+  }
   try {
     const torch::jit::Code code(copy, "gradspike");
     torch::jit::InterpreterState(code).run(stack);

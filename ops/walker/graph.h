@@ -3,6 +3,7 @@
 
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -37,10 +38,12 @@ class ModelGraph {
   std::vector<c10::IValue> complete_inputs(std::vector<c10::IValue> inputs) const;
   /// Values that depend on inputs are evaluated on `inputs`, all of them; pass none to evaluate values that depend on
   /// none, or on injected values alone. With `all_traces` the neuron operators give every trace, also those that the
-  /// model does not ask for. Throws Error with one sentence where an operator refuses its arguments. Thread-safe.
+  /// model does not ask for. With `device`, inputs, injected values, parameters and constants are copied there. Throws
+  /// Error with one sentence where an operator refuses its arguments. Thread-safe.
   std::vector<c10::IValue> evaluate(const std::vector<const torch::jit::Value*>& values,
                                     const std::vector<c10::IValue>& inputs = {},
-                                    const std::vector<Injection>& injections = {}, bool all_traces = false) const;
+                                    const std::vector<Injection>& injections = {}, bool all_traces = false,
+                                    std::optional<c10::Device> device = std::nullopt) const;
   c10::IValue evaluate_constant(const torch::jit::Value* value) const;
   /// What the model returns, with measured tensors in the place of the injected values.
   const std::vector<const torch::jit::Value*>& outputs() const { return outputs_; }

@@ -96,34 +96,34 @@ std::vector<const torch::jit::Value*> GraphNetwork::trace_values() const {
 /// The evaluated trace values, from place `first` on.
 chip::Observables GraphNetwork::observed(const std::vector<c10::IValue>& results, std::size_t first) const {
   chip::Observables observed;
-  observed.target = "cpu";
   for (std::size_t k = 0; k < read_.populations.size(); ++k) {
     const at::Tensor spikes = read_.populations[k].spikes == nullptr ? at::Tensor() : results[first + 3 * k].toTensor();
     const at::Tensor membrane = results[first + 3 * k + 1].toTensor();
     observed.steps = membrane.size(0);
     observed.batch = membrane.size(1);
+    observed.target = membrane.device().str();
     observed.populations.push_back(
         record_of(read_.network.populations[k], spikes, membrane, results[first + 3 * k + 2].toTensor()));
   }
   return observed;
 }
 
-GraphRun GraphNetwork::run_model(const std::vector<c10::IValue>& inputs) const {
+GraphRun GraphNetwork::run_model(const std::vector<c10::IValue>& inputs, std::optional<c10::Device> device) const {
   std::vector<const torch::jit::Value*> values = graph_.outputs();
   const std::size_t num_outputs = values.size();
   const std::vector<const torch::jit::Value*> traces = trace_values();
   values.insert(values.end(), traces.begin(), traces.end());
   const std::vector<c10::IValue> results =
-      graph_.evaluate(values, graph_.complete_inputs(inputs), {}, /*all_traces=*/true);
+      graph_.evaluate(values, graph_.complete_inputs(inputs), {}, /*all_traces=*/true, device);
   return {single(results, num_outputs), observed(results, num_outputs)};
 }
 
-chip::Observables GraphNetwork::run_operators(const std::vector<at::Tensor>& spikes) const {
+chip::Observables GraphNetwork::run_operators(const std::vector<at::Tensor>& spikes, c10::Device device) const {
   std::vector<Injection> given;
   for (std::size_t k = 0; k < read_.sources.size(); ++k) {
     given.push_back({read_.sources[k], spikes.at(k)});
   }
-  return observed(graph_.evaluate(trace_values(), {}, given, /*all_traces=*/true), 0);
+  return observed(graph_.evaluate(trace_values(), {}, given, /*all_traces=*/true, device), 0);
 }
 
 std::map<std::string, chip::StateTensor> GraphNetwork::initial_states(const std::vector<c10::IValue>& inputs) const {

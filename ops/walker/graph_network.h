@@ -3,6 +3,7 @@
 
 #include <functional>
 #include <memory>
+#include <optional>
 
 #include "csrc/chip/deployment.h"
 #include "ops/walker/reader.h"
@@ -34,14 +35,15 @@ class GraphNetwork {
   /// start at rest.
   std::map<std::string, chip::StateTensor> initial_states(const std::vector<c10::IValue>& inputs) const;
 
-  /// The training operators, every trace of every population recorded.
-  GraphRun run_model(const std::vector<c10::IValue>& inputs) const;
+  /// The training operators, every trace of every population recorded: where the model is, or on a device that inputs,
+  /// parameters and constants are copied to.
+  GraphRun run_model(const std::vector<c10::IValue>& inputs, std::optional<c10::Device> device = std::nullopt) const;
   /// A deployed program of this network: host code before the first projection, the backend, and host code after the
   /// last population with the measured spikes and membranes in place of the operators' results.
   GraphRun run_backend(const chip::DeployedNetwork& deployed, const std::vector<c10::IValue>& inputs,
                        chip::RunOptions options) const;
-  /// The training operators on spikes of the network's inputs, float32: no host code.
-  chip::Observables run_operators(const std::vector<at::Tensor>& spikes) const;
+  /// The training operators on spikes of the network's inputs, float32, on a device: no host code.
+  chip::Observables run_operators(const std::vector<at::Tensor>& spikes, c10::Device device) const;
 
  private:
   std::vector<const torch::jit::Value*> trace_values() const;

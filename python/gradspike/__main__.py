@@ -45,7 +45,7 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
         "--steps", type=_size, default=0, help="time steps; default: those of the model card, else of the input"
     )
     run.add_argument("--batch", type=_size, default=0, help="batch entries; default: up to the last one with a spike")
-    run.add_argument("--target", default="", help="cpu, or a backend; default: GRADSPIKE_BACKEND or emulator")
+    run.add_argument("--target", default="", help="cpu, cuda or a backend; default: GRADSPIKE_BACKEND or emulator")
     run.add_argument("--population", default="", help="whose spikes to write; default: the last population that fires")
     run.add_argument("--output", default="-", help="where to write spikes, CSV; default: standard output")
     _command_report.document_run(run)
@@ -101,8 +101,8 @@ def _run(arguments: argparse.Namespace) -> int:
     description = network.description
     population = _firing(description, arguments.population)
     spikes = _command_report.read_spikes(description, arguments)
-    if arguments.target == "cpu":
-        result = network.run_model(*spikes)
+    if arguments.target == "cpu" or arguments.target.startswith("cuda"):
+        result = network.run_model(*spikes, device=arguments.target)
     else:
         changed = _command_report.constants(arguments)
         result = network.deploy(arguments.target or None, arguments.preset, arguments.seed, changed)(*spikes)
