@@ -48,7 +48,7 @@ bool is_zero(const Value* value) {
     return false;
   }
   return constant->isTensor() ? constant->toTensor().count_nonzero().item<std::int64_t>() == 0
-                              : constant->toScalar().toComplexDouble() == 0.0;
+                              : constant->isScalar() && constant->toScalar().toComplexDouble() == 0.0;
 }
 
 /// The message of an error inside an operation, after the operation and its source line.
@@ -257,9 +257,10 @@ Signal SignalResolver::add(const Node* node, std::int64_t expected) {
     if (is_zero(summand)) {
       return resolve(node->input(1 - k), expected);
     }
-    GRADSPIKE_REQUIRE(depends_on_keyed(summand) || graph_.depends_on_input(summand),
-                      "adds a constant to a signal, which no synapse does: shift leak and threshold of a population, or "
-                      "give the network an input for it");
+    GRADSPIKE_REQUIRE(
+        depends_on_keyed(summand) || graph_.depends_on_input(summand),
+        "adds a constant to a signal, which no synapse does: shift leak and threshold of a population, or "
+        "give the network an input for it");
   }
   const Signal a = resolve(node->input(0), expected);
   return Signal::sum(a, resolve(node->input(1), a.size()));

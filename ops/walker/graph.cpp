@@ -172,9 +172,10 @@ void move_constants(Block* block, c10::Device device) {
   }
 }
 
-/// Whether a line belongs to PyTorch or to the modules of this package.
+/// Whether a line belongs to PyTorch, to the modules of this package, or to code that a program was turned into.
 bool is_library(const std::string& line) {
-  for (const char* part : {"/torch/", "/gradspike/nn/", "/gradspike/functional/"}) {
+  for (const char* part :
+       {"/torch/", "/gradspike/nn/", "/gradspike/functional/", "<eval_with_key>", "code/gradspike.py"}) {
     if (line.find(part) != std::string::npos) {
       return true;
     }
@@ -182,9 +183,8 @@ bool is_library(const std::string& line) {
   return false;
 }
 
-/// "file:line" of a place in the source of a model; of a loaded one, in the source that it was scripted from if it says.
-std::string line_of(const torch::jit::SourceRange& generated) {
-  const torch::jit::SourceRange range = generated.findSourceRangeThatGenerated().value_or(generated);
+/// "file:line" of a place in the source of a model.
+std::string line_of(const torch::jit::SourceRange& range) {
   const auto at = range.file_line_col();
   if (!at.has_value()) {
     return "";
@@ -399,10 +399,11 @@ std::string ModelGraph::place(const Node* node) {
       line = found.empty() || is_library(found) ? line : found;
     }
   }
-  if (const std::string module = module_of(node); is_library(line) && !module.empty()) {
-    return kind + " in module '" + module + "'";  // a line of a library says nothing about the model
+  if (!line.empty() && !is_library(line)) {
+    return kind + " in " + line;
   }
-  return line.empty() ? kind : kind + " in " + line;
+  const std::string module = module_of(node);
+  return module.empty() ? kind : kind + " in module '" + module + "'";
 }
 
 }  // namespace gradspike::ops

@@ -149,8 +149,12 @@ def export(
         **_wishes(projections, card, inputs, neuron_permutation),
         "name": name or stored.get("name") or Path(path).stem,
     }
-    scripted = _reading.scripted(program, example)
-    network = chip.Network(_reading.read_handle(scripted, example, _reading.with_plasticity(model, options)))
+    options = _reading.with_plasticity(model, options)
+    try:
+        network = chip.Network(_reading.read_handle(_reading.scripted(program, example), example, options))
+    except RuntimeError:
+        _reading.read_handle(_reading.scripted(model, example), example, options)  # says the place in the model's source
+        raise
     _replace(path, _program.write(program, _entries(network)))
     try:
         _program.as_module(Path(path))
