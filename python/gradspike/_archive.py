@@ -153,7 +153,7 @@ def export(
     try:
         network = chip.Network(_reading.read_handle(_reading.scripted(program, example), example, options))
     except RuntimeError:
-        _reading.read_handle(_reading.scripted(model, example), example, options)  # says the place in the model's source
+        _reading.read_handle(_reading.scripted(model, example), example, options)  # names the place in its source
         raise
     _replace(path, _program.write(program, _entries(network)))
     try:

@@ -812,17 +812,17 @@ def test_refused_in_a_sequential_by_the_path_of_the_module(tmp_path, example, sa
     """The line of a container's forward is one of PyTorch: the path says which layer it is."""
     model = nn.Sequential(Synapse(5, 6, name="a"), nn.Sequential(LIF(6), nn.ReLU()), Synapse(6, 6, name="c"))
     compact = nn.Sequential(gradspike.nn.SynapseLIF(5, 6, name="a", spike_format="uint8"), Synapse(6, 6, name="c"))
-    for model, words in (
+    for network, words in (
         (model, "aten::relu in module '1.1' lies between"),
         (compact, "gradspike::synapse_lif in module '0': spike_format must be 'float' in a network that is read"),
     ):
         with pytest.raises(RuntimeError, match=f"^{words}") as caught:
             if saved is None:
-                chip.read(model, example)
+                chip.read(network, example)
             elif saved == "net.pt":
-                gradspike.save(model, tmp_path / saved, example=example)
+                gradspike.save(network, tmp_path / saved, example=example)
             else:
-                gradspike.export(model, tmp_path / saved, example=X)
+                gradspike.export(network, tmp_path / saved, example=X)
         one_sentence(caught.value)
 
 
