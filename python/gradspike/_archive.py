@@ -21,6 +21,8 @@ _NETWORK = "gradspike/network.json"
 _MAPPING = "gradspike/mapping.json"
 _INTEGERS = "gradspike/integers/{}.bin"
 
+_HDF5 = b"\x89HDF\r\n\x1a\n"
+
 _dumps = json.dumps  # `inspect` has an option of this name
 
 PathLike = Union[str, "os.PathLike[str]"]
@@ -250,9 +252,11 @@ def open_model(path: PathLike) -> Tuple[Model, chip.Network]:
     if not Path(path).is_file():
         raise FileNotFoundError(f"there is no file '{path}'")
     with open(path, "rb") as file:
-        is_archive = file.read(2) == b"PK"  # as the C++ library tells them apart
-    if is_archive:
+        head = file.read(8)
+    if head.startswith(b"PK"):  # as the C++ library tells them apart
         return _open(Path(path), None, None, "cpu")
+    if head == _HDF5:
+        raise ValueError(f"'{path}' is a graph of NIR, or other HDF5: gradspike.nir.from_nir makes a module of it")
     network = chip.load_network(Path(path))
     return network, network
 
@@ -296,7 +300,8 @@ def _open(file: Path, name: Optional[str], example: Example, map_location: Any) 
         try:
             model: torch.jit.ScriptModule = torch.jit.load(str(file), map_location=map_location, _extra_files=entries)
         except Exception as error:
-            raise ValueError(f"load: '{file}' is damaged or no TorchScript file: {_reading.sentence(error)}") from None
+            reason = torch.classes.gradspike.Network.load_sentence(str(error))
+            raise ValueError(f"load: '{file}' cannot be loaded: {reason}") from None
     if _NETWORK in entries:
         return model, _stored_network(model, file, entries)
     return model, _read_plain(model, file, name, example)
@@ -315,18 +320,32 @@ def _entry_names(file: Path) -> List[str]:
     """Names of the entries that gradspike wrote."""
     members = _checked_members(file)
     if not any(member.endswith("/constants.pkl") for member in members):
-        raise ValueError(f"load: '{file}' is a zip archive, but no TorchScript file")
+        written = "a checkpoint of torch.save" if any(m.endswith("/data.pkl") for m in members) else "a zip archive"
+        raise ValueError(
+            f"load: '{file}' is {written}, but neither a TorchScript file nor a program of torch.export: "
+            "gradspike.save and gradspike.export write them"
+        )
     return [member.split("/extra/", 1)[1] for member in members if "/extra/gradspike/" in member]
 
 
 def _checked_members(file: Path) -> List[str]:
     """Names of all entries. Compares their check sums, which PyTorch does not."""
+    with open(file, "rb") as content:
+        head = content.read(2)
+    if head != b"PK":
+        raise ValueError(
+            f"load: '{file}' is neither a TorchScript file nor a program of torch.export, as gradspike.save and "
+            "gradspike.export write them; chip.load_network opens network files"
+        )
     try:
         with zipfile.ZipFile(file) as archive:
             members = archive.namelist()
             damaged = archive.testzip()
     except zipfile.BadZipFile as error:
-        raise ValueError(f"load: '{file}' is damaged or no TorchScript file: {_reading.sentence(error)}") from None
+        reason = _reading.sentence(error)
+        if reason == "File is not a zip file":  # it begins like one
+            reason = "the zip archive has no end: the file was cut short"
+        raise ValueError(f"load: '{file}' is damaged: {reason}") from None
     except Exception as error:  # headers that make no sense: unknown compression, encryption, offsets, text
         raise ValueError(f"load: '{file}' is damaged: {_reading.sentence(error) or type(error).__name__}") from None
     if damaged is not None:
@@ -359,7 +378,10 @@ def _stored_network(model: torch.jit.ScriptModule, file: Path, entries: Dict[str
         mapping = bytes(entries.get(_MAPPING) or b"").decode()
         handle = _reading.call(torch.classes.gradspike.Network.open, model._c, description, mapping, records)
     except (RuntimeError, UnicodeDecodeError) as error:
-        raise ValueError(f"load: '{file}' is damaged: {_reading.sentence(error)}") from None
+        reason = _reading.sentence(error)
+        of_another_version = " has format version " in reason or "that this version does not know" in reason
+        what = "cannot be loaded" if of_another_version else "is damaged"
+        raise ValueError(f"load: '{file}' {what}: {reason}") from None
     network = chip.Network(handle)
     for warning in network.warnings:
         warnings.warn(f"'{file}': {warning}", stacklevel=4)

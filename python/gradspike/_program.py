@@ -72,7 +72,10 @@ def _entry(member: str, content: bytes) -> Tuple[str, bytes]:
     name = member.split("/extra/", 1)[1]
     if not name.endswith(_BASE64):
         return name, content
-    return name[: -len(_BASE64)], base64.b64decode(content, validate=True)
+    try:
+        return name[: -len(_BASE64)], base64.b64decode(content, validate=True)
+    except binascii.Error as error:
+        raise ValueError(f"entry '{name}' is no base64: {_reading.sentence(error)}") from None
 
 
 def is_program(members: Sequence[str]) -> bool:
@@ -92,7 +95,7 @@ def load(file: Path, map_location: Any) -> Tuple[torch.jit.ScriptModule, Dict[st
     with zipfile.ZipFile(file) as archive:
         try:
             entries = dict(_entry(m, archive.read(m)) for m in archive.namelist() if "/extra/gradspike/" in m)
-        except binascii.Error as error:
+        except ValueError as error:
             raise ValueError(f"load: '{file}' is damaged: {_reading.sentence(error)}") from None
     try:
         return as_module(file, map_location), entries
