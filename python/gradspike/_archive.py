@@ -145,6 +145,7 @@ def export(
     if isinstance(model, torch.nn.Module):
         _reading.refuse_hooks(_reading.unwrapped(model))
     program = _program.exported(model, example)
+    example = [tensor.cpu() for tensor in _reading.example_list(example)]  # as the program is
     stored = _reading.stored_options(model)
     options = {
         **stored,

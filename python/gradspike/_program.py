@@ -28,7 +28,7 @@ def exported(model: Any, example: Example) -> torch.export.ExportedProgram:
     inputs = tuple(_reading.example_list(example))
     if not inputs:
         raise ValueError("export: an example input is needed: give example=...")
-    inputs = tuple(_at_least_two(tensor) for tensor in inputs)
+    inputs = tuple(_at_least_two(tensor.cpu()) for tensor in inputs)
     module = _reading.evaluation_copy(model, inputs)
     try:
         with torch.no_grad():

@@ -194,7 +194,7 @@ def evaluation_copy(model: Any, inputs: Sequence[Tensor]) -> torch.nn.Module:
         refuse_distributed(model)
         return _named_copy(model, share_parameters=False)
     if callable(model):
-        return copy.deepcopy(_as_module(model, inputs)).eval()
+        return copy.deepcopy(_as_module(model, inputs)).eval().cpu()
     raise TypeError(f"a model must be a torch.nn.Module or a function, got {type(model).__name__}")
 
 

@@ -149,12 +149,14 @@ def connections(weight: Tensor) -> Tensor:
 
 
 def sparse_graded_spikes(spikes: Tensor, values: Tensor) -> Tensor:
-    index = torch.stack((torch.arange(6), torch.arange(6) % 5))
+    order = torch.arange(6, device=values.device)
+    index = torch.stack((order, order % 5))
     return F.sparse_graded_spikes(spikes, values, index, 7, 64.0, projection="sparse")
 
 
 def sparse_graded_spikes_float(spikes: Tensor, values: Tensor) -> Tensor:
-    index = torch.stack((torch.arange(6), torch.arange(6) % 5))
+    order = torch.arange(6, device=values.device)
+    index = torch.stack((order, order % 5))
     return F.sparse_graded_spikes(spikes, values, index, 7, 64.0, rounding="none", units="lsb")
 
 
@@ -173,7 +175,7 @@ def spikes_to_events(spikes: Tensor) -> Tuple[Tensor, Tensor, Tensor, Tensor]:
 
 
 def events_to_spikes(events: Tensor) -> Tuple[Tensor, Tensor]:
-    count = torch.ones([1], dtype=torch.int64) * 4
+    count = torch.ones([1], dtype=torch.int64, device=events.device) * 4
     out = F.events_to_spikes(events, count, 5, 2, 3, binary=True)
     return out.spikes, out.dropped
 
@@ -185,7 +187,7 @@ def prepack(weight: Tensor) -> Tuple[Tensor, Tensor, Tensor, Tensor]:
 
 def prepacked_graded_spikes(spikes: Tensor) -> Tensor:
     shape = [3, 5]
-    p = F.prepack(torch.ones(shape), 32.0)
+    p = F.prepack(torch.ones(shape, device=spikes.device), 32.0)
     return F.prepacked_graded_spikes(spikes, p.rows, p.groups, p.matrix, p.nan_posts, 3, 32.0, projection="packed")
 
 
