@@ -144,8 +144,6 @@ def export(
     model, example = _reading.plain(model, example)
     if isinstance(model, torch.nn.Module):
         _reading.refuse_hooks(_reading.unwrapped(model))
-    program = _program.exported(model, example)
-    example = [tensor.cpu() for tensor in _reading.example_list(example)]  # as the program is
     stored = _reading.stored_options(model)
     options = {
         **stored,
@@ -154,9 +152,13 @@ def export(
     }
     options = _reading.with_plasticity(model, options)
     try:
+        program = _program.exported(model, example)
+        example = _reading.example_list(example, "cpu")  # where the program is
         network = chip.Network(_reading.read_handle(_reading.scripted(program, example), example, options))
     except RuntimeError:
-        _reading.read_handle(_reading.scripted(model, example), example, options)  # names the place in its source
+        example = _reading.example_list(example, "cpu")
+        of_model = _reading.scripted(model, example, share_parameters=False)
+        _reading.read_handle(of_model, example, options)  # refuses by the place in the model's source
         raise
     _replace(path, _program.write(program, _entries(network)))
     try:

@@ -25,10 +25,9 @@ def exported(model: Any, example: Example) -> torch.export.ExportedProgram:
     Raises:
         RuntimeError: `torch.export` cannot follow the model; the message is its own.
     """
-    inputs = tuple(_reading.example_list(example))
+    inputs = tuple(_at_least_two(tensor) for tensor in _reading.example_list(example, "cpu"))
     if not inputs:
         raise ValueError("export: an example input is needed: give example=...")
-    inputs = tuple(_at_least_two(tensor.cpu()) for tensor in inputs)
     module = _reading.evaluation_copy(model, inputs)
     try:
         with torch.no_grad():

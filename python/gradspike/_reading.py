@@ -88,13 +88,14 @@ def tensor_list(tensors: Sequence[Any], what: str) -> List[Tensor]:
     return [tensor.detach() for tensor in tensors]
 
 
-def example_list(example: Example) -> List[Tensor]:
-    """The example inputs as a list of detached tensors."""
+def example_list(example: Example, device: Optional[str] = None) -> List[Tensor]:
+    """The example inputs as a list of detached tensors, on a device where one is named."""
     if example is None:
         return []
     if not isinstance(example, (Tensor, list, tuple)):
         raise TypeError(f"example must be a tensor or a tuple of tensors, got {type(example).__name__}")
-    return tensor_list([example] if isinstance(example, Tensor) else example, "example input")
+    tensors = tensor_list([example] if isinstance(example, Tensor) else example, "example input")
+    return tensors if device is None else [tensor.to(device) for tensor in tensors]
 
 
 def read_handle(module: torch.jit.ScriptModule, example: Example, options: Dict[str, Any]) -> Any:
@@ -140,6 +141,15 @@ def refuse_distributed(model: torch.nn.Module) -> None:
             )
 
 
+def refuse_meta(model: torch.nn.Module) -> None:
+    """Raises where a tensor has no values to copy."""
+    for name, tensor in [*model.named_parameters(), *model.named_buffers()]:
+        if tensor.is_meta:
+            raise RuntimeError(
+                f"a model that is saved must have values, but '{name}' is on the meta device: load its state first"
+            )
+
+
 def scripted(model: Any, example: Example = None, *, share_parameters: bool = True) -> torch.jit.ScriptModule:
     """A scripted evaluation copy.
 
@@ -158,9 +168,15 @@ def scripted(model: Any, example: Example = None, *, share_parameters: bool = Tr
         if isinstance(model, torch.nn.Module):
             refuse_distributed(model)
             return _script_or_trace(_named_copy(model, share_parameters), example)
-        if callable(model):
+        if callable(model) and not isinstance(model, type):
             return _traced_function(model, example, share_parameters)
-    raise TypeError(f"a model must be a torch.nn.Module or a function, got {type(model).__name__}")
+    raise no_model(model)
+
+
+def no_model(model: Any) -> TypeError:
+    """What is said of anything that is no model."""
+    got = f"the class {model.__name__}" if isinstance(model, type) else type(model).__name__
+    return TypeError(f"a model must be a torch.nn.Module or a function, got {got}")
 
 
 def traced_program(program: torch.export.ExportedProgram, example: Example = None) -> torch.jit.ScriptModule:
@@ -193,9 +209,9 @@ def evaluation_copy(model: Any, inputs: Sequence[Tensor]) -> torch.nn.Module:
     if isinstance(model, torch.nn.Module):
         refuse_distributed(model)
         return _named_copy(model, share_parameters=False)
-    if callable(model):
+    if callable(model) and not isinstance(model, type):
         return copy.deepcopy(_as_module(model, inputs)).eval().cpu()
-    raise TypeError(f"a model must be a torch.nn.Module or a function, got {type(model).__name__}")
+    raise no_model(model)
 
 
 def _cpu_copy(module: torch.jit.ScriptModule) -> torch.jit.ScriptModule:
@@ -209,6 +225,8 @@ def _cpu_copy(module: torch.jit.ScriptModule) -> torch.jit.ScriptModule:
 
 def _named_copy(model: torch.nn.Module, share_parameters: bool) -> torch.nn.Module:
     """A copy in evaluation mode whose unnamed layers carry their path as key."""
+    if not share_parameters:
+        refuse_meta(model)
     memo: Dict[int, Any] = {}
     for module in model.modules():  # results of a run that a module keeps, such as spikes for a regulariser
         kept = [leaf for leaf in tree_leaves(list(module.__dict__.values())) if isinstance(leaf, Tensor)]
@@ -285,8 +303,11 @@ def _script_or_trace(model: torch.nn.Module, example: Example) -> torch.jit.Scri
                 f"{type(model).__name__} cannot be scripted, and without an example input it cannot be traced: give "
                 f"example=... ({sentence(error) or type(error).__name__})"
             ) from None
-    with torch.no_grad():
-        traced: torch.jit.ScriptModule = torch.jit.trace(model, tuple(example_list(example)), check_trace=False)
+    try:
+        with torch.no_grad():
+            traced: torch.jit.ScriptModule = torch.jit.trace(model, tuple(example_list(example)), check_trace=False)
+    except OSError as error:  # a hook is compiled from its source
+        raise RuntimeError(f"{type(model).__name__} cannot be traced: {sentence(error)}") from None
     return traced
 
 
