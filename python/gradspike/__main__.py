@@ -59,8 +59,14 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
     try:
         return {"inspect": _inspect, "run": _run, **_command_report.COMMANDS}[arguments.command](arguments)
     except (ImportError, OSError, RuntimeError, ValueError) as error:
-        print(f"gradspike: {str(error).splitlines()[0]}", file=sys.stderr)
+        print(f"gradspike: {_sentence(error)}", file=sys.stderr)
         return BAD_INPUT
+
+
+def _sentence(error: Exception) -> str:
+    if isinstance(error, OSError) and error.filename is not None:
+        return f"'{error.filename}': {error.strerror}"
+    return (str(error) or type(error).__name__).splitlines()[0]
 
 
 def _size(text: str) -> int:

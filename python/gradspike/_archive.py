@@ -295,6 +295,7 @@ def inspect(path: PathLike, *, json: bool = False) -> str:
 def _open(file: Path, name: Optional[str], example: Example, map_location: Any) -> Tuple[torch.nn.Module, chip.Network]:
     if not file.is_file():
         raise FileNotFoundError(f"load: there is no file '{file}'")
+    _require_device(map_location)
     if _program.is_program(_checked_members(file)):
         return _open_program(file, name, example, map_location)
     entries: Dict[str, Any] = dict.fromkeys(_entry_names(file), "")
@@ -308,6 +309,19 @@ def _open(file: Path, name: Optional[str], example: Example, map_location: Any) 
     if _NETWORK in entries:
         return model, _stored_network(model, file, entries)
     return model, _read_plain(model, file, name, example)
+
+
+def _require_device(map_location: Any) -> None:
+    """Raises for a device that does not exist here; what PyTorch says of it is about deserialising."""
+    if not isinstance(map_location, (str, torch.device)):
+        return  # a function or a table, which PyTorch takes too
+    try:
+        device = torch.device(map_location)
+    except RuntimeError:
+        raise ValueError(f"load: map_location must be a device such as cpu or cuda:0, got '{map_location}'") from None
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        found = torch.cuda.device_count()
+        raise ValueError(f"load: map_location '{map_location}' needs a GPU that PyTorch can use, and there are {found}")
 
 
 def _open_program(

@@ -37,7 +37,7 @@ def add_parsers(commands: Any, size: Any) -> None:
     """Adds the parsers of the commands; `size` is the type of arguments that count."""
     check = _parser(commands, "check", "does it fit the chip?", _CHECK)
     check.add_argument("--target", default="", help="what it is checked for; default: emulator ideal")
-    check.add_argument("--chips", type=int, default=1, help="execution instances that are allowed (default: 1)")
+    check.add_argument("--chips", type=size, default=1, help="execution instances that are allowed (default: 1)")
     placed = _parser(commands, "map", "place it on the chip", _MAP)
     placed.add_argument("--output", default="", help="where to write the mapping, JSON")
     deploy = _parser(commands, "deploy", "run spikes on model, emulators and target, side by side", _DEPLOY)
@@ -112,8 +112,10 @@ def _earlier_report(path: str) -> Any:
 
     try:
         return _since.read_data(Path(path))
-    except (OSError, ValueError) as error:
-        raise argparse.ArgumentTypeError(f"cannot be read: {error}") from None
+    except OSError as error:
+        raise argparse.ArgumentTypeError(f"'{path}' cannot be read: {error.strerror}") from None
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"'{path}' cannot be read: {error}") from None
 
 
 def constants(arguments: argparse.Namespace) -> Optional[Dict[str, float]]:

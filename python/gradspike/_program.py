@@ -99,7 +99,8 @@ def load(file: Path, map_location: Any) -> Tuple[torch.jit.ScriptModule, Dict[st
     try:
         return as_module(file, map_location), entries
     except RuntimeError as error:
-        raise ValueError(f"load: '{file}' cannot be loaded: {_reading.sentence(error)}") from None
+        reason = torch.classes.gradspike.Network.load_sentence(str(error))
+        raise ValueError(f"load: '{file}' cannot be loaded: {reason}") from None
 
 
 def as_module(file: Path, map_location: Any = "cpu") -> torch.jit.ScriptModule:

@@ -121,6 +121,13 @@ def unwrapped(model: torch.nn.Module) -> torch.nn.Module:
 
 def refuse_hooks(model: torch.nn.Module) -> None:
     """Raises where a hook would be lost: a saved graph has none."""
+    found = _hook(model)
+    if found:
+        raise ValueError(f"save: {found}, which a saved graph would lose: remove it first")
+
+
+def _hook(model: torch.nn.Module) -> str:
+    """Which module has a hook, "" where none has."""
     for path, module in model.named_modules():
         for attribute in ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks"):
             for hook in getattr(module, attribute, {}).values():
@@ -128,7 +135,8 @@ def refuse_hooks(model: torch.nn.Module) -> None:
                     continue  # checks the inputs of a program
                 name = getattr(hook, "__qualname__", type(hook).__qualname__)
                 where = f"module '{path}'" if path else "the model"
-                raise ValueError(f"save: {where} has the hook {name}, which a saved graph would lose: remove it first")
+                return f"{where} has the hook {name}"
+    return ""
 
 
 def refuse_distributed(model: torch.nn.Module) -> None:
@@ -298,16 +306,16 @@ def _script_or_trace(model: torch.nn.Module, example: Example) -> torch.jit.Scri
         result: torch.jit.ScriptModule = torch.jit.script(model)
         return result
     except Exception as error:
+        found = _hook(model)
+        if found:  # is compiled with the module, also by a trace
+            raise RuntimeError(f"{found}, which TorchScript cannot compile: remove it first") from None
         if example is None:
             raise RuntimeError(
                 f"{type(model).__name__} cannot be scripted, and without an example input it cannot be traced: give "
                 f"example=... ({sentence(error) or type(error).__name__})"
             ) from None
-    try:
-        with torch.no_grad():
-            traced: torch.jit.ScriptModule = torch.jit.trace(model, tuple(example_list(example)), check_trace=False)
-    except OSError as error:  # a hook is compiled from its source
-        raise RuntimeError(f"{type(model).__name__} cannot be traced: {sentence(error)}") from None
+    with torch.no_grad():
+        traced: torch.jit.ScriptModule = torch.jit.trace(model, tuple(example_list(example)), check_trace=False)
     return traced
 
 
