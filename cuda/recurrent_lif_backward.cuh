@@ -15,6 +15,7 @@ namespace {
 
 constexpr std::int32_t kBackwardThreads = 256;
 constexpr std::int32_t kBackwardRows = 2;  // batch rows of a block: a loaded weight serves each
+constexpr std::int32_t kAhead = 16;        // weights that a thread reads before it needs them
 
 /// Gradients that a block carries from step to step, [batch, neuron] each.
 template <class T>
@@ -134,21 +135,43 @@ __device__ __forceinline__ void finish_carrying(const RecurrentLifBackwardArgs<T
   }
 }
 
-/// carried.spikes[row][pre] = factor * sum over post, in order, of weights[post][pre] * grad[row][post]
-template <class T>
-__device__ __forceinline__ void sum_over_posts(const RecurrentLifBackwardArgs<T>& args, const T* __restrict__ weights,
+/// Weights of kAhead post neurons from `first` on, zeros beyond the last.
+template <class W>
+__device__ __forceinline__ void read_weights(const W* __restrict__ weights, std::int64_t neurons, std::int64_t first,
+                                             std::int64_t pre, W (&values)[kAhead]) {
+#pragma unroll
+  for (std::int32_t i = 0; i < kAhead; ++i) {
+    values[i] = first + i < neurons ? weights[(first + i) * neurons + pre] : W{0};
+  }
+}
+
+/// carried.spikes[row][pre] = factor * sum over post, in order, of weights[post][pre] * grad[row][post]. The weights of
+/// the next post neurons are on their way while those of the last ones are summed.
+template <class T, class W>
+__device__ __forceinline__ void sum_over_posts(const RecurrentLifBackwardArgs<T>& args, const W* __restrict__ weights,
                                                const T* grad, std::int64_t first_row, std::int64_t pre,
                                                const Carried<T>& carried) {
   const std::int64_t neurons = args.lif.neuron;
   const std::int64_t rows = args.lif.batch - first_row < kBackwardRows ? args.lif.batch - first_row : kBackwardRows;
   T sums[kBackwardRows] = {};
-#pragma unroll 4
-  for (std::int64_t post = 0; post < neurons; ++post) {
-    const T w = weights[post * neurons + pre];
+  W next[kAhead];
+  read_weights(weights, neurons, 0, pre, next);
+  for (std::int64_t first = 0; first < neurons; first += kAhead) {
+    T w[kAhead];
 #pragma unroll
-    for (std::int32_t r = 0; r < kBackwardRows; ++r) {
-      const T g = r < rows ? grad[r * neurons + post] : T{0};
-      sums[r] = math::add(sums[r], math::mul(w, g));
+    for (std::int32_t i = 0; i < kAhead; ++i) {
+      w[i] = static_cast<T>(next[i]);
+    }
+    read_weights(weights, neurons, first + kAhead, pre, next);
+#pragma unroll
+    for (std::int32_t i = 0; i < kAhead; ++i) {
+      if (first + i < neurons) {  // the same for all threads; a zero of the padding would meet a gradient of nobody
+#pragma unroll
+        for (std::int32_t r = 0; r < kBackwardRows; ++r) {
+          const T g = r < rows ? grad[r * neurons + first + i] : T{0};
+          sums[r] = math::add(sums[r], math::mul(w[i], g));
+        }
+      }
     }
   }
 #pragma unroll
@@ -160,9 +183,9 @@ __device__ __forceinline__ void sum_over_posts(const RecurrentLifBackwardArgs<T>
 }
 
 /// `weights` is [post][pre]. With kShared the launch has room for 2 * kBackwardRows * neuron values in shared memory.
-template <class T, bool kShared>
+template <class T, class W, bool kShared>
 __global__ void __launch_bounds__(kBackwardThreads)
-    backward_kernel(const RecurrentLifBackwardArgs<T> args, const T* __restrict__ weights, const Carried<T> carried) {
+    backward_kernel(const RecurrentLifBackwardArgs<T> args, const W* __restrict__ weights, const Carried<T> carried) {
   GRADSPIKE_DYNAMIC_SHARED(T, exchange);
   const std::int64_t neurons = args.lif.neuron;
   const std::int64_t first_row = static_cast<std::int64_t>(blockIdx.x) * kBackwardRows;
@@ -205,17 +228,20 @@ const T* real_weights(const CudaExec& exec, const ProjectionWeights& weights, st
   }
   const std::int64_t count = neurons * neurons;
   T* const out = exec.workspace->allocate_array<T>(count);
-  const auto convert = [&](const auto* integers) {
-    using W = std::remove_const_t<std::remove_pointer_t<decltype(integers)>>;
-    device::launch("recurrent_real_weights", &real_weights_kernel<T, W>,
-                   {device::divide_up(count, kBackwardThreads), kBackwardThreads}, exec, integers, count, out);
-  };
-  if (weights.form == WeightForm::kInt8) {
-    convert(weights.as<std::int8_t>());
-  } else {
-    convert(weights.as<std::int16_t>());
-  }
+  device::launch("recurrent_real_weights", &real_weights_kernel<T, std::int16_t>,
+                 {device::divide_up(count, kBackwardThreads), kBackwardThreads}, exec, weights.as<std::int16_t>(),
+                 count, out);
   return out;
+}
+
+template <class T, class W>
+void launch_backward(const CudaExec& exec, const RecurrentLifBackwardArgs<T>& args, const W* weights,
+                     const Carried<T>& carried) {
+  const std::int64_t blocks = device::divide_up(args.lif.batch, kBackwardRows);
+  const std::size_t bytes = static_cast<std::size_t>(2 * kBackwardRows * args.lif.neuron) * sizeof(T);
+  const bool shared = bytes <= device::kMaxDynamicSharedBytes;
+  device::launch("recurrent_lif_backward", shared ? &backward_kernel<T, W, true> : &backward_kernel<T, W, false>,
+                 {blocks, kBackwardThreads, shared ? bytes : 0}, exec, args, weights, carried);
 }
 
 template <class T>
@@ -224,17 +250,12 @@ void backward(const CudaExec& exec, const RecurrentLifBackwardArgs<T>& args) {
   if (chains == 0) {
     return;
   }
-  const T* const weights = real_weights<T>(exec, args.recurrent, args.lif.neuron);
   T* const space = exec.workspace->allocate_array<T>(3 * chains);
   const Carried<T> carried{space, space + chains, space + 2 * chains};
-  const std::int64_t blocks = device::divide_up(args.lif.batch, kBackwardRows);
-  const std::size_t bytes = static_cast<std::size_t>(2 * kBackwardRows * args.lif.neuron) * sizeof(T);
-  if (bytes <= device::kMaxDynamicSharedBytes) {
-    device::launch("recurrent_lif_backward", &backward_kernel<T, true>, {blocks, kBackwardThreads, bytes}, exec, args,
-                   weights, carried);
+  if (args.recurrent.form == WeightForm::kInt8) {  // they stay in the L1 cache from step to step
+    launch_backward(exec, args, args.recurrent.template as<std::int8_t>(), carried);
   } else {
-    device::launch("recurrent_lif_backward", &backward_kernel<T, false>, {blocks, kBackwardThreads}, exec, args,
-                   weights, carried);
+    launch_backward(exec, args, real_weights<T>(exec, args.recurrent, args.lif.neuron), carried);
   }
 }
 

@@ -95,10 +95,10 @@ fi
 run 'PyTorch and the CUDA library' env "GRADSPIKE_LIBRARY_DIR=$PWD/$build/lib" "PYTHONPATH=$PWD/python" "$python" -c \
   'import gradspike, torch; assert torch.cuda.is_available() and gradspike.version_info().cuda == "loaded"'
 run 'operators: bits, streams, graphs' env "GRADSPIKE_LIBRARY_DIR=$PWD/$build/lib" "PYTHONPATH=$PWD/python" \
-  "$python" -m pytest -q -rs tests/python/test_cuda.py
+  "$python" -m pytest -q -rs tests/python/test_cuda.py tests/python/test_cuda_roads.py
 if [ $with_benchmarks -eq 1 ]; then
   run 'benchmarks' env "GRADSPIKE_LIBRARY_DIR=$PWD/$build/lib" "PYTHONPATH=$PWD/python" \
-    "$python" tests/cuda/bench_gpu.py
+    "$python" tests/benchmarks/bench_gpu.py
 fi
 
 printf '\n%s' "$table"

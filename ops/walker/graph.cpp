@@ -152,7 +152,24 @@ c10::IValue moved(const c10::IValue& value, c10::Device device) {
   return value;
 }
 
-/// Tensors and devices that the source or an export has fixed.
+/// Whether a node makes a tensor without dimensions, which works on every device from the CPU, and counts there alone
+/// as a number.
+bool makes_number(const Node* node) {
+  if (node->kind() == c10::aten::scalar_tensor || node->kind() == c10::aten::tensor) {
+    return true;
+  }
+  const torch::jit::FunctionSchema* const schema = node->maybeSchema();
+  const std::optional<int> size = schema != nullptr ? schema->argumentIndexWithName("size") : std::nullopt;
+  if (!size.has_value()) {
+    return false;
+  }
+  const Value* const sizes = node->input(static_cast<std::size_t>(*size));
+  const std::optional<c10::IValue> known = torch::jit::toIValue(sizes);
+  return known.has_value() ? known->isIntList() && known->toIntVector().empty()
+                           : sizes->node()->kind() == c10::prim::ListConstruct && sizes->node()->inputs().empty();
+}
+
+/// Tensors and devices that the source or an export has fixed, except where they belong to numbers.
 void move_constants(Block* block, c10::Device device) {
   const std::vector<Node*> nodes(block->nodes().begin(), block->nodes().end());
   for (Node* node : nodes) {
@@ -163,11 +180,17 @@ void move_constants(Block* block, c10::Device device) {
       continue;
     }
     const std::optional<c10::IValue> value = torch::jit::toIValue(node->output());
-    if (value.has_value() && (value->isTensor() || value->isDevice())) {
-      const torch::jit::WithInsertPoint at(node);
-      const c10::IValue there = value->isDevice() ? c10::IValue(device) : moved(*value, device);
-      node->output()->replaceAllUsesWith(block->owningGraph()->insertConstant(there));
-      node->destroy();
+    const bool is_tensor = value.has_value() && value->isTensor() && value->toTensor().dim() > 0;
+    if (!is_tensor && !(value.has_value() && value->isDevice())) {
+      continue;
+    }
+    const torch::jit::WithInsertPoint at(node);
+    Value* const there = block->owningGraph()->insertConstant(is_tensor ? moved(*value, device) : c10::IValue(device));
+    const torch::jit::use_list uses = node->output()->uses();
+    for (const torch::jit::Use& use : uses) {
+      if (!makes_number(use.user)) {
+        use.user->replaceInput(use.offset, there);
+      }
     }
   }
 }

@@ -53,9 +53,7 @@ def entries(x: Tensor, loops: bool, libraries: Any, skipped: List[str]) -> Tuple
         checks[name] = {"spikes that differ": count, "error of the gradient": error}
     threshold = peers.matched_threshold(x, rate)
     reference = peers.reference(x, threshold)
-    for library, peer in peers.available(skipped).items():
-        if libraries is not None and library not in libraries:
-            continue
+    for peer in peers.available(skipped, libraries).values():
         try:
             with torch.no_grad():
                 found = peer.lif(x, threshold).contiguous()

@@ -172,9 +172,7 @@ def _peers(
         current = torch.nn.functional.linear(layer.spikes, layer.dequantised)
         threshold = peers.matched_threshold(current, rate)
         expected = peers.reference(current, threshold)
-    for name, peer in peers.available(skipped).items():
-        if libraries is not None and name not in libraries:
-            continue
+    for peer in peers.available(skipped, libraries).values():
         run = run_of(peer, threshold)
         try:
             with torch.no_grad():

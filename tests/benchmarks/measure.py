@@ -44,7 +44,7 @@ def parse_options(description: Optional[str], devices: Sequence[str] = ("cpu",))
     parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--threads", type=int, choices=(1, 2), default=1)
     parser.add_argument("--quick", action="store_true", help="few samples, for a look")
-    parser.add_argument("--device", choices=devices, default="cpu")
+    parser.add_argument("--device", choices=devices, default=devices[0])
     options = parser.parse_args()
     options.samples, options.budget = (5, 0.3) if options.quick else (25, 1.5)
     if options.device == "cuda":
@@ -79,9 +79,12 @@ def interleaved(entries: Dict[str, Callable[[], Any]], options: argparse.Namespa
     samples: Dict[str, List[Dict[str, float]]] = {name: [] for name in entries}
     order = list(entries)
     for index in range(options.samples):
+        if options.device == "cuda":
+            gc.collect()
         for name in order if index % 2 == 0 else reversed(order):
             if (index + 1) * counts[name] // options.samples > index * counts[name] // options.samples:
-                gc.collect()
+                if options.device == "cpu":
+                    gc.collect()
                 samples[name].append(take(entries[name], repeats[name]))
     return {
         name: {clock: summary([sample[clock] for sample in taken]) for clock in taken[0]}

@@ -51,6 +51,14 @@ class Network:
             setattr(result, name, weight.requires_grad_())
         return result
 
+    def to(self, device: str) -> "Network":
+        """A copy on a device, its weights leaves."""
+        result = copy.copy(self)
+        for name in ("hidden", "readout"):
+            setattr(result, name, getattr(self, name).detach().to(device).requires_grad_())
+        result.spikes, result.classes = self.spikes.to(device), self.classes.to(device)
+        return result
+
     def neurons(self) -> Dict[str, float]:
         return {"tau_mem": self.tau, "tau_syn": self.tau, "membrane_capacitance": self.tau, "dt": self.dt}
 
@@ -132,9 +140,7 @@ def _peers(
         threshold = peers.matched_threshold(current, rate)
         expected = peers.reference(current, threshold)
     checks["hidden spikes per neuron and step"] = rate
-    for name, peer in peers.available(skipped).items():
-        if libraries is not None and name not in libraries:
-            continue
+    for peer in peers.available(skipped, libraries).values():
         try:
             with torch.no_grad():
                 actual = peer.lif(current, threshold).contiguous()
@@ -148,12 +154,15 @@ def _peers(
     return runs
 
 
-def make_step(network: Network, scores_of: Scores, peer: bool) -> Callable[[], Any]:
-    """A training step with Adam on a copy of the weights, so that entries do not train each other's."""
+def make_step(network: Network, scores_of: Scores, peer: bool, capturable: bool = False) -> Callable[[], Any]:
+    """A training step with Adam on a copy of the weights, so that entries do not train each other's.
+
+    With `capturable` it can be captured in a CUDA graph.
+    """
     own = network.dequantised() if peer else copy.copy(network)
     if not peer:
         own.hidden, own.readout = (w.detach().clone().requires_grad_() for w in (network.hidden, network.readout))
-    optimizer = torch.optim.Adam([own.hidden, own.readout], lr=1e-6)
+    optimizer = torch.optim.Adam([own.hidden, own.readout], lr=1e-6, capturable=capturable)
 
     def step() -> None:
         optimizer.zero_grad()

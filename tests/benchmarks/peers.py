@@ -9,7 +9,7 @@ import math
 import warnings
 from dataclasses import dataclass
 from importlib import metadata
-from typing import Any, Callable, Dict, List, Tuple
+from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple
 
 import torch
 from torch import Tensor
@@ -170,10 +170,15 @@ def versions() -> Dict[str, str]:
     return result
 
 
-def available(skipped: List[str]) -> Dict[str, Peer]:
-    """The libraries that can be imported, by name; the reasons of the others are appended to `skipped` and printed."""
+def available(skipped: List[str], libraries: Optional[Sequence[str]] = None) -> Dict[str, Peer]:
+    """The libraries that can be imported, by name; the reasons of the others are appended to `skipped` and printed.
+
+    With `libraries` only these are looked for.
+    """
     result: Dict[str, Peer] = {}
     for name, make in MAKERS.items():
+        if libraries is not None and name not in libraries:
+            continue
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")

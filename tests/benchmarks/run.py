@@ -31,9 +31,11 @@ NAMES = (
     "growth",
     "accuracy",
     "spiking",
+    "gpu",
 )
 ONE_THREAD = ("memory", "growth", "accuracy", "pair", "spiking")
-GPU = ("limits", "layer", "neuron", "linear_lif")
+GPU = ("limits", "layer", "neuron", "linear_lif", "gpu")
+GPU_ALONE = ("gpu",)
 
 
 def commands(names: List[str], threads: List[int], quick: bool, gpu: bool) -> List[List[str]]:
@@ -41,7 +43,8 @@ def commands(names: List[str], threads: List[int], quick: bool, gpu: bool) -> Li
     result = []
     for name in names:
         program = [sys.executable, "-W", "ignore", str(FOLDER / f"bench_{name}.py"), *(["--quick"] if quick else [])]
-        for count in threads[:1] if name in ONE_THREAD else threads:
+        counts = [] if name in GPU_ALONE else threads[:1] if name in ONE_THREAD else threads
+        for count in counts:
             result.append([*program, "--threads", str(count)])
         if gpu and name in GPU:
             result.append([*program, "--device", "cuda"])

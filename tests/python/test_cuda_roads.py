@@ -10,6 +10,7 @@ import torch
 import gradspike
 from gradspike import chip, nn, spiking
 from gradspike import functional as F
+from gradspike.examples import cuda_graph
 
 pytestmark = [
     pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU in this machine"),
@@ -155,7 +156,7 @@ def test_tensors_of_two_devices_are_refused(name):
         "graded_spikes": lambda: F.graded_spikes(x.cuda(), weight, 20.0),
         "lif": lambda: F.lif(x.cuda(), threshold=torch.ones(5)),
         "synapse_lif": lambda: F.synapse_lif(x, weight.cuda(), scale=20.0),
-        "recurrent_lif": lambda: F.recurrent_lif(x.cuda(), weight, scale=20.0),
+        "recurrent_lif": lambda: F.recurrent_lif(x.cuda(), weight, torch.randn(5, 5)),
     }
     with pytest.raises(RuntimeError, match=f"{name}: .*(device|cuda)") as error:
         calls[name]()
@@ -192,3 +193,8 @@ def test_command_runs_on_cuda(tmp_path):
         assert done.returncode == 0, done.stderr
         outputs.append(done.stdout)
     assert outputs[0] == outputs[1]
+
+
+def test_training_in_a_cuda_graph_gives_the_bits_of_eager_steps(capsys):
+    assert cuda_graph.main(["--epochs", "1"]) == 0, capsys.readouterr().err
+    assert "the same bits" in capsys.readouterr().out
