@@ -51,6 +51,8 @@ class Reader {
         throw Error(ModelGraph::place(node) + ": " + text.substr(0, text.find('\n')));
       }
     }
+    GRADSPIKE_REQUIRE(!read_.network.populations.empty(),
+                      "the model has no neurons on a path to its output, only projections: nothing to put on a chip");
     finish();
     return std::move(read_);
   }
@@ -110,8 +112,6 @@ class Reader {
     }
     GRADSPIKE_REQUIRE(!result.empty(),
                       "the model has no gradspike operator on a path to its output: nothing to put on a chip");
-    GRADSPIKE_REQUIRE(std::any_of(result.begin(), result.end(), is_population),
-                      "the model has no neurons on a path to its output, only projections: nothing to put on a chip");
     return result;
   }
 
