@@ -156,9 +156,7 @@ def export(
         example = _reading.example_list(example, "cpu")  # where the program is
         network = chip.Network(_reading.read_handle(_reading.scripted(program, example), example, options))
     except RuntimeError:
-        example = _reading.example_list(example, "cpu")
-        of_model = _reading.scripted(model, example, share_parameters=False)
-        _reading.read_handle(of_model, example, options)  # refuses by the place in the model's source
+        _refuse_by_place(model, _reading.example_list(example, "cpu"), options)
         raise
     _replace(path, _program.write(program, _entries(network)))
     try:
@@ -170,6 +168,15 @@ def export(
             stacklevel=2,
         )
     return network
+
+
+def _refuse_by_place(model: Any, example: Example, options: Dict[str, Any]) -> None:
+    """Raises where the model itself cannot be read, by the place in its source, which its program does not know."""
+    options = {**options, "name": f"{options['name']} to export"}
+    try:
+        _reading.read_handle(_reading.scripted(model, example, share_parameters=False), example, options)
+    finally:
+        chip.clear(options["name"])
 
 
 def _entries(network: chip.Network) -> Dict[str, Any]:

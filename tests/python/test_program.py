@@ -200,9 +200,10 @@ def test_what_cannot_be_read_is_said_by_its_place(path):
 def test_what_export_cannot_follow_is_said(path):
     """A network whose host code behind it decides by values, which `save` takes."""
     gradspike.chip.read(BranchingBehind())
+    before = gradspike.chip.registered()
     with pytest.raises(RuntimeError, match="torch.export cannot follow the model"):
         gradspike.export(BranchingBehind(), path, example=spikes())
-    assert not path.exists()
+    assert not path.exists() and gradspike.chip.registered() == before
 
 
 class Payload:
