@@ -17,7 +17,7 @@ def main(archive: str, root: str) -> None:
     before = set(sys.modules)
     import gradspike
 
-    others = {name.partition(".")[0] for name in set(sys.modules) - before} - {"gradspike"}
+    others = {name.partition(".")[0] for name in set(sys.modules) - before} - {"gradspike", *sys.stdlib_module_names}
     assert not others, f"import gradspike imports {', '.join(sorted(others))}"
     place = Path(gradspike.__file__)
     assert not place.is_relative_to(root) and place.is_relative_to(sys.prefix), place
