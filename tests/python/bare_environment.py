@@ -37,7 +37,7 @@ def main(archive: str, root: str) -> None:
 
     for use, sentence in (
         (lambda: gradspike.nir.to_nir(layers), "nir"),
-        (lambda: gradspike.plot.raster(spikes), "plot"),
+        (lambda: gradspike.plot.learning_curve({}), "plot"),
     ):
         try:
             use()
