@@ -25,6 +25,8 @@ constexpr std::int64_t kRowBlock = 256;                       // rows summed in 
 constexpr std::int64_t kTargetBlocks = 1024;                  // some eight blocks for each of 132 multiprocessors
 constexpr std::int64_t kHalvesTargetBlocks = 528;             // twice the two that each multiprocessor holds
 
+static_assert(kRowBlock % kSliceRows == 0, "a range has whole slices");
+
 struct Split {
   std::int64_t ranges;
   std::int64_t rows_per_range;
@@ -162,11 +164,10 @@ void run(const CudaExec& exec, const GradedSpikesWeightGradArgs<S, W, T>& args) 
   const Split split = kHasHalves<S, T> ? split_rows(args.rows, halves_tiles, kHalvesTargetBlocks)
                                        : split_rows(args.rows, tiles, kTargetBlocks);
   T* const partial = exec.workspace->allocate_array<T>(split.ranges * count);
-  std::uint8_t* redo = nullptr;
+  const std::uint8_t* redo = nullptr;
   if constexpr (kHasHalves<S, T>) {
-    redo = exec.workspace->allocate_array<std::uint8_t>(halves_tiles * split.ranges);
-    device::launch("graded_spikes_weight_grad_halves", &sum_halves_kernel<S, W>,
-                   {halves_tiles * split.ranges, kHalvesThreads}, exec, args, split.rows_per_range, partial, redo);
+    redo = sum_halves(exec, args.grad, args.spikes, args.rows, args.out_features, args.in_features, split.ranges,
+                      split.rows_per_range, partial);
   }
   device::launch("graded_spikes_weight_grad_rows", &sum_rows_kernel<S, W, T>, {tiles * split.ranges, kThreads}, exec,
                  args, split.rows_per_range, redo, partial);

@@ -9,16 +9,19 @@
 // slice, the low parts first while it is small, and goes times 1 / scale into a second one that rounds to nearest. A
 // block adds one range of rows in a fixed order; which ranges there are follows from the sizes alone.
 //
-// A block that meets a spike that is not exact as a half, or a gradient that is not finite, notes its tile, which
+// Two kernels first write both operands as words of two rows, [row / 2][neuron], padded with zeros: every tile of
+// weights would otherwise convert them again, which takes longer than the products. They note slices that hold a spike
+// that is not exact as a half, or a gradient that is not finite. A block that meets such a slice notes its tile, which
 // sum_rows_kernel then sums in float; the host need not know.
 //
-// Shared memory holds words of two rows, [row / 2][neuron]. The four words by eight neurons that a warp reads for one
-// register lie in 32 banks, since the stride is 8 modulo 32; so do the words that a warp writes.
+// In shared memory the four words by eight neurons that a warp reads for one register lie in 32 banks, since the stride
+// is 8 modulo 32.
 #pragma once
 
 #include "csrc/kernels/graded_spikes.h"
 #include "csrc/math/arithmetic.h"
 #include "cuda/common/device.cuh"
+#include "cuda/graded_spikes_plan.h"
 
 namespace gradspike::kernels::weight_grad {
 namespace {
@@ -49,12 +52,25 @@ constexpr bool reads_all_banks(std::int32_t stride) {
 }
 static_assert(reads_all_banks(kPostStride) && reads_all_banks(kPreStride));
 
+/// Both operands as halves. `posts` and `pres` are padded to whole tiles, rows to whole slices.
+struct Halves {
+  std::uint32_t* high;           // [slices * kSlicePairs][posts]
+  std::uint32_t* low;            // [slices * kSlicePairs][posts]
+  std::uint32_t* spikes;         // [slices * kSlicePairs][pres]
+  float* inverse_scale;          // [slices][posts]
+  std::uint8_t* grad_inexact;    // [slices][posts / kPostTile]
+  std::uint8_t* spikes_inexact;  // [slices][pres / kPreTile]
+  std::int64_t slices;
+  std::int64_t posts;
+  std::int64_t pres;
+};
+
 /// Two buffers of a slice of rows.
 struct Slices {
-  std::uint32_t high[2][kSlicePairs][kPostStride];
-  std::uint32_t low[2][kSlicePairs][kPostStride];
-  std::uint32_t spikes[2][kSlicePairs][kPreStride];
-  float inverse_scale[2][kPostTile];
+  alignas(16) std::uint32_t high[2][kSlicePairs][kPostStride];
+  alignas(16) std::uint32_t low[2][kSlicePairs][kPostStride];
+  alignas(16) std::uint32_t spikes[2][kSlicePairs][kPreStride];
+  alignas(16) float inverse_scale[2][kPostTile];
 };
 
 /// The power of two that brings `largest` into [2^13, 2^14), as far as float has one.
@@ -69,119 +85,104 @@ __device__ __forceinline__ float half_scale(float largest) {
   return scale;
 }
 
-/// What a thread reads of a slice and writes to shared memory. Gradients: one post neuron, row pairs group + 4 i.
-/// Spikes: one pre neuron, row pairs half + 2 i, in two parts so that fewer registers wait for memory.
+/// A thread splits the gradients of one post neuron in one slice; a block has one tile of them.
+__global__ void __launch_bounds__(kPostTile) split_gradients_kernel(const float* __restrict__ grad, std::int64_t rows,
+                                                                    std::int64_t out_features, const Halves to) {
+  const std::int64_t tiles = to.posts / kPostTile;
+  const std::int64_t slice = blockIdx.x / tiles;
+  const std::int64_t post = blockIdx.x % tiles * kPostTile + threadIdx.x;
+  const std::int64_t first = slice * kSliceRows;
+  float values[kSliceRows];
+#pragma unroll
+  for (std::int32_t i = 0; i < kSliceRows; ++i) {
+    values[i] = post < out_features && first + i < rows ? grad[(first + i) * out_features + post] : 0.0F;
+  }
+  float largest = 0.0F;
+  bool inexact = false;
+#pragma unroll
+  for (std::int32_t i = 0; i < kSliceRows; ++i) {
+    const float magnitude = math::absolute(values[i]);
+    inexact = inexact || !(magnitude <= kLargestFloat);
+    largest = magnitude > largest ? magnitude : largest;
+  }
+  const float scale = half_scale(largest);
+  to.inverse_scale[slice * to.posts + post] = math::div(1.0F, scale);
+#pragma unroll
+  for (std::int32_t i = 0; i < kSlicePairs; ++i) {
+    const float x0 = math::mul(values[2 * i], scale);
+    const float x1 = math::mul(values[2 * i + 1], scale);
+    const std::uint32_t high = device::pack_halves(x0, x1);
+    const std::int64_t at = (slice * kSlicePairs + i) * to.posts + post;
+    to.high[at] = high;
+    to.low[at] = device::pack_halves(math::sub(x0, device::low_half(high)), math::sub(x1, device::high_half(high)));
+  }
+  const bool any = __syncthreads_or(inexact ? 1 : 0) != 0;
+  if (threadIdx.x == 0) {
+    to.grad_inexact[blockIdx.x] = any ? 1 : 0;
+  }
+}
+
+/// A thread converts the spikes of one pre neuron in one slice; a block has one tile of them.
 template <class S>
-class SliceLoader {
- public:
-  __device__ __forceinline__ SliceLoader(const float* grad, const S* spikes, std::int64_t out_features,
-                                         std::int64_t in_features, std::int64_t post_corner, std::int64_t pre_corner)
-      : grad_(grad + 2 * group() * out_features + post_corner + post()),
-        spikes_(spikes + 2 * half() * in_features + pre_corner + pre()),
-        out_features_(out_features),
-        in_features_(in_features),
-        post_inside_(post_corner + post() < out_features),
-        pre_inside_(pre_corner + pre() < in_features) {}
-
-  /// The gradients of the slice at row `first`; zeros from row `end` on.
-  __device__ __forceinline__ void load_gradients(std::int64_t first, std::int64_t end) {
-    const std::int32_t rows = num_rows(first, end);
-    const float* const grad = grad_ + first * out_features_;
+__global__ void __launch_bounds__(kPreTile)
+    halve_spikes_kernel(const S* __restrict__ spikes, std::int64_t rows, std::int64_t in_features, const Halves to) {
+  const std::int64_t tiles = to.pres / kPreTile;
+  const std::int64_t slice = blockIdx.x / tiles;
+  const std::int64_t pre = blockIdx.x % tiles * kPreTile + threadIdx.x;
+  const std::int64_t first = slice * kSliceRows;
+  S values[kSliceRows];
 #pragma unroll
-    for (std::int32_t i = 0; i < kGradients; ++i) {
-      const std::int32_t row = i / 2 * 8 + i % 2;  // from this thread's first one
-      next_grad_[i] = post_inside_ && 2 * group() + row < rows ? grad[row * out_features_] : 0.0F;
-    }
+  for (std::int32_t i = 0; i < kSliceRows; ++i) {
+    values[i] = pre < in_features && first + i < rows ? spikes[(first + i) * in_features + pre] : S{0};
   }
-
-  /// Part 0 or 1 of the spikes of the slice.
-  template <std::int32_t kPart>
-  __device__ __forceinline__ void load_spikes(std::int64_t first, std::int64_t end) {
-    const std::int32_t rows = num_rows(first, end);
-    const S* const spikes = spikes_ + first * in_features_;
+  bool inexact = false;
 #pragma unroll
-    for (std::int32_t i = 0; i < kSpikes; ++i) {
-      const std::int32_t row = kPart * kSliceRows / 2 + i / 2 * 4 + i % 2;
-      next_spikes_[i] = pre_inside_ && 2 * half() + row < rows ? spikes[row * in_features_] : S{0};
+  for (std::int32_t i = 0; i < kSlicePairs; ++i) {
+    const float s0 = static_cast<float>(values[2 * i]);
+    const float s1 = static_cast<float>(values[2 * i + 1]);
+    const std::uint32_t word = device::pack_halves(s0, s1);
+    if constexpr (sizeof(S) > 1) {
+      const bool exact = device::low_half(word) == s0 && device::high_half(word) == s1 &&
+                         math::absolute(s0) <= kLargestHalf && math::absolute(s1) <= kLargestHalf;
+      inexact = inexact || !exact;
     }
+    to.spikes[(slice * kSlicePairs + i) * to.pres + pre] = word;
   }
+  const bool any = __syncthreads_or(inexact ? 1 : 0) != 0;
+  if (threadIdx.x == 0) {
+    to.spikes_inexact[blockIdx.x] = any ? 1 : 0;
+  }
+}
 
-  /// Splits the gradients and writes them to buffer `b`. All lanes of a warp take part.
-  __device__ __forceinline__ void put_gradients(Slices& slices, std::int32_t b) {
-    float largest = 0.0F;
+/// Copies a slice of one tile of words into a buffer, 16 bytes at a time.
+template <std::int32_t kTileWords, std::int32_t kStride>
+__device__ __forceinline__ void copy_words(std::uint32_t (&buffer)[kSlicePairs][kStride], const std::uint32_t* words,
+                                           std::int64_t slice, std::int64_t width, std::int64_t corner) {
+  constexpr std::int32_t kChunkWords = 4;
+  constexpr std::int32_t kChunks = kTileWords / kChunkWords;
+  static_assert(kSlicePairs * kChunks % kHalvesThreads == 0 && kStride % kChunkWords == 0);
 #pragma unroll
-    for (std::int32_t i = 0; i < kGradients; ++i) {
-      const float magnitude = math::absolute(next_grad_[i]);
-      inexact_ = inexact_ || !(magnitude <= kLargestFloat);
-      largest = magnitude > largest ? magnitude : largest;
-    }
-#pragma unroll
-    for (std::int32_t lanes = 8; lanes < device::kWarpSize; lanes *= 2) {  // those with the same post neuron
-      const float other = __shfl_xor_sync(device::kFullMask, largest, lanes);
-      largest = other > largest ? other : largest;
-    }
-    const float scale = half_scale(largest);
-    if (group() == 0) {
-      slices.inverse_scale[b][post()] = math::div(1.0F, scale);
-    }
-#pragma unroll
-    for (std::int32_t i = 0; i < kGradients; i += 2) {
-      const float x0 = math::mul(next_grad_[i], scale);
-      const float x1 = math::mul(next_grad_[i + 1], scale);
-      const std::uint32_t high = device::pack_halves(x0, x1);
-      const std::int32_t pair = group() + i / 2 * 4;
-      slices.high[b][pair][post()] = high;
-      slices.low[b][pair][post()] =
-          device::pack_halves(math::sub(x0, device::low_half(high)), math::sub(x1, device::high_half(high)));
-    }
+  for (std::int32_t k = 0; k < kSlicePairs * kChunks / kHalvesThreads; ++k) {
+    const std::int32_t item = static_cast<std::int32_t>(threadIdx.x) + k * kHalvesThreads;
+    const std::int32_t pair = item / kChunks;
+    const std::int32_t word = item % kChunks * kChunkWords;
+    device::async_copy<kChunkWords * 4>(&buffer[pair][word],
+                                        words + (slice * kSlicePairs + pair) * width + corner + word, true);
   }
+}
 
-  template <std::int32_t kPart>
-  __device__ __forceinline__ void put_spikes(Slices& slices, std::int32_t b) {
-#pragma unroll
-    for (std::int32_t i = 0; i < kSpikes; i += 2) {
-      const float s0 = static_cast<float>(next_spikes_[i]);
-      const float s1 = static_cast<float>(next_spikes_[i + 1]);
-      const std::uint32_t word = device::pack_halves(s0, s1);
-      if constexpr (sizeof(S) > 1) {
-        const bool exact = device::low_half(word) == s0 && device::high_half(word) == s1 &&
-                           math::absolute(s0) <= kLargestHalf && math::absolute(s1) <= kLargestHalf;
-        inexact_ = inexact_ || !exact;
-      }
-      slices.spikes[b][kPart * kSlicePairs / 2 + half() + i][pre()] = word;
-    }
+/// Starts the copies of a slice into buffer `b`.
+__device__ __forceinline__ void copy_slice(Slices& slices, std::int32_t b, const Halves& from, std::int64_t slice,
+                                           std::int64_t post_corner, std::int64_t pre_corner) {
+  copy_words<kPostTile>(slices.low[b], from.low, slice, from.posts, post_corner);
+  copy_words<kPostTile>(slices.high[b], from.high, slice, from.posts, post_corner);
+  copy_words<kPreTile>(slices.spikes[b], from.spikes, slice, from.pres, pre_corner);
+  const std::int32_t word = static_cast<std::int32_t>(threadIdx.x) * 4;
+  if (word < kPostTile) {
+    device::async_copy<16>(&slices.inverse_scale[b][word], from.inverse_scale + slice * from.posts + post_corner + word,
+                           true);
   }
-
-  __device__ __forceinline__ bool inexact() const { return inexact_; }
-
- private:
-  static constexpr std::int32_t kGradients = kSliceRows * kPostTile / kHalvesThreads;
-  static constexpr std::int32_t kSpikes = kSliceRows * kPreTile / kHalvesThreads / 2;
-  static_assert(kGradients == 8 && kSpikes == 8);
-
-  __device__ __forceinline__ static std::int32_t num_rows(std::int64_t first, std::int64_t end) {
-    return static_cast<std::int32_t>(end - first < kSliceRows ? end - first : kSliceRows);
-  }
-  __device__ __forceinline__ static std::int32_t lane() {
-    return static_cast<std::int32_t>(threadIdx.x) % device::kWarpSize;
-  }
-  __device__ __forceinline__ static std::int32_t post() {
-    return static_cast<std::int32_t>(threadIdx.x) / device::kWarpSize * 8 + lane() % 8;
-  }
-  __device__ __forceinline__ static std::int32_t group() { return lane() / 8; }
-  __device__ __forceinline__ static std::int32_t pre() { return static_cast<std::int32_t>(threadIdx.x) % kPreTile; }
-  __device__ __forceinline__ static std::int32_t half() { return static_cast<std::int32_t>(threadIdx.x) / kPreTile; }
-
-  const float* grad_;
-  const S* spikes_;
-  std::int64_t out_features_;
-  std::int64_t in_features_;
-  bool post_inside_;
-  bool pre_inside_;
-  bool inexact_ = false;
-  float next_grad_[kGradients];
-  S next_spikes_[kSpikes];
-};
+}
 
 using Accumulators = float[kPostProducts][kPreProducts][mma::kSumRegisters];
 
@@ -190,7 +191,7 @@ __device__ __forceinline__ void add_part(const std::uint32_t (&part)[kSlicePairs
                                          const std::uint32_t (&spikes)[kSlicePairs][kPreStride], std::int32_t my_post,
                                          std::int32_t my_pre, Accumulators& sums) {
   const std::int32_t lane = static_cast<std::int32_t>(threadIdx.x) % device::kWarpSize;
-#pragma unroll 1  // unrolled it takes more registers than there are
+#pragma unroll
   for (std::int32_t step = 0; step < kPairSteps; ++step) {
     std::uint32_t left[kPostProducts][mma::kLeftRegisters];
 #pragma unroll
@@ -235,64 +236,58 @@ __device__ __forceinline__ void add_scaled(const float (&inverse_scale)[kPostTil
 }
 
 /// partial[range][post][pre] as sum_rows_kernel gives it, or a note in redo[range][tile] that it has to.
-template <class S, class W>
 __global__ void __launch_bounds__(kHalvesThreads, 2)
-    sum_halves_kernel(const GradedSpikesWeightGradArgs<S, W, float> args, std::int64_t rows_per_range,
-                      float* __restrict__ partial, std::uint8_t* __restrict__ redo) {
+    sum_halves_kernel(const Halves from, std::int64_t out_features, std::int64_t in_features,
+                      std::int64_t slices_per_range, float* __restrict__ partial, std::uint8_t* __restrict__ redo) {
   GRADSPIKE_SHARED(Slices, shared, [1]);
   Slices& slices = shared[0];
-  const std::int64_t pre_tiles = device::divide_up(args.in_features, kPreTile);
-  const std::int64_t tiles = pre_tiles * device::divide_up(args.out_features, kPostTile);
-  const std::int64_t tile = blockIdx.x % tiles;
-  const std::int64_t range = blockIdx.x / tiles;
+  const std::int64_t pre_tiles = from.pres / kPreTile;
+  const std::int64_t post_tiles = from.posts / kPostTile;
+  const std::int64_t tile = blockIdx.x % (pre_tiles * post_tiles);
+  const std::int64_t range = blockIdx.x / (pre_tiles * post_tiles);
   const std::int64_t pre_corner = tile % pre_tiles * kPreTile;
   const std::int64_t post_corner = tile / pre_tiles * kPostTile;
-  const std::int64_t begin = range * rows_per_range;
-  const std::int64_t end = begin + rows_per_range < args.rows ? begin + rows_per_range : args.rows;
+  const std::int64_t begin = range * slices_per_range;
+  const std::int64_t end = begin + slices_per_range < from.slices ? begin + slices_per_range : from.slices;
   const std::int32_t lane = static_cast<std::int32_t>(threadIdx.x) % device::kWarpSize;
   const std::int32_t warp = static_cast<std::int32_t>(threadIdx.x) / device::kWarpSize;
   const std::int32_t my_post = warp / kPreWarps * kPostProducts * mma::kRows;
   const std::int32_t my_pre = warp % kPreWarps * kPreProducts * mma::kColumns;
 
-  SliceLoader<S> loader(args.grad, args.spikes, args.out_features, args.in_features, post_corner, pre_corner);
-  loader.load_gradients(begin, end);
-  loader.template load_spikes<0>(begin, end);
-  loader.put_gradients(slices, 0);
-  loader.template put_spikes<0>(slices, 0);
-  loader.template load_spikes<1>(begin, end);
-  loader.template put_spikes<1>(slices, 0);
-  __syncthreads();
+  bool inexact = false;
+  for (std::int64_t slice = begin + threadIdx.x; slice < end; slice += kHalvesThreads) {
+    inexact = inexact || from.grad_inexact[slice * post_tiles + tile / pre_tiles] != 0 ||
+              from.spikes_inexact[slice * pre_tiles + tile % pre_tiles] != 0;
+  }
+  const bool again = __syncthreads_or(inexact ? 1 : 0) != 0;
+  if (threadIdx.x == 0) {
+    redo[blockIdx.x] = again ? 1 : 0;
+  }
+
   Accumulators totals = {};
+  const std::int64_t last = again ? begin : end;  // the same for all threads of the block
+  if (begin < last) {
+    copy_slice(slices, 0, from, begin, post_corner, pre_corner);
+  }
+  device::async_copy_commit();
   std::int32_t buffer = 0;
-  for (std::int64_t first = begin; first < end; first += kSliceRows) {
+  for (std::int64_t slice = begin; slice < last; ++slice) {
     // The other buffer was last read before the barrier at the end of the slice before.
-    const std::int64_t next = first + kSliceRows;
-    const bool more = next < end;
-    if (more) {
-      loader.load_gradients(next, end);
-      loader.template load_spikes<0>(next, end);
+    if (slice + 1 < last) {
+      copy_slice(slices, 1 - buffer, from, slice + 1, post_corner, pre_corner);
     }
+    device::async_copy_commit();  // an empty group after the last slice, so that the waits count alike
+    device::async_copy_wait<1>();
+    __syncthreads();
     Accumulators sums = {};
     add_part(slices.low[buffer], slices.spikes[buffer], my_post, my_pre, sums);
-    if (more) {
-      loader.put_gradients(slices, 1 - buffer);
-      loader.template put_spikes<0>(slices, 1 - buffer);
-      loader.template load_spikes<1>(next, end);
-    }
     add_part(slices.high[buffer], slices.spikes[buffer], my_post, my_pre, sums);
     add_scaled(slices.inverse_scale[buffer], sums, my_post, totals);
-    if (more) {
-      loader.template put_spikes<1>(slices, 1 - buffer);
-    }
     buffer = 1 - buffer;
     __syncthreads();
   }
 
-  const bool wide = args.in_features % 2 == 0;
-  const bool again = __syncthreads_or(loader.inexact() ? 1 : 0) != 0;
-  if (threadIdx.x == 0) {
-    redo[blockIdx.x] = again ? 1 : 0;
-  }
+  const bool wide = in_features % 2 == 0;
 #pragma unroll
   for (std::int32_t m = 0; m < kPostProducts; ++m) {
 #pragma unroll
@@ -301,13 +296,43 @@ __global__ void __launch_bounds__(kHalvesThreads, 2)
 #pragma unroll
       for (std::int32_t n = 0; n < kPreProducts; ++n) {
         const std::int64_t pre = pre_corner + my_pre + n * mma::kColumns + mma::sum_element(lane, i).column;
-        const bool mine = !again && post < args.out_features;
-        const bool inside[2] = {mine && pre < args.in_features, mine && pre + 1 < args.in_features};
+        const bool mine = !again && post < out_features;
+        const bool inside[2] = {mine && pre < in_features, mine && pre + 1 < in_features};
         const float value[2] = {totals[m][n][i], totals[m][n][i + 1]};
-        device::store_pair(partial, (range * args.out_features + post) * args.in_features + pre, wide, inside, value);
+        device::store_pair(partial, (range * out_features + post) * in_features + pre, wide, inside, value);
       }
     }
   }
+}
+
+/// Sums of all tiles and ranges; gives the notes of those that sum_rows_kernel has to sum.
+template <class S>
+const std::uint8_t* sum_halves(const CudaExec& exec, const float* grad, const S* spikes, std::int64_t rows,
+                               std::int64_t out_features, std::int64_t in_features, std::int64_t ranges,
+                               std::int64_t rows_per_range, float* partial) {
+  Workspace& workspace = *exec.workspace;
+  Halves halves{};
+  halves.slices = device::divide_up(rows, kSliceRows);
+  const std::int64_t post_tiles = device::divide_up(out_features, kPostTile);
+  const std::int64_t pre_tiles = device::divide_up(in_features, kPreTile);
+  halves.posts = post_tiles * kPostTile;
+  halves.pres = pre_tiles * kPreTile;
+  const std::int64_t pairs = halves.slices * kSlicePairs;
+  halves.high = workspace.allocate_array<std::uint32_t>(pairs * halves.posts);
+  halves.low = workspace.allocate_array<std::uint32_t>(pairs * halves.posts);
+  halves.spikes = workspace.allocate_array<std::uint32_t>(pairs * halves.pres);
+  halves.inverse_scale = workspace.allocate_array<float>(halves.slices * halves.posts);
+  halves.grad_inexact = workspace.allocate_array<std::uint8_t>(halves.slices * post_tiles);
+  halves.spikes_inexact = workspace.allocate_array<std::uint8_t>(halves.slices * pre_tiles);
+  std::uint8_t* const redo = workspace.allocate_array<std::uint8_t>(post_tiles * pre_tiles * ranges);
+  device::launch("graded_spikes_split_gradients", &split_gradients_kernel, {halves.slices * post_tiles, kPostTile},
+                 exec, grad, rows, out_features, halves);
+  device::launch("graded_spikes_halve_spikes", &halve_spikes_kernel<S>, {halves.slices * pre_tiles, kPreTile}, exec,
+                 spikes, rows, in_features, halves);
+  device::launch("graded_spikes_weight_grad_halves", &sum_halves_kernel,
+                 {post_tiles * pre_tiles * ranges, kHalvesThreads}, exec, halves, out_features, in_features,
+                 rows_per_range / kSliceRows, partial, redo);
+  return redo;
 }
 
 }  // namespace

@@ -16,6 +16,7 @@
 #include "csrc/core/error.h"
 #include "gradspike/module.h"
 #include "ops/device.h"
+#include "ops/native_code.h"
 #include "ops/program.h"
 #include "ops/program_records.h"
 
@@ -131,12 +132,30 @@ std::vector<std::string> compare(const StoredNetwork& stored, const ModelGraph& 
   return warnings;
 }
 
+/// What is wrong with a file, in one sentence that names it.
+template <class Open>
+auto refusing(const std::string& path, const Open& open) {
+  try {
+    return open();
+  } catch (const Error& error) {
+    GRADSPIKE_FAIL("'", path, "' cannot be loaded: ", first_line(error.what()));
+  } catch (const c10::Error& error) {
+    GRADSPIKE_FAIL("'", path, "' cannot be loaded: ", load_sentence(error.what_without_backtrace()));
+  } catch (const std::exception& error) {
+    GRADSPIKE_FAIL("'", path, "' cannot be loaded: ", load_sentence(error.what()));
+  }
+}
+
 // ---- the model that the C++ program runs ---------------------------------------------------------------------------
 
 class ArchiveModel final : public deploy::Model {
  public:
-  explicit ArchiveModel(OpenedNetwork opened)
-      : graph_(std::move(opened.graph)), weights_(graph_->integers()), warnings_(std::move(opened.warnings)) {}
+  /// `native_path` is the file whose native code the user allows; "" is none.
+  explicit ArchiveModel(OpenedNetwork opened, std::string native_path = "")
+      : graph_(std::move(opened.graph)),
+        weights_(graph_->integers()),
+        warnings_(std::move(opened.warnings)),
+        native_path_(std::move(native_path)) {}
 
   const chip::Network& network() const override { return graph_->read().network; }
   const chip::Weights& weights() const override { return weights_; }
@@ -154,11 +173,10 @@ class ArchiveModel final : public deploy::Model {
   chip::Observables run(const std::vector<chip::SpikeTensor>& inputs, const deploy::Options& options) const override {
     require_sizes(inputs);
     if (chip::is_device(options.target)) {
-      std::vector<at::Tensor> spikes;
-      for (const chip::SpikeTensor& input : inputs) {
-        spikes.push_back(tensor_of(input));
-      }
-      return graph_->run_operators(spikes, device_of_target(options.target));
+      return graph_->run_operators(tensors_of(inputs), device_of_target(options.target));
+    }
+    if (options.target == "native") {
+      return graph_->observed_signals("native", native_code().run_populations(tensors_of(inputs)));
     }
     const std::lock_guard<std::mutex> lock(mutex_);
     chip::CompileOptions compile;
@@ -186,6 +204,29 @@ class ArchiveModel final : public deploy::Model {
     }
   }
 
+  /// Loaded on the first run that asks for it.
+  const NativeCode& native_code() const {
+    GRADSPIKE_REQUIRE(!native_path_.empty(),
+                      "target 'native' runs native code of the file with all rights of the user: allow it with "
+                      "--allow-native-code (in C++ LoadOptions::allow_native_code)");
+    GRADSPIKE_REQUIRE(graph_->takes_network_inputs(),
+                      "target 'native' takes the inputs of the model, which computes those of the network from them: "
+                      "run the native code from Python, or use target 'cpu'");
+    const std::lock_guard<std::mutex> lock(mutex_);
+    if (native_ == nullptr) {
+      native_ = refusing(native_path_, [&] { return std::make_unique<NativeCode>(native_path_, at::kCPU); });
+    }
+    return *native_;
+  }
+
+  static std::vector<at::Tensor> tensors_of(const std::vector<chip::SpikeTensor>& inputs) {
+    std::vector<at::Tensor> tensors;
+    for (const chip::SpikeTensor& input : inputs) {
+      tensors.push_back(tensor_of(input));
+    }
+    return tensors;
+  }
+
   static at::Tensor tensor_of(const chip::SpikeTensor& input) {
     at::Tensor tensor = at::empty({input.steps, input.batch, input.size},
                                   input.type == chip::SpikeTensor::Type::kUint8 ? at::kByte : at::kFloat);
@@ -198,22 +239,10 @@ class ArchiveModel final : public deploy::Model {
   std::unique_ptr<GraphNetwork> graph_;
   chip::Weights weights_;
   std::vector<std::string> warnings_;
+  std::string native_path_;
+  mutable std::unique_ptr<NativeCode> native_;
   mutable std::mutex mutex_;
 };
-
-/// What is wrong with a file, in one sentence that names it.
-template <class Open>
-auto refusing(const std::string& path, const Open& open) {
-  try {
-    return open();
-  } catch (const Error& error) {
-    GRADSPIKE_FAIL("'", path, "' cannot be loaded: ", first_line(error.what()));
-  } catch (const c10::Error& error) {
-    GRADSPIKE_FAIL("'", path, "' cannot be loaded: ", load_sentence(error.what_without_backtrace()));
-  } catch (const std::exception& error) {
-    GRADSPIKE_FAIL("'", path, "' cannot be loaded: ", load_sentence(error.what()));
-  }
-}
 
 /// Makes deploy::load open archives as soon as this library is in the process.
 const bool kRegistered = [] {
@@ -309,10 +338,10 @@ OpenedNetwork open_stored(const torch::jit::Module& module, const StoredNetwork&
   return opened;
 }
 
-std::shared_ptr<deploy::Model> open_archive(const std::string& path) {
+std::shared_ptr<deploy::Model> open_archive(const std::string& path, const deploy::LoadOptions& options) {
   return refusing(path, [&]() -> std::shared_ptr<deploy::Model> {
     const StoredNetwork stored = read_entries(path);  // compares the check sums before PyTorch sees the file
-    return std::make_shared<ArchiveModel>(open_stored(module_of(path), stored));
+    return std::make_shared<ArchiveModel>(open_stored(module_of(path), stored), options.allow_native_code ? path : "");
   });
 }
 

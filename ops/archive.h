@@ -49,6 +49,6 @@ torch::jit::Module module_of(const std::string& path);
 std::string load_sentence(const std::string& text);
 
 /// Opens an archive for deploy::load.
-std::shared_ptr<deploy::Model> open_archive(const std::string& path);
+std::shared_ptr<deploy::Model> open_archive(const std::string& path, const deploy::LoadOptions& options);
 
 }  // namespace gradspike::ops

@@ -2,6 +2,8 @@
 
 #include <torch/library.h>
 
+#include "ops/stack.h"
+
 namespace gradspike::ops {
 namespace {
 
@@ -42,14 +44,14 @@ std::tuple<at::Tensor, at::Tensor> eventprop_graded_spikes_backward_meta(
 
 TORCH_LIBRARY_IMPL(gradspike, CPU, m) {
   m.impl("eventprop_graded_spikes", eventprop_graded_spikes_impl<CpuExec>);
-  m.impl("_eventprop_graded_spikes_forward", eventprop_graded_spikes_forward_impl<CpuExec>);
-  m.impl("_eventprop_graded_spikes_backward", eventprop_graded_spikes_backward_impl<CpuExec>);
+  m.impl("_eventprop_graded_spikes_forward", stacked<&eventprop_graded_spikes_forward_impl<CpuExec>, 1>);
+  m.impl("_eventprop_graded_spikes_backward", stacked<&eventprop_graded_spikes_backward_impl<CpuExec>, 3>);
 }
 
 TORCH_LIBRARY_IMPL(gradspike, Meta, m) {
   m.impl("eventprop_graded_spikes", eventprop_graded_spikes_meta);
-  m.impl("_eventprop_graded_spikes_forward", eventprop_graded_spikes_forward_meta);
-  m.impl("_eventprop_graded_spikes_backward", eventprop_graded_spikes_backward_meta);
+  m.impl("_eventprop_graded_spikes_forward", stacked_meta<&eventprop_graded_spikes_forward_meta, 1>);
+  m.impl("_eventprop_graded_spikes_backward", stacked_meta<&eventprop_graded_spikes_backward_meta, 3>);
 }
 
 }  // namespace gradspike::ops

@@ -310,7 +310,10 @@ class Builder {
 bool holds_program(caffe2::serialize::PyTorchStreamReader& reader) { return reader.hasRecord("archive_format"); }
 
 torch::jit::Module module_of_program(caffe2::serialize::PyTorchStreamReader& reader) {
-  GRADSPIKE_REQUIRE(reader.hasRecord(kProgram), "it holds native code and no program");
+  GRADSPIKE_REQUIRE(
+      reader.hasRecord(kProgram),
+      "it holds native code and no program: native code runs with all rights of the user, so it is loaded only "
+      "where the user says so, with allow_native_code=True (gradspike-run --allow-native-code)");
   try {
     const json program = document(reader, kProgram);
     const std::int64_t schema = whole_number(program.at("schema_version").at("major"), "the version of its schema");

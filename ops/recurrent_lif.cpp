@@ -2,6 +2,8 @@
 
 #include <torch/library.h>
 
+#include "ops/stack.h"
+
 namespace gradspike::ops {
 namespace {
 
@@ -68,14 +70,14 @@ RecurrentLifBackward recurrent_lif_backward_meta(GRADSPIKE_RECURRENT_LIF_BACKWAR
 
 TORCH_LIBRARY_IMPL(gradspike, CPU, m) {
   m.impl("recurrent_lif", recurrent_lif_impl<CpuExec>);
-  m.impl("_recurrent_lif_forward", recurrent_lif_forward_impl<CpuExec>);
-  m.impl("_recurrent_lif_backward", recurrent_lif_backward_impl<CpuExec>);
+  m.impl("_recurrent_lif_forward", stacked<&recurrent_lif_forward_impl<CpuExec>, 1>);
+  m.impl("_recurrent_lif_backward", stacked<&recurrent_lif_backward_impl<CpuExec>, 5>);
 }
 
 TORCH_LIBRARY_IMPL(gradspike, Meta, m) {
   m.impl("recurrent_lif", recurrent_lif_meta);
-  m.impl("_recurrent_lif_forward", recurrent_lif_forward_meta);
-  m.impl("_recurrent_lif_backward", recurrent_lif_backward_meta);
+  m.impl("_recurrent_lif_forward", stacked_meta<&recurrent_lif_forward_meta, 1>);
+  m.impl("_recurrent_lif_backward", stacked_meta<&recurrent_lif_backward_meta, 5>);
 }
 
 }  // namespace gradspike::ops

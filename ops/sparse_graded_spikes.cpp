@@ -3,6 +3,7 @@
 #include <torch/library.h>
 
 #include "ops/autograd.h"
+#include "ops/stack.h"
 
 namespace gradspike::ops {
 namespace {
@@ -126,14 +127,14 @@ std::tuple<at::Tensor, at::Tensor> sparse_graded_spikes_backward_autograd(
 
 TORCH_LIBRARY_IMPL(gradspike, CPU, m) {
   m.impl("sparse_graded_spikes", sparse_graded_spikes_impl<CpuExec>);
-  m.impl("_sparse_graded_spikes_forward", sparse_graded_spikes_forward_impl<CpuExec>);
-  m.impl("_sparse_graded_spikes_backward", sparse_graded_spikes_backward_impl<CpuExec>);
+  m.impl("_sparse_graded_spikes_forward", stacked<&sparse_graded_spikes_forward_impl<CpuExec>, 1, 1>);
+  m.impl("_sparse_graded_spikes_backward", stacked<&sparse_graded_spikes_backward_impl<CpuExec>, 2, 1>);
 }
 
 TORCH_LIBRARY_IMPL(gradspike, Meta, m) {
   m.impl("sparse_graded_spikes", sparse_graded_spikes_meta);
-  m.impl("_sparse_graded_spikes_forward", sparse_graded_spikes_forward_meta);
-  m.impl("_sparse_graded_spikes_backward", sparse_graded_spikes_backward_meta);
+  m.impl("_sparse_graded_spikes_forward", stacked_meta<&sparse_graded_spikes_forward_meta, 1, 1>);
+  m.impl("_sparse_graded_spikes_backward", stacked_meta<&sparse_graded_spikes_backward_meta, 2, 1>);
 }
 
 TORCH_LIBRARY_IMPL(gradspike, Autograd, m) {

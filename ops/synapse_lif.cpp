@@ -5,6 +5,8 @@
 #include <ATen/ops/bitwise_right_shift.h>
 #include <torch/library.h>
 
+#include "ops/stack.h"
+
 namespace gradspike::ops {
 
 at::Tensor unpacked_spikes(const at::Tensor& packed, std::int64_t in_features) {
@@ -101,14 +103,14 @@ SynapseLifBackward synapse_lif_backward_meta(
 
 TORCH_LIBRARY_IMPL(gradspike, CPU, m) {
   m.impl("synapse_lif", synapse_lif_impl<CpuExec>);
-  m.impl("_synapse_lif_forward", synapse_lif_forward_impl<CpuExec>);
-  m.impl("_synapse_lif_backward", synapse_lif_backward_impl<CpuExec>);
+  m.impl("_synapse_lif_forward", stacked<&synapse_lif_forward_impl<CpuExec>, 1>);
+  m.impl("_synapse_lif_backward", stacked<&synapse_lif_backward_impl<CpuExec>, 5>);
 }
 
 TORCH_LIBRARY_IMPL(gradspike, Meta, m) {
   m.impl("synapse_lif", synapse_lif_meta);
-  m.impl("_synapse_lif_forward", synapse_lif_forward_meta);
-  m.impl("_synapse_lif_backward", synapse_lif_backward_meta);
+  m.impl("_synapse_lif_forward", stacked_meta<&synapse_lif_forward_meta, 1>);
+  m.impl("_synapse_lif_backward", stacked_meta<&synapse_lif_backward_meta, 5>);
 }
 
 }  // namespace gradspike::ops

@@ -33,7 +33,7 @@ class NetworkFile final : public Model {
 
   chip::Observables run(const std::vector<chip::SpikeTensor>& inputs, const Options& options) const override {
     GRADSPIKE_REQUIRE(
-        !chip::is_device(options.target), "target '", options.target,
+        !chip::is_device(options.target) && options.target != "native", "target '", options.target,
         "' needs the saved model: a network file holds the chip part alone, use a backend such as 'emulator'");
     const std::lock_guard<std::mutex> lock(mutex_);
     chip::CompileOptions compile;
@@ -74,7 +74,7 @@ void set_archive_loader(ArchiveLoader loader) {
   archive_loader() = std::move(loader);
 }
 
-std::shared_ptr<Model> load(const std::string& path) {
+std::shared_ptr<Model> load(const std::string& path, const LoadOptions& options) {
   const std::string text = read_file(path);
   if (text.rfind("PK", 0) == 0) {  // a zip archive
     ArchiveLoader loader;
@@ -86,7 +86,7 @@ std::shared_ptr<Model> load(const std::string& path) {
         loader != nullptr, "'", path,
         "' is a TorchScript archive, which needs libgradspike.so; this program has the chip part alone and "
         "reads network files (.json)");
-    return loader(path);
+    return loader(path, options);
   }
   GRADSPIKE_REQUIRE(
       text.find_first_not_of(" \t\r\n") != std::string::npos && text[text.find_first_not_of(" \t\r\n")] == '{', "'",

@@ -21,11 +21,18 @@
 namespace gradspike::deploy {
 
 struct Options {
-  /// "cpu", "cuda" or "cuda:1": the operators of the saved model on that device; any other: the backend of that name.
-  /// "" is the default backend: GRADSPIKE_BACKEND, else "emulator".
+  /// "cpu", "cuda" or "cuda:1": the operators of the saved model on that device; "native": its native code, see
+  /// LoadOptions; any other: the backend of that name. "" is the default backend: GRADSPIKE_BACKEND, else "emulator".
   std::string target;
   std::string preset = "ideal";
   std::uint64_t seed = 0;
+};
+
+struct LoadOptions {
+  /// Target "native" loads and runs the native code of a file that gradspike.export wrote with native_code=True. Native
+  /// code runs with all rights of the user: say so only for files whose origin you trust. Without it nothing of the
+  /// native code is extracted, loaded or run; everything else works as in a file that has none.
+  bool allow_native_code = false;
 };
 
 class Model {
@@ -51,10 +58,10 @@ class Model {
 
 /// Opens a network file or, where libgradspike.so is in the process, a TorchScript archive. The projections and
 /// populations of the network are registered under its name.
-std::shared_ptr<Model> load(const std::string& path);
+std::shared_ptr<Model> load(const std::string& path, const LoadOptions& options = {});
 
 /// Opens archives. libgradspike.so adds one when it is loaded.
-using ArchiveLoader = std::function<std::shared_ptr<Model>(const std::string& path)>;
+using ArchiveLoader = std::function<std::shared_ptr<Model>(const std::string& path, const LoadOptions& options)>;
 void set_archive_loader(ArchiveLoader loader);
 
 }  // namespace gradspike::deploy

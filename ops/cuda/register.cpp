@@ -15,6 +15,7 @@
 #include "ops/prepacked.h"
 #include "ops/recurrent_lif_backward.h"
 #include "ops/sparse_graded_spikes.h"
+#include "ops/stack.h"
 #include "ops/synapse_lif.h"
 #include "ops/weights.h"
 
@@ -31,8 +32,8 @@ TORCH_LIBRARY_IMPL(gradspike, CUDA, m) {
   m.impl("_graded_spikes_forward", graded_spikes_forward_stack<CudaExec>);
   m.impl("_graded_spikes_backward", graded_spikes_backward_stack<CudaExec>);
   m.impl("sparse_graded_spikes", sparse_graded_spikes_impl<CudaExec>);
-  m.impl("_sparse_graded_spikes_forward", sparse_graded_spikes_forward_impl<CudaExec>);
-  m.impl("_sparse_graded_spikes_backward", sparse_graded_spikes_backward_impl<CudaExec>);
+  m.impl("_sparse_graded_spikes_forward", stacked<&sparse_graded_spikes_forward_impl<CudaExec>, 1, 1>);
+  m.impl("_sparse_graded_spikes_backward", stacked<&sparse_graded_spikes_backward_impl<CudaExec>, 2, 1>);
   m.impl("pack_spikes", pack_spikes_impl<CudaExec>);
   m.impl("unpack_spikes", unpack_spikes_impl<CudaExec>);
   m.impl("spikes_to_events", spikes_to_events_impl<CudaExec>);
@@ -43,8 +44,8 @@ TORCH_LIBRARY_IMPL(gradspike, CUDA, m) {
   m.impl("_lif_forward", lif_forward_impl<CudaExec>);
   m.impl("_lif_backward", lif_backward_impl<CudaExec>);
   m.impl("recurrent_lif", recurrent_lif_impl<CudaExec>);
-  m.impl("_recurrent_lif_forward", recurrent_lif_forward_impl<CudaExec>);
-  m.impl("_recurrent_lif_backward", recurrent_lif_backward_impl<CudaExec>);
+  m.impl("_recurrent_lif_forward", stacked<&recurrent_lif_forward_impl<CudaExec>, 1>);
+  m.impl("_recurrent_lif_backward", stacked<&recurrent_lif_backward_impl<CudaExec>, 5>);
   m.impl("li", li_impl<CudaExec>);
   m.impl("_li_forward", li_forward_impl<CudaExec>);
   m.impl("_li_backward", li_backward_impl<CudaExec>);
@@ -52,8 +53,8 @@ TORCH_LIBRARY_IMPL(gradspike, CUDA, m) {
   m.impl("_aelif_forward", aelif_forward_impl<CudaExec>);
   m.impl("_aelif_backward", aelif_backward_impl<CudaExec>);
   m.impl("eventprop_graded_spikes", eventprop_graded_spikes_impl<CudaExec>);
-  m.impl("_eventprop_graded_spikes_forward", eventprop_graded_spikes_forward_impl<CudaExec>);
-  m.impl("_eventprop_graded_spikes_backward", eventprop_graded_spikes_backward_impl<CudaExec>);
+  m.impl("_eventprop_graded_spikes_forward", stacked<&eventprop_graded_spikes_forward_impl<CudaExec>, 1>);
+  m.impl("_eventprop_graded_spikes_backward", stacked<&eventprop_graded_spikes_backward_impl<CudaExec>, 3>);
   m.impl("eventprop_lif", eventprop_lif_impl<CudaExec>);
   m.impl("_eventprop_lif_forward", eventprop_lif_forward_impl<CudaExec>);
   m.impl("_eventprop_lif_backward", eventprop_lif_backward_impl<CudaExec>);
@@ -61,8 +62,8 @@ TORCH_LIBRARY_IMPL(gradspike, CUDA, m) {
   m.impl("_exact_eventprop_lif_forward", exact_eventprop_lif_forward_impl<CudaExec>);
   m.impl("_exact_eventprop_lif_backward", exact_eventprop_lif_backward_impl<CudaExec>);
   m.impl("synapse_lif", synapse_lif_impl<CudaExec>);
-  m.impl("_synapse_lif_forward", synapse_lif_forward_impl<CudaExec>);
-  m.impl("_synapse_lif_backward", synapse_lif_backward_impl<CudaExec>);
+  m.impl("_synapse_lif_forward", stacked<&synapse_lif_forward_impl<CudaExec>, 1>);
+  m.impl("_synapse_lif_backward", stacked<&synapse_lif_backward_impl<CudaExec>, 5>);
 }
 
 }  // namespace gradspike::ops

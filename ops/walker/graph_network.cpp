@@ -17,13 +17,16 @@
 namespace gradspike::ops {
 namespace {
 
-/// Population traces of a run on the operators; empty tensors were not asked for.
+/// Population traces of a run on the operators; tensors that are undefined or empty were not asked for.
 chip::PopulationRecord record_of(const chip::Population& population, const at::Tensor& spikes,
                                  const at::Tensor& membrane, const at::Tensor& current) {
   chip::PopulationRecord record;
   record.name = population.name;
   record.size = population.size;
   const auto floats = [](const at::Tensor& tensor) {
+    if (!tensor.defined()) {
+      return std::vector<float>();
+    }
     const at::Tensor values = tensor.to(at::kCPU, at::kFloat).contiguous();
     return std::vector<float>(values.const_data_ptr<float>(), values.const_data_ptr<float>() + values.numel());
   };
@@ -124,6 +127,30 @@ chip::Observables GraphNetwork::run_operators(const std::vector<at::Tensor>& spi
     given.push_back({read_.sources[k], spikes.at(k)});
   }
   return observed(graph_.evaluate(trace_values(), {}, given, /*all_traces=*/true, device), 0);
+}
+
+chip::Observables GraphNetwork::observed_signals(const std::string& target,
+                                                 const std::map<std::string, at::Tensor>& signals) const {
+  chip::Observables observed;
+  observed.target = target;
+  for (const chip::Population& population : read_.network.populations) {
+    const auto found = signals.find(population.name);
+    GRADSPIKE_REQUIRE(found != signals.end() && found->second.dim() == 3 && found->second.size(2) == population.size,
+                      "target '", target, "' does not give what population '", population.name, "' sends");
+    const at::Tensor& signal = found->second;
+    observed.steps = signal.size(0);
+    observed.batch = signal.size(1);
+    const bool fires = population.kind == chip::NeuronKind::kLif;
+    observed.populations.push_back(
+        record_of(population, fires ? signal : at::Tensor(), fires ? at::Tensor() : signal, at::Tensor()));
+  }
+  return observed;
+}
+
+bool GraphNetwork::takes_network_inputs() const {
+  const auto inputs = graph_.graph().inputs();  // the first is the module
+  return inputs.size() == read_.sources.size() + 1 &&
+         std::equal(read_.sources.begin(), read_.sources.end(), inputs.begin() + 1);
 }
 
 std::map<std::string, chip::StateTensor> GraphNetwork::initial_states(const std::vector<c10::IValue>& inputs) const {

@@ -44,6 +44,10 @@ class GraphNetwork {
                        chip::RunOptions options) const;
   /// The training operators on spikes of the network's inputs, float32, on a device: no host code.
   chip::Observables run_operators(const std::vector<at::Tensor>& spikes, c10::Device device) const;
+  /// What another way to run the model gave of every population, by name: spikes, of leaky integrators the membrane.
+  chip::Observables observed_signals(const std::string& target, const std::map<std::string, at::Tensor>& signals) const;
+  /// Whether the inputs of the network are those of the model, in their order: no host code comes before it.
+  bool takes_network_inputs() const;
 
  private:
   std::vector<const torch::jit::Value*> trace_values() const;

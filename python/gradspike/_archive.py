@@ -12,7 +12,7 @@ from typing import Any, Dict, List, Optional, Sequence, Tuple, Union
 
 import torch
 
-from gradspike import _program, _reading, chip
+from gradspike import _native_code, _program, _reading, chip
 from gradspike.chip._verbs import Example, Model
 
 __all__ = ["export", "inspect", "load", "open_network", "save"]
@@ -111,6 +111,7 @@ def export(
     card: Optional[Dict[str, Any]] = None,
     inputs: Optional[Dict[str, Dict[str, Any]]] = None,
     neuron_permutation: Optional[Sequence[int]] = None,
+    native_code: Union[bool, str] = False,
 ) -> chip.Network:
     """Writes a model as a program of `torch.export`, a `.pt2` file, with what an archive of `save` carries.
 
@@ -126,13 +127,19 @@ def export(
         card: Model card, see `gradspike.chip.read`.
         inputs: Wishes by input, see `gradspike.chip.read`.
         neuron_permutation: Order of the circuits, see `gradspike.chip.read`.
+        native_code: True or "cpu", "cuda": compiles the program for this device with AOTInductor, too, and puts the
+            native code beside it. It runs where `load(..., allow_native_code=True)` says so, on processors that have
+            the instructions of this one; everywhere else the file is read as one without it. Takes a C++ compiler, and
+            tens of seconds the first time. Default: False.
 
     Returns:
         The network of the saved file.
 
     Raises:
-        ValueError: there is no example, or the model has hooks, which a saved program would lose.
-        RuntimeError: `torch.export` cannot follow the model, or it cannot be read, or a weight is NaN.
+        ValueError: there is no example, or the model has hooks, which a saved program would lose, or there is no such
+            device.
+        RuntimeError: `torch.export` cannot follow the model, or it cannot be read, or a weight is NaN, or the native
+            code cannot be compiled.
 
     Example:
         >>> import gradspike, torch
@@ -141,6 +148,7 @@ def export(
         >>> network.name
         'net'
     """
+    device = _native_code.device_of(native_code)
     model, example = _reading.plain(model, example)
     if isinstance(model, torch.nn.Module):
         _reading.refuse_hooks(_reading.unwrapped(model))
@@ -153,12 +161,16 @@ def export(
     options = _reading.with_plasticity(model, options)
     try:
         program = _program.exported(model, example)
-        example = _reading.example_list(example, "cpu")  # where the program is
-        network = chip.Network(_reading.read_handle(_reading.scripted(program, example), example, options))
+        on_cpu = _reading.example_list(example, "cpu")  # where the program is
+        network = chip.Network(_reading.read_handle(_reading.scripted(program, on_cpu), on_cpu, options))
     except RuntimeError:
         _refuse_by_place(model, _reading.example_list(example, "cpu"), options)
         raise
-    _replace(path, _program.write(program, _entries(network)))
+    compiled = None
+    if device is not None:
+        on_device = program if device == "cpu" else _program.exported(model, example, device)
+        compiled = _native_code.Package(on_device, device)
+    _replace(path, _program.write(program, _entries(network), compiled))
     try:
         _program.as_module(Path(path))
     except RuntimeError as error:
@@ -231,7 +243,14 @@ def _replace(path: PathLike, content: bytes) -> None:
         raise
 
 
-def load(path: PathLike, *, name: Optional[str] = None, example: Example = None, map_location: Any = "cpu") -> Any:
+def load(
+    path: PathLike,
+    *,
+    name: Optional[str] = None,
+    example: Example = None,
+    map_location: Any = "cpu",
+    allow_native_code: bool = False,
+) -> Any:
     """Opens an archive or a program, registers its network and returns the model, which runs and can be trained on.
 
     The parameters are the truth: the integers are made again and compared with the stored ones; a difference is a
@@ -242,13 +261,19 @@ def load(path: PathLike, *, name: Optional[str] = None, example: Example = None,
         path: The archive.
         name: Name of the network for a file that carries none.
         example: Example input, for a file without a description whose sizes do not follow from its weights.
-        map_location: Device of the parameters.
+        map_location: Device of the parameters, and of native code.
+        allow_native_code: Returns a module that runs the native code of a file that `export(..., native_code=True)`
+            wrote, forward alone. Native code runs with all rights of the user: allow it only for files whose origin
+            you trust. Without it, nothing of the native code is extracted, loaded or run, and the program beside it is
+            returned.
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: the file is damaged, is neither a TorchScript file nor a program, or holds no network; one sentence
-            says which.
+        ValueError: the file is damaged, is neither a TorchScript file nor a program, or holds no network; or native
+            code is allowed and the file has none, or none that runs here. One sentence says which.
     """
+    if allow_native_code:
+        return _open_native(Path(path), name, example, map_location)
     return _open(Path(path), name, example, map_location)[0]
 
 
@@ -338,6 +363,21 @@ def _open_program(
     network = _stored_network(model, file, entries) if _NETWORK in entries else _read_plain(model, file, name, example)
     _remember(model, network)
     return model, network
+
+
+def _open_native(file: Path, name: Optional[str], example: Example, map_location: Any) -> _native_code.NativeModule:
+    if not file.is_file():
+        raise FileNotFoundError(f"load: there is no file '{file}'")
+    members = _checked_members(file)
+    if not _native_code.is_in(members):
+        raise ValueError(
+            f"load: '{file}' holds no native code: gradspike.export writes it with native_code=True; without "
+            "allow_native_code the file is read as it is"
+        )
+    program = None
+    if _program.is_program_beside(members):
+        program = _open(file, name, example, "cpu")[0]
+    return _native_code.NativeModule(file, map_location, program)
 
 
 def _entry_names(file: Path) -> List[str]:

@@ -7,28 +7,28 @@ import io
 import warnings
 import zipfile
 from pathlib import Path
-from typing import Any, Dict, Sequence, Tuple, Union
+from typing import Any, Dict, Optional, Sequence, Tuple, Union
 
 import torch
 from torch import Tensor
 
-from gradspike import _reading
+from gradspike import _native_code, _reading
 from gradspike._reading import Example
 
 _TIME, _BATCH = "time", "batch"
 _BASE64 = ".base64"
 
 
-def exported(model: Any, example: Example) -> torch.export.ExportedProgram:
-    """An evaluation copy of a model as a program whose numbers of steps and of batch entries are free.
+def exported(model: Any, example: Example, device: str = "cpu") -> torch.export.ExportedProgram:
+    """An evaluation copy of a model on a device as a program whose numbers of steps and of batch entries are free.
 
     Raises:
         RuntimeError: `torch.export` cannot follow the model; the message is its own.
     """
-    inputs = tuple(_at_least_two(tensor) for tensor in _reading.example_list(example, "cpu"))
+    inputs = tuple(_at_least_two(tensor) for tensor in _reading.example_list(example, device))
     if not inputs:
         raise ValueError("export: an example input is needed: give example=...")
-    module = _reading.evaluation_copy(model, inputs)
+    module = _reading.evaluation_copy(model, inputs).to(device)
     try:
         with torch.no_grad():
             program = torch.export.export(module, inputs, dynamic_shapes=_free_sizes(module, inputs))
@@ -54,7 +54,11 @@ def _free_sizes(module: torch.nn.Module, inputs: Sequence[Tensor]) -> Any:
     return (sizes,) if kinds and kinds[0] is inspect.Parameter.VAR_POSITIONAL else sizes
 
 
-def write(program: torch.export.ExportedProgram, entries: Dict[str, Union[str, bytes]]) -> bytes:
+def write(
+    program: torch.export.ExportedProgram,
+    entries: Dict[str, Union[str, bytes]],
+    native_code: Optional[_native_code.Package] = None,
+) -> bytes:
     """The file of a program with further entries. `torch.export.load` takes entries for text: bytes become base64."""
     texts: Dict[str, str] = {}
     for name, entry in entries.items():
@@ -63,7 +67,10 @@ def write(program: torch.export.ExportedProgram, entries: Dict[str, Union[str, b
         else:
             texts[name + _BASE64] = base64.b64encode(entry).decode()
     content = io.BytesIO()
-    torch.export.save(program, content, extra_files=texts)
+    if native_code is None:
+        torch.export.save(program, content, extra_files=texts)
+    else:
+        native_code.write(program, texts, content)
     return content.getvalue()
 
 
@@ -80,6 +87,11 @@ def _entry(member: str, content: bytes) -> Tuple[str, bytes]:
 def is_program(members: Sequence[str]) -> bool:
     """Whether the entries of a zip archive are those of a `.pt2` file."""
     return any(member.endswith("/archive_format") for member in members)
+
+
+def is_program_beside(members: Sequence[str]) -> bool:
+    """Whether a `.pt2` file holds a program, and not native code alone."""
+    return any(member.endswith("/models/model.json") for member in members)
 
 
 def load(file: Path, map_location: Any) -> Tuple[torch.jit.ScriptModule, Dict[str, bytes]]:

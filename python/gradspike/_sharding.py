@@ -1,23 +1,28 @@
 """How the operators compute on distributed tensors (DTensor): which axes may be split over processes.
 
 Each operator names the axes of its tensors. Along some of them it computes every entry by itself; those may be split,
-and each process calls the operator on what it holds. An input that is split in another way is redistributed first. A
-gradient that sums over a split axis is a partial sum, as that of `torch.mm` is.
+and each process calls the operator on what it holds. An input that is split in another way is redistributed first, so
+that an operator without such axes computes everything in each process. A gradient that sums over a split axis is a
+partial sum, as that of `torch.mm` is.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Callable, Dict, List, Optional, Sequence, Set, Tuple
 
 import torch
 from torch import Tensor
 
+from gradspike._vmap import PARAMETERS, kind_of
+
 Axes = Tuple[str, ...]
 
 _TRACE: Axes = ("time", "batch", "neuron")
 _STATE: Axes = ("state", "batch", "neuron")
+_CHECKPOINTS: Axes = ("segment", *_STATE)
+_EMPTY: Axes = ("empty",)
 
 
-@dataclass(frozen=True)
+@dataclass
 class Layout:
     """Axes of the tensors of one call.
 
@@ -33,95 +38,204 @@ class Layout:
     results: List[Axes]
     separable: Set[str]
     sums: bool = False
-    gradients_of: Sequence[str] = ()
+    gradients_of: Sequence[str] = field(default_factory=tuple)
 
 
-# ---- axes of the operators ---------------------------------------------------------------------------------------
+Given = Dict[str, Any]
+"""The arguments of a call, by name."""
+Rule = Callable[[Given, List[str]], Layout]
+"""From the arguments and the names of the results."""
 
 
-def _synapse_axes(given: Dict[str, Any]) -> Dict[str, Axes]:
-    """Axes of spikes, weight and product: a stack of weights `[*V, out, in]` has leading dimensions with the spikes."""
+# ---- weights and synapses ----------------------------------------------------------------------------------------
+
+
+def _tensors(given: Given) -> Dict[str, Tensor]:
+    return {name: value for name, value in given.items() if isinstance(value, Tensor)}
+
+
+def _elementwise(given: Given, returns: List[str]) -> Layout:
+    axes = tuple(f"dim{k}" for k in range(given["weight"].dim()))
+    return Layout({name: axes for name in _tensors(given)}, [axes] * len(returns), {*axes})
+
+
+def _whole(given: Given, returns: List[str]) -> Layout:
+    """What looks at everything: each process computes all of it."""
+    arguments = {name: tuple(f"{name}{k}" for k in range(value.dim())) for name, value in _tensors(given).items()}
+    return Layout(arguments, [_EMPTY] * len(returns), set())
+
+
+def _rows(given: Given, count: int) -> Axes:
+    return tuple(f"row{k}" for k in range(count))
+
+
+def _looks_at_the_sum(given: Given) -> bool:
+    """Whether a weight's gradient is more than a sum: the rule "returning" takes the sign of the whole one."""
+    return bool(given["gradient"] == "returning" and given["grad_mask"][1])
+
+
+def _graded_spikes(given: Given, returns: List[str]) -> Layout:
+    """A stack of weights `[*V, out, in]` has leading dimensions in common with the spikes."""
     stack = given["weight"].dim() - 2
     leading = tuple(f"stack{k}" for k in range(stack))
-    rows = tuple(f"row{k}" for k in range(given["spikes"].dim() - stack - 1))
-    return {
+    rows = _rows(given, given["spikes"].dim() - stack - 1)
+    axes = {
         "spikes": (*leading, *rows, "in"),
         "weight": (*leading, "out", "in"),
-        "product": (*leading, *rows, "out"),
+        "graded_spikes": (*leading, *rows, "out"),
+        "hardware_weights": (*leading, "out", "in") if given["rounding"] != "none" else _EMPTY,
     }
+    axes.update(dict.fromkeys(("adjoint", "grad", "grad_adjoint", ""), axes["graded_spikes"]))
+    axes.update(grad_spikes=axes["spikes"], grad_weight=axes["weight"])
+    separable = {*axes["graded_spikes"]}
+    backward = "grad_mask" in given
+    if backward and _looks_at_the_sum(given):
+        separable &= {*axes["weight"]}
+    return Layout({n: axes[n] for n in _tensors(given)}, [axes[n] for n in returns], separable, sums=backward)
 
 
-def _graded_spikes(given: Dict[str, Any]) -> Layout:
-    axes = _synapse_axes(given)
-    arguments = {"spikes": axes["spikes"], "weight": axes["weight"]}
-    return Layout(arguments, [axes["product"], axes["weight"]], {*axes["product"]})
-
-
-def _graded_spikes_backward(given: Dict[str, Any]) -> Layout:
-    axes = _synapse_axes(given)
-    integers = axes["weight"] if given["rounding"] != "none" else ("empty",)
-    arguments = {
-        "grad": axes["product"],
-        "spikes": axes["spikes"],
-        "weight": axes["weight"],
-        "hardware_weights": integers,
+def _sparse_graded_spikes(given: Given, returns: List[str]) -> Layout:
+    """Only rows of the spikes: the connections of an output neuron may be anywhere in the list."""
+    rows = _rows(given, given["spikes"].dim() - 1)
+    axes: Dict[str, Axes] = {
+        "spikes": (*rows, "in"),
+        "values": ("connection",),
+        "connections": ("ends", "connection"),
+        "hardware_weights": ("connection",) if given["rounding"] != "none" else _EMPTY,
     }
-    separable = {*axes["product"]}
-    if given["gradient"] == "returning" and given["grad_mask"][1]:
-        separable &= {*axes["weight"]}  # the sign of the whole sum decides
-    return Layout(arguments, [axes["spikes"], axes["weight"]], separable, sums=True)
+    axes.update(dict.fromkeys(("graded_spikes", "grad", ""), (*rows, "out")))
+    axes.update(grad_spikes=axes["spikes"], grad_values=axes["values"])
+    backward = "grad_mask" in given
+    separable = set() if backward and _looks_at_the_sum(given) else {*rows}
+    return Layout({n: axes[n] for n in _tensors(given)}, [axes[n] for n in returns], separable, sums=backward)
 
 
-_PARAMETERS = ("leak", "reset", "threshold", "tau_mem", "tau_syn", "membrane_capacitance", "refractory_time")
-_STATES = ("initial_state", "grad_final_state")
+def _prepacked_graded_spikes(given: Given, returns: List[str]) -> Layout:
+    layout = _whole(given, returns)
+    rows = _rows(given, given["spikes"].dim() - 1)
+    layout.arguments["spikes"] = (*rows, "in")
+    return Layout(layout.arguments, [(*rows, "out")], {*rows})
 
 
-def _neuron_axes(given: Dict[str, Any]) -> Dict[str, Axes]:
-    per_neuron = any(given.get(name) is not None and given[name].dim() == 1 for name in _PARAMETERS)
-    result: Dict[str, Axes] = {}
-    for name, value in given.items():
-        if name == "coefficients":
-            result[name] = _coefficients(per_neuron)
-        elif name in _PARAMETERS:
-            result[name] = ("neuron",) if value.dim() == 1 else ()
-        elif isinstance(value, Tensor):
-            result[name] = _STATE if name in _STATES else _TRACE
-    return result
+def _bytes(given: Given, returns: List[str]) -> Layout:
+    """pack_spikes and unpack_spikes: a byte holds neurons side by side. What is lost is counted, a sum."""
+    (name, value), *_ = _tensors(given).items()
+    rows = _rows(given, value.dim() - 1)
+    return Layout({name: (*rows, "last")}, [(*rows, "other last"), ("count",)][: len(returns)], {*rows}, sums=True)
 
 
-def _coefficients(per_neuron: bool) -> Axes:
-    return ("coefficient", "neuron" if per_neuron else "all neurons")
+# ---- neurons -----------------------------------------------------------------------------------------------------
 
 
-def _neurons(results: Sequence[str]) -> Callable[[Dict[str, Any]], Layout]:
-    def layout(given: Dict[str, Any]) -> Layout:
-        arguments = _neuron_axes(given)
-        per_neuron = any(arguments.get(name) == ("neuron",) for name in _PARAMETERS)
-        kinds = {"trace": _TRACE, "state": _STATE, "coefficients": _coefficients(per_neuron)}
-        return Layout(arguments, [kinds[kind] for kind in results], {"batch", "neuron"})
+def _neurons(given: Given, returns: List[str]) -> Layout:
+    tensors = _tensors(given)
+    backward = "grad_mask" in given
+    parameters: Dict[str, Axes] = {
+        n: ("neuron",) if t.dim() == 1 else () for n, t in tensors.items() if n in PARAMETERS
+    }
+    if "coefficients" in given:  # one column stands for all neurons
+        per_neuron = given["coefficients"].dim() > 1 and given["coefficients"].shape[1] > 1
+    else:
+        per_neuron = ("neuron",) in parameters.values()
+    kinds = {"state": _STATE, "coefficients": ("coefficient", "neuron" if per_neuron else "all neurons")}
 
+    def axes(name: str) -> Axes:
+        kind = kind_of(name)
+        return parameters[kind] if kind in parameters else kinds.get(kind, _TRACE)
+
+    gradients_of = [kind_of(name) if kind_of(name) in parameters else "" for name in returns]
+    return Layout(
+        {name: axes(name) for name in tensors},
+        [axes(name) for name in returns],
+        {"batch", "neuron"},
+        sums=backward,
+        gradients_of=gradients_of if backward else (),
+    )
+
+
+def _renamed(layout: Layout, returns: List[str], axes: Dict[str, Axes], results: Dict[str, Axes]) -> Layout:
+    """The layout with other axes: `axes` of arguments and results, `results` of results alone."""
+    layout.arguments = {name: axes.get(name, old) for name, old in layout.arguments.items()}
+    layout.results = [{**axes, **results}.get(name, old) for name, old in zip(returns, layout.results)]
     return layout
 
 
-def _neurons_backward(given: Dict[str, Any]) -> Layout:
-    arguments = _neuron_axes(given)
-    names = [name for name in _PARAMETERS if name in arguments]
-    results = [_TRACE, *(arguments[name] for name in names), _STATE]
-    return Layout(arguments, results, {"batch", "neuron"}, sums=True, gradients_of=["", *names, ""])
+def _synapse_lif(given: Given, returns: List[str]) -> Layout:
+    layout = _neurons(given, returns)
+    spikes: Axes = ("time", "batch", "byte" if given["packed_input"] else "in")
+    weight: Axes = ("neuron", "in")
+    packs = given.get("spike_format") == "packed"
+    rounds = given["rounding"] != "none"
+    axes: Dict[str, Axes] = {
+        "spikes": spikes,
+        "weight": weight,
+        "hardware_weights": weight if rounds else _EMPTY,
+        "grad_input_spikes": spikes,
+        "grad_weight": weight,
+    }
+    if given["recompute_every"] > 0:
+        axes["saved"] = _CHECKPOINTS
+    out: Axes = ("time", "batch", "packed") if packs else _TRACE
+    layout = _renamed(layout, returns, axes, {"spikes": out})
+    if packs:
+        layout.separable -= {"neuron"}
+    if layout.sums and _looks_at_the_sum(given):
+        layout.separable -= {"batch"}
+    if not rounds:  # PyTorch's product, whose bits depend on the number of rows
+        layout.separable = set()
+    return layout
 
 
-LAYOUTS: Dict[str, Callable[[Dict[str, Any]], Layout]] = {
-    "graded_spikes": _graded_spikes,
-    "_graded_spikes_forward": _graded_spikes,
-    "_graded_spikes_backward": _graded_spikes_backward,
-    "lif": _neurons(["trace", "trace", "trace", "state"]),
-    "_lif_forward": _neurons(["trace", "trace", "trace", "state", "trace", "coefficients"]),
-    "_lif_backward": _neurons_backward,
-    "li": _neurons(["trace", "trace", "state"]),
-    "_li_forward": _neurons(["trace", "trace", "state", "coefficients"]),
-    "_li_backward": _neurons_backward,
+def _recurrent_lif(given: Given, returns: List[str]) -> Layout:
+    """Neurons need each other's spikes at every step: only the batch may be split."""
+    rounds = given["rounding"] != "none"
+    spikes: Axes = ("time", "batch", "in")
+    axes: Dict[str, Axes] = {
+        "spikes": spikes,
+        "input_weight": ("neuron", "in"),
+        "recurrent_weight": ("neuron", "pre"),
+        "recurrent_mask": ("neuron", "pre"),
+        "input_integers": ("neuron", "in") if rounds else _EMPTY,
+        "recurrent_integers": ("neuron", "pre") if rounds else _EMPTY,
+        "checkpoints": _CHECKPOINTS,
+        "grad_input_weight": ("neuron", "in"),
+        "grad_recurrent_weight": ("neuron", "pre"),
+    }
+    layout = _renamed(_neurons(given, returns), returns, axes, {"spikes": _TRACE, "grad_spikes": spikes})
+    looks = layout.sums and given["gradient"] == "returning" and any(given["grad_mask"][1:3])
+    layout.separable = set() if looks else {"batch"}
+    return layout
+
+
+def _parts(name: str, rule: Rule) -> Dict[str, Rule]:
+    return {name: rule, f"_{name}_forward": rule, f"_{name}_backward": rule}
+
+
+LAYOUTS: Dict[str, Rule] = {
+    "linear_saturating": _elementwise,
+    "_linear_saturating_backward": _elementwise,
+    "hardware_weights": _elementwise,
+    "weight_statistics": _whole,
+    "hardware_weights_with_statistics": _whole,
+    "connections": _whole,
+    "prepack": _whole,
+    **_parts("graded_spikes", _graded_spikes),
+    **_parts("eventprop_graded_spikes", _graded_spikes),
+    **_parts("sparse_graded_spikes", _sparse_graded_spikes),
+    "prepacked_graded_spikes": _prepacked_graded_spikes,
+    "pack_spikes": _bytes,
+    "unpack_spikes": _bytes,
+    "spikes_to_events": _whole,
+    "events_to_spikes": _whole,
+    **_parts("lif", _neurons),
+    **_parts("li", _neurons),
+    **_parts("aelif", _neurons),
+    **_parts("eventprop_lif", _neurons),
+    **_parts("exact_eventprop_lif", _neurons),
+    **_parts("synapse_lif", _synapse_lif),
+    **_parts("recurrent_lif", _recurrent_lif),
 }
-"""Operators that take distributed tensors."""
+"""Operators that take distributed tensors; overloads with a scale as a tensor are made of these."""
 
 
 # ---- one call ----------------------------------------------------------------------------------------------------
@@ -139,11 +253,24 @@ class _Call:
             argument.name: args[k] if k < len(args) else kwargs.get(argument.name, argument.default_value)
             for k, argument in enumerate(operator._schema.arguments)
         }
-        self.layout = LAYOUTS[self.name](self.given)
+        self.layout = self._layout()
         self.distributed = {name: value for name, value in self.given.items() if isinstance(value, DTensor)}
         self.mesh = next(iter(self.distributed.values())).device_mesh
         self._check()
         self.split = [self._axis(k) for k in range(self.mesh.ndim)]
+
+    def _layout(self) -> Layout:
+        """Where dimensions or sizes do not fit together, nothing is split: the operator says so in every process."""
+        returns = [returned.name for returned in self.operator._schema.returns]
+        layout = LAYOUTS[self.name](self.given, returns)
+        sizes: Dict[str, int] = {}
+        fits = True
+        for name, axes in layout.arguments.items():
+            shape = self.given[name].shape
+            fits = fits and (axes == _EMPTY or len(axes) == len(shape))
+            for axis, size in zip(axes, shape):
+                fits = fits and (axis not in layout.separable or sizes.setdefault(axis, size) == size)
+        return layout if fits else _whole(self.given, returns)
 
     def _check(self) -> None:
         title = self.name.removeprefix("_").removesuffix("_forward").removesuffix("_backward")

@@ -10,7 +10,7 @@ from torch import Tensor
 
 _HEADERS = ("step,batch,neuron", "step,batch,neuron,count")
 _MAX_COUNT = 127  # of one neuron in one step
-_MAX_ELEMENTS = 2**30  # of the dense counts of one input
+MAX_ELEMENTS = 2**30  # of the dense counts of one input
 
 Event = Tuple[int, int, int, int]
 
@@ -40,7 +40,7 @@ class SpikeLines:
                 raise ValueError(f"'{self.path}': step must be below {steps}, got {step}")
             if entry >= batch:
                 raise ValueError(f"'{self.path}': batch must be below {batch}, got {entry}")
-        if steps * batch * self.size >= _MAX_ELEMENTS:
+        if steps * batch * self.size >= MAX_ELEMENTS:
             raise ValueError(f"'{self.path}': {steps} steps of {batch} entries are too many")
         spikes = torch.zeros(steps, batch, self.size)
         if self.events:
@@ -79,7 +79,7 @@ def _event(place: str, line: str, columns: int, size: int) -> Event:
 def _number(place: str, field: str) -> int:
     if not (field.isascii() and field.isdigit()):
         raise ValueError(f"{place}: {field!r} must be a whole number from 0")
-    if len(field.lstrip("0")) > 18 or int(field) > _MAX_ELEMENTS:
+    if len(field.lstrip("0")) > 18 or int(field) > MAX_ELEMENTS:
         raise ValueError(f"{place}: {field} is too large")
     return int(field)
 
@@ -92,13 +92,18 @@ def read_inputs(paths: Sequence[str], sizes: Sequence[int], steps: int, batch: i
     return [lines.dense(steps, batch) for lines in inputs]
 
 
+def events(spikes: Tensor) -> List[Event]:
+    """Step, batch entry, neuron and count of each spike, in order of batch entry, step, neuron."""
+    found = spikes.transpose(0, 1).nonzero().tolist()
+    return [(step, batch, neuron, int(spikes[step, batch, neuron])) for batch, step, neuron in found]
+
+
 def write_spikes(path: str, spikes: Tensor) -> None:
     """Writes in order of batch entry, step, neuron, with counts where one is above 1; "-" is standard output."""
     counted = bool((spikes > 1).any())
     lines = ["step,batch,neuron" + (",count" if counted else "")]
-    for batch, step, neuron in spikes.transpose(0, 1).nonzero().tolist():
-        count = f",{int(spikes[step, batch, neuron])}" if counted else ""
-        lines.append(f"{step},{batch},{neuron}{count}")
+    for step, batch, neuron, count in events(spikes):
+        lines.append(f"{step},{batch},{neuron}" + (f",{count}" if counted else ""))
     text = "\n".join(lines) + "\n"
     if path == "-":
         sys.stdout.write(text)

@@ -27,18 +27,27 @@ _Result = TypeVar("_Result")
 
 
 def register_sharding() -> None:
-    """Makes `graded_spikes`, `lif` and `li`, and the modules that use them, take distributed tensors (DTensor).
+    """Makes all operators, and the modules that use them, take distributed tensors (DTensor).
 
     Split may be what is computed entry by entry; each process then calls the operator on its part:
 
-    - `graded_spikes`: leading dimensions of the spikes (batch and time), rows of the weight (output neurons);
-    - `lif`, `li`: batch, and neurons, with parameters that are numbers, 0-dim, or `[neuron]` split or not.
+    - `linear_saturating`, `hardware_weights`: every dimension;
+    - `graded_spikes`, `eventprop_graded_spikes`: leading dimensions of the spikes (batch and time), rows of the weight
+      (output neurons); `sparse_graded_spikes`, `prepacked_graded_spikes`: leading dimensions of the spikes;
+    - `pack_spikes`, `unpack_spikes`: leading dimensions; `lost` is a sum over the processes;
+    - `lif`, `li`, `aelif`, `eventprop_lif`, `exact_eventprop_lif`: batch, and neurons, with parameters that are
+      numbers, 0-dim, or `[neuron]` split or not;
+    - `synapse_lif`: batch, and rows of the weight (neurons); only batch where the output spikes are packed, nothing
+      with `rounding="none"`;
+    - `recurrent_lif`: batch.
 
     Anything else, as inputs that are split along the sum over `in_features`, or along time in `lif`, is redistributed
-    first. Where two tensors are split along different axes, the first argument decides. Sums over a split axis are
+    first; so are all inputs of `weight_statistics`, `hardware_weights_with_statistics`, `connections`, `prepack`,
+    `spikes_to_events` and `events_to_spikes`, which look at a whole tensor: each process computes all of their results.
+    Where two tensors are split along different axes, the first argument decides. Sums over a split axis are
     partial sums, as those of `torch.mm` are: gradients of weights and parameters over the batch, of spikes over the
-    output neurons. The rule "returning" of `graded_spikes` takes the sign of the whole sum: its batch is gathered in
-    the backward pass.
+    output neurons. The rule "returning" takes the sign of a weight's whole gradient: its batch is gathered in the
+    backward pass. Scales as tensors are DTensors or plain, and what holds for the operator holds for their overloads.
 
     May be called more than once. Importing gradspike alone does not import `torch.distributed.tensor`.
 
@@ -46,9 +55,12 @@ def register_sharding() -> None:
         RuntimeError: the PyTorch of this process was built without distributed support.
 
     Note:
-        Results are the bits of one process; so are gradients that are no sums over a split axis, but for those of the
-        spikes, a matrix product of PyTorch, whose order of summation depends on the number of rows. A plain tensor
-        beside distributed ones is refused, numbers and 0-dim tensors aside, whose gradient is summed at once.
+        Results are the bits of one process; so are gradients that are no sums over a split axis. Two things are
+        matrix products of PyTorch, whose order of summation depends on the number of rows: gradients of spikes, but
+        for sparse ones, and the results of `graded_spikes` and `eventprop_graded_spikes` with `rounding="none"`. A
+        partial sum is exact where its terms and sums are (integers, counts); else it differs from that of one process
+        by rounding. A plain tensor beside distributed ones is refused, numbers and 0-dim tensors aside, whose gradient
+        is summed at once.
     """
     if not torch.distributed.is_available():
         raise RuntimeError("register_sharding: this PyTorch was built without torch.distributed")

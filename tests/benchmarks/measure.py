@@ -2,14 +2,11 @@
 
 import argparse
 import contextlib
-import gc
 import json
-import math
 import os
 import platform
 import re
 import shlex
-import statistics
 import sys
 import time
 from pathlib import Path
@@ -22,11 +19,9 @@ import torch
 from torch import Tensor
 
 import gradspike
+from gradspike import _timing
 
 RESULTS = Path(os.environ.get("GRADSPIKE_BENCHMARK_RESULTS", Path(__file__).resolve().parent / "results"))
-SHORTEST_SAMPLE = 5e-3
-"""Calls are repeated within a sample until it takes this long [s]."""
-FEWEST_SAMPLES = 2
 RATE_TOLERANCE = 0.1
 """Relative deviation of a spike rate from the matched one beyond which an entry is rejected."""
 
@@ -54,83 +49,11 @@ def parse_options(description: Optional[str], devices: Sequence[str] = ("cpu",))
 
 
 def interleaved(entries: Dict[str, Callable[[], Any]], options: argparse.Namespace) -> Dict[str, Any]:
-    """Times entries in turn, forth and back (A B B A), so that a drift of the machine meets all of them alike.
-
-    Short work is repeated within a sample. An entry whose samples would take longer than the budget gets fewer, spread
-    over the rounds, at least two.
-
-    Args:
-        entries: Name to the work of one call.
-        options: What `parse_options` gave.
-
-    Returns:
-        Per entry `cpu_ms` and `wall_ms` (on a GPU `gpu_ms`), each with median, mad, minimum and the samples.
-    """
-    take = _sample_gpu if options.device == "cuda" else _sample_cpu
-    repeats: Dict[str, int] = {}
-    counts: Dict[str, int] = {}
-    for name, work in entries.items():
-        seconds = _call_seconds(work, options.device)
-        if seconds < options.budget:  # the first call may have compiled or allocated
-            seconds = _call_seconds(work, options.device)
-        repeats[name] = max(1, math.ceil(SHORTEST_SAMPLE / seconds))
-        affordable = int(options.budget / (seconds * repeats[name]))
-        counts[name] = min(options.samples, max(FEWEST_SAMPLES, affordable))
-    samples: Dict[str, List[Dict[str, float]]] = {name: [] for name in entries}
-    order = list(entries)
-    for index in range(options.samples):
-        if options.device == "cuda":
-            gc.collect()
-        for name in order if index % 2 == 0 else reversed(order):
-            if (index + 1) * counts[name] // options.samples > index * counts[name] // options.samples:
-                if options.device == "cpu":
-                    gc.collect()
-                samples[name].append(take(entries[name], repeats[name]))
-    return {
-        name: {clock: summary([sample[clock] for sample in taken]) for clock in taken[0]}
-        for name, taken in samples.items()
-    }
+    """Times entries in turn, see `gradspike._timing.interleaved`, as `parse_options` says."""
+    return _timing.interleaved(entries, options.device, options.samples, options.budget)
 
 
-def _call_seconds(work: Callable[[], Any], device: str) -> float:
-    start = time.perf_counter()
-    work()
-    _synchronise(device)
-    return max(time.perf_counter() - start, 1e-7)
-
-
-def _sample_cpu(work: Callable[[], Any], repeats: int) -> Dict[str, float]:
-    cpu, wall = time.process_time(), time.perf_counter()
-    for _ in range(repeats):
-        work()
-    cpu, wall = time.process_time() - cpu, time.perf_counter() - wall
-    return {"cpu_ms": cpu * 1e3 / repeats, "wall_ms": wall * 1e3 / repeats}
-
-
-def _sample_gpu(work: Callable[[], Any], repeats: int) -> Dict[str, float]:
-    start, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
-    start.record()
-    for _ in range(repeats):
-        work()
-    end.record()
-    end.synchronize()
-    return {"gpu_ms": start.elapsed_time(end) / repeats}
-
-
-def _synchronise(device: str) -> None:
-    if device == "cuda":
-        torch.cuda.synchronize()
-
-
-def summary(values: Sequence[float]) -> Dict[str, Any]:
-    """Median, median absolute deviation, minimum and the samples."""
-    median = statistics.median(values)
-    return {
-        "median": median,
-        "mad": statistics.median(abs(value - median) for value in values),
-        "minimum": min(values),
-        "samples": [round(value, 4) for value in values],
-    }
+summary = _timing.summary
 
 
 def clock_of(options: argparse.Namespace) -> str:
@@ -212,10 +135,10 @@ def best_seconds(work: Callable[[], Any], device: str = "cpu", samples: int = 15
     work()
     times = []
     for _ in range(samples):
-        _synchronise(device)
+        _timing.synchronise(device)
         start = clock()
         work()
-        _synchronise(device)
+        _timing.synchronise(device)
         times.append(clock() - start)
     return min(times)
 
@@ -260,31 +183,6 @@ def skip(skipped: List[str], name: str, reason: str) -> None:
     print(f"skipped {skipped[-1]}", flush=True)
 
 
-def machine() -> Dict[str, Any]:
-    """Processor, cores, load, and GPU where one is at hand."""
-    model = platform.processor()
-    for line in _lines("/proc/cpuinfo"):
-        if line.startswith("model name"):
-            model = line.split(":", 1)[1].strip()
-            break
-    result: Dict[str, Any] = {
-        "processor": model,
-        "cores": len(os.sched_getaffinity(0)),
-        "load_average": [round(load, 2) for load in os.getloadavg()],
-        "system": platform.platform(),
-    }
-    if torch.cuda.is_available():
-        result["gpu"] = torch.cuda.get_device_name()
-    return result
-
-
-def _lines(path: str) -> List[str]:
-    try:
-        return Path(path).read_text(encoding="utf-8").splitlines()
-    except OSError:
-        return []
-
-
 def versions() -> Dict[str, str]:
     """Versions of what runs, peers included."""
     import peers
@@ -325,7 +223,7 @@ def write(
         "name": name,
         "title": (sys.modules["__main__"].__doc__ or name).strip().splitlines()[0],
         "date": time.strftime("%Y-%m-%d"),
-        "machine": machine(),
+        "machine": _timing.machine(),
         "versions": versions(),
         "command": shlex.join(["python", f"tests/benchmarks/{Path(sys.argv[0]).name}", *sys.argv[1:]]),
         "device": options.device,

@@ -2,6 +2,7 @@
 
 import os
 import random
+from pathlib import Path
 from typing import Dict
 
 import pytest
@@ -30,6 +31,14 @@ def seed() -> int:
     random.seed(SEED)
     torch.manual_seed(SEED)
     return SEED
+
+
+@pytest.fixture(scope="session")
+def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the files that the help texts of the command name; nothing is to be written into it."""
+    from commands import write_files
+
+    return write_files(tmp_path_factory.mktemp("prepared"))
 
 
 @pytest.fixture

@@ -22,7 +22,8 @@ from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.tensor import DTensor, Partial, Replicate, Shard, distribute_module, distribute_tensor
 
 import gradspike
-from gradspike import chip, nn
+from distributed_operators import OPERATORS
+from gradspike import _sharding, chip, nn
 from gradspike import functional as F
 from gradspike.examples import yinyang_training as training
 
@@ -78,7 +79,7 @@ def tensors(batch=B, neurons=N, dtype=torch.float64):
 
 
 def network(spikes, weight, leak, tau, readout, rule="clipped"):
-    """Two layers; every operator with sharding rules."""
+    """Two layers."""
     input = F.graded_spikes(spikes, weight, 16.0, gradient=rule)
     hidden = F.lif(input, leak, 0.0, 1.0, tau, **UNITS, surrogate="box", alpha=1.0, outputs="spikes+membrane")
     output = F.graded_spikes(hidden.spikes, readout, 32.0, gradient=rule)
@@ -91,13 +92,15 @@ def ramp(tensor):
     return (torch.arange(tensor.numel()) % 7 - 3).reshape(tensor.shape).to(tensor.dtype)
 
 
-def run(values, function=network, place=lambda k, tensor: tensor, **options):
-    """Outputs and gradients."""
-    leaves = [place(k, tensor.clone()).requires_grad_() for k, tensor in enumerate(values)]
+def run(values, function=network, place=lambda k, tensor: tensor, differentiable=None, **options):
+    """Outputs and gradients; `differentiable` are positions, all by default."""
+    wanted = range(len(values)) if differentiable is None else differentiable
+    leaves = [place(k, tensor.clone()).requires_grad_(k in wanted) for k, tensor in enumerate(values)]
     outputs = function(*leaves, **options)
-    loss = sum((output * spread(output, ramp(output))).sum() for output in outputs)
-    loss.backward()
-    return outputs, [leaf.grad for leaf in leaves]
+    outputs = (outputs,) if isinstance(outputs, torch.Tensor) else outputs
+    if wanted:
+        sum((output * spread(output, ramp(output))).sum() for output in outputs if output.requires_grad).backward()
+    return outputs, [leaves[k].grad for k in wanted]
 
 
 def spread(like, tensor):
@@ -233,6 +236,30 @@ def float_weights():
         assert_same(actual[1], expected[1])
 
 
+@cases({f"{name}, {dtype}": (name, dtype) for name in OPERATORS for dtype in ("float64", "float32")})
+def operators(name, dtype):
+    """Each dimension of each tensor is split alone: the forward pass has the bits of one process; so have gradients
+    where no sum is rounded. The table says which of the dimensions stay split."""
+    case = OPERATORS[name]
+    torch.manual_seed(7)
+    values = case.tensors(getattr(torch, dtype))
+    expected = run(values, case.call, differentiable=case.differentiable)
+    assert all(gradient.count_nonzero() > 0 for gradient in expected[1])
+    for position, tensor in enumerate(values):
+        for dim in range(tensor.dim()):
+            where = [S(dim) if k == position else R for k in range(len(values))]
+            place = lambda k, t, where=where: distribute_tensor(t, mesh(), [where[k]])  # noqa: E731
+            outputs, gradients = run(values, case.call, place, case.differentiable)
+            assert_same(outputs, expected[0])
+            stays = case.split.get((position, dim))
+            assert outputs[0].placements[0] == (R if stays is None else S(stays)), (position, dim)
+            for k, a, e in zip(case.differentiable, gradients, expected[1]):
+                if case.exact and dtype == "float64":
+                    assert torch.equal(whole(a), e), (position, dim, k)
+                error, bound = float((whole(a) - e).abs().max()), max(1.0, float(e.abs().max()))
+                assert error <= (1e-13 if dtype == "float64" else 2e-6) * bound, (position, dim, k, error, bound)
+
+
 @check
 def scales_as_tensors():
     """Plain and distributed; the gradient of a scale sums over everything."""
@@ -317,7 +344,7 @@ def numbers_and_zero_dim_parameters():
 def two_mesh_dimensions():
     """Batch over one, neurons over the other; with two processes the other has one."""
     ranks = dist.get_world_size()
-    over = init_device_mesh("cpu", (2, ranks // 2))
+    over = init_device_mesh("cpu", (2, ranks // 2) if ranks % 2 == 0 else (ranks, 1))
     values = tensors()
     expected = run(values)
     rows = [S(0)] * 4
@@ -329,6 +356,90 @@ def two_mesh_dimensions():
         actual = run(values, place=lambda k, t, a=first, b=second: distribute_tensor(t, over, [a[k], b[k]]))
         assert_same(actual[0], expected[0])
         assert_same(actual[1], expected[1])
+
+
+@check
+def two_mesh_dimensions_of_a_fused_layer():
+    """Batch over one, neurons over the other."""
+    ranks = dist.get_world_size()
+    over = init_device_mesh("cpu", (2, ranks // 2) if ranks % 2 == 0 else (ranks, 1))
+    case = OPERATORS["synapse_lif"]
+    torch.manual_seed(7)
+    values = case.tensors(torch.float64)
+    expected = run(values, case.call, differentiable=case.differentiable)
+    where = [[S(1), R], [R, S(0)], [R, S(0)]]
+    actual = run(values, case.call, lambda k, t: distribute_tensor(t, over, where[k]), case.differentiable)
+    assert_same(actual[0], expected[0])
+    assert_same(actual[1], expected[1])
+    assert actual[0][0].placements == (S(1), S(2))
+    assert actual[1][1].placements == (Partial(), S(0))
+
+
+FUSED = ("synapse_lif", "recurrent_lif", "aelif", "eventprop_layer", "sparse_graded_spikes", "pack_spikes")
+
+
+@cases({name: (name,) for name in FUSED})
+def operators_compiled_in_one_graph(name):
+    torch._dynamo.reset()
+    case = OPERATORS[name]
+    torch.manual_seed(7)
+    values = case.tensors(torch.float64)
+    expected = run(values, case.call, differentiable=case.differentiable)
+    compiled = torch.compile(case.call, backend="aot_eager", fullgraph=True)
+    place = lambda k, t: distribute_tensor(t, mesh(), [R if k else S(1)])  # noqa: E731
+    outputs, gradients = run(values, compiled, place, case.differentiable)
+    assert_same(outputs, expected[0])
+    for a, e in zip(gradients, expected[1]):
+        assert (whole(a) - e).abs().max() <= 1e-13 * max(1.0, float(e.abs().max()))
+
+
+@check
+def every_operator_has_a_layout():
+    names = {
+        schema.name.split("::")[1] for schema in torch._C._jit_get_all_schemas() if schema.name[:10] == "gradspike:"
+    }
+    without = names - set(_sharding.LAYOUTS)
+    assert without == {"_version_info"}, without
+
+
+class EventPropLayer(torch.nn.Module):
+    def __init__(self, neurons):
+        super().__init__()
+        self.synapse, self.neurons = nn.EventPropSynapse(IN, N, scale=16.0), neurons
+
+    def forward(self, spikes):
+        return self.neurons(*self.synapse(spikes))
+
+
+LAYERS = {
+    "AELIF": (lambda: nn.AELIF(IN),),
+    "SynapseLIF": (lambda: nn.SynapseLIF(IN, N, scale=16.0),),
+    "RecurrentLIF": (lambda: nn.RecurrentLIF(IN, N),),
+    "SparseSynapse": (lambda: nn.SparseSynapse(torch.rand(IN, N) < 0.5, scale=16.0),),
+    "EventProp": (lambda: EventPropLayer(nn.EventPropLIF(N)),),
+    "ExactEventProp": (lambda: EventPropLayer(nn.ExactEventPropLIF(N)),),
+}
+
+
+@cases(LAYERS)
+def layers(make):
+    """Split in the batch: the bits of one process, and gradients up to rounding."""
+    torch.manual_seed(7)
+    model = make()
+    spikes = (torch.rand(T, B, IN) < 0.4).float()
+    spread_model = distribute_module(copy.deepcopy(model), mesh())
+    batch = distribute_tensor(spikes, mesh(), [S(1)])
+    output = spread_model(batch)
+    assert output.placements == (S(1),)
+    expected = model(spikes)
+    assert torch.equal(whole(output), expected)
+    if not expected.requires_grad:
+        return
+    for result in (output, expected):
+        result.square().sum().backward()
+    for a, e in zip(spread_model.parameters(), model.parameters()):
+        assert e.grad.count_nonzero() > 0
+        assert (whole(a.grad) - e.grad).abs().max() <= 2e-6 * max(1.0, float(e.grad.abs().max()))
 
 
 @check
@@ -415,10 +526,16 @@ def refusals():
     )
     input = distribute_tensor(torch.zeros(T, B, N, dtype=torch.float64), over, [S(1)])
     raises(lambda: F.lif(input, leak), "lif: leak must be a DTensor, as input is, got a plain tensor of shape [8]")
+    raises(
+        lambda: F.recurrent_lif(spread_spikes, spread_weight, torch.eye(N, dtype=torch.float64)),
+        "recurrent_lif: recurrent_weight must be a DTensor, as spikes is, got a plain tensor of shape [8, 8]",
+    )
+    short = distribute_tensor(leak[:-1], over, [S(0)])
+    raises(lambda: F.lif(input.redistribute(placements=[S(2)]), short), "lif: leak must have one value per neuron")
+    raises(lambda: F.synapse_lif(spread_spikes[0], spread_weight), "synapse_lif: spikes must have 3 dimensions")
     other = distribute_tensor(weight, init_device_mesh("cpu", (1, dist.get_world_size())), [R, R])
     raises(lambda: F.graded_spikes(spread_spikes, other), "graded_spikes: all tensors must be on one device mesh")
     raises(lambda: F.graded_spikes(spread_spikes, distribute_tensor(weight.t().contiguous(), over, [R])), "in_features")
-    raises(lambda: nn.AELIF(N)(input), "gradspike.aelif.default does not have a sharding strategy registered")
     split = distribute_module(modules(), over, by_rows)
     for refused in (chip.read, chip.deploy, lambda m: gradspike.save(m, "/nowhere/net.pt")):
         raises(lambda refused=refused: refused(split), "'0.weight' is divided among processes: load its full state")

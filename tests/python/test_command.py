@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 import gradspike
-from gradspike import __main__ as command
+from commands import call, require_one_line
 from gradspike.nn import LI, LIF, Synapse
 from test_host_program import BAD_CSV
 
@@ -30,24 +30,6 @@ def saved(tmp_path_factory):
     (folder / "in.csv").write_text("step,batch,neuron\n0,0,1\n1,2,3\n")
     (folder / "short.csv").write_text("step,batch,neuron,count\r\n\r\n2,0,1,3\r\n")
     return folder
-
-
-def call(capsys, *arguments):
-    """Exit code, standard output and standard error."""
-    try:
-        code = command.main([str(argument) for argument in arguments])
-    except SystemExit as stopped:
-        code = stopped.code
-    seen = capsys.readouterr()
-    return code, seen.out, seen.err
-
-
-def require_one_line(capsys, arguments, *words):
-    code, _, error = call(capsys, *arguments)
-    assert code == 3, (code, error)
-    assert len(error.splitlines()) == 1 and error.startswith("gradspike: "), error
-    for word in words:
-        assert word in error, error
 
 
 def test_inputs_are_padded_to_one_batch_and_length(saved, capsys, tmp_path):
@@ -83,7 +65,7 @@ def test_bad_csv(saved, capsys, tmp_path, name):
 def test_bad_arguments(saved, capsys):
     spikes = ["--spikes", saved / "in.csv"]
     cases = [
-        ([], ("command",)),
+        ([], ("COMMAND",)),
         (["fly"], ("fly",)),
         (["run", saved / "net.pt"], ("--spikes",)),
         (["check", saved / "net.pt", "--nonsense"], ("--nonsense",)),

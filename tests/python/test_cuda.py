@@ -1,6 +1,7 @@
 """The CUDA operators give the bits of the CPU operators, never wait for the device, and can be captured."""
 
 import contextlib
+import shutil
 import warnings
 
 import pytest
@@ -104,6 +105,20 @@ def test_backward(case):
     loss = weighted(outputs_of(case.call(*moved)))
     actual = torch.autograd.grad(loss, [tensor for tensor in moved if tensor.requires_grad])
     assert_same(actual, expected, case.name not in SUMS)
+
+
+@pytest.mark.parametrize("case", DIFFERENTIABLE, ids=lambda case: case.name)
+def test_samples_are_those_of_a_loop(case):
+    """vmap(grad), each sample with arguments of its own."""
+    single = on_gpu(case.arguments(requires_grad=False))
+    together = [torch.stack([t, t * 1.25]) if t.is_floating_point() else torch.stack([t, t]) for t in single]
+    gradient = torch.func.grad(
+        lambda *t: sum(o.square().sum() for o in outputs_of(case.call(*t)) if o.is_floating_point()),
+        argnums=case.differentiable,
+    )
+    expected = [torch.stack(g) for g in zip(*(gradient(*run) for run in zip(*together)))]
+    for actual, wanted in zip(torch.vmap(gradient)(*together), expected):
+        torch.testing.assert_close(actual, wanted, rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize("case", DIFFERENTIABLE, ids=lambda case: case.name)
@@ -239,3 +254,18 @@ def test_non_default_stream():
         result = F.graded_spikes(spikes.cuda(), weight.cuda(), 64.0)
     stream.synchronize()
     assert torch.equal(result.cpu(), expected)
+
+
+@pytest.mark.skipif(shutil.which("g++") is None, reason="there is no C++ compiler")
+def test_native_code_has_the_bits_of_the_model(tmp_path):
+    layers = [nn.Synapse(5, 12, name="hidden", scale=20.0), nn.LIF(12, name="hidden")]
+    model = torch.nn.Sequential(*layers, nn.Synapse(12, 3, name="out", scale=32.0), nn.LI(3, name="out")).cuda()
+    path, x = tmp_path / "net.pt2", (torch.rand(20, 3, 5) < 0.3).float().cuda()
+    gradspike.export(model, path, example=x, native_code="cuda")
+    native = gradspike.load(path, map_location="cuda", allow_native_code=True)
+    for steps, batch in [(20, 3), (1, 1), (150, 11)]:
+        x = (torch.rand(steps, batch, 5) < 0.3).float().cuda()
+        assert torch.equal(native(x), model(x))
+    assert torch.equal(gradspike.load(path)(x.cpu()), model.cpu()(x.cpu()))  # without native code it opens anywhere
+    with pytest.raises(ValueError, match="compiled for the device 'cuda', not for 'cpu'"):
+        gradspike.load(path, allow_native_code=True)

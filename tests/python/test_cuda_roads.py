@@ -198,3 +198,27 @@ def test_command_runs_on_cuda(tmp_path):
 def test_training_in_a_cuda_graph_gives_the_bits_of_eager_steps(capsys):
     assert cuda_graph.main(["--epochs", "1"]) == 0, capsys.readouterr().err
     assert "the same bits" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("recompute_every", [0, 7])
+def test_fused_layer_in_several_chunks(recompute_every):
+    """Chunks of time that the L2 cache keeps: bits and gradients of the separate operators, every format of spikes."""
+    torch.manual_seed(0)
+    spikes = (torch.rand(100, 256, 64, device="cuda") < 0.1).float()
+    weight = (torch.randn(512, 64, device="cuda") * 0.4).requires_grad_()
+    expected = F.lif(F.graded_spikes(spikes, weight, 64.0), refractory_time=2e-6, outputs="spikes+membrane")
+    options = {"scale": 64.0, "refractory_time": 2e-6}
+    actual = F.synapse_lif(spikes, weight, **options, outputs="spikes+membrane", recompute_every=recompute_every)
+    assert 0.01 < expected.spikes.mean() < 0.5
+    assert torch.equal(actual.spikes, expected.spikes)
+    assert torch.equal(actual.membrane, expected.membrane)
+    assert torch.equal(actual.state, expected.state)
+    gradient = torch.randn_like(expected.spikes)
+    ours, theirs = (torch.autograd.grad(out.spikes, weight, gradient)[0] for out in (actual, expected))
+    torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-3)
+    with torch.no_grad():
+        packed = F.pack_spikes(spikes).packed
+        bits = F.synapse_lif(packed, weight, **options, packed_input=True, spike_format="packed").spikes
+        as_bytes = F.synapse_lif(spikes, weight, **options, spike_format="uint8").spikes
+    assert torch.equal(bits, F.pack_spikes(expected.spikes.detach()).packed)
+    assert torch.equal(as_bytes.float(), expected.spikes)

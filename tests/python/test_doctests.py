@@ -25,6 +25,7 @@ NAMES = [
     "transforms",
     "datasets",
     "nir",
+    "plot",
     "tracking",
     "distributed",
     "chip",

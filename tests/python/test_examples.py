@@ -156,15 +156,6 @@ def test_draws_every_figure(tmp_path, data):
     assert all((tmp_path / name).stat().st_size > 5000 for name in names)
 
 
-def test_chip_map_shows_the_mapping():
-    mapping = chip.read(yinyang_training.YinYangNetwork(), network="yinyang").map()
-    shown = yinyang_figures.chip_map_data(mapping)
-    circuits = {population["name"]: population["circuits"] for population in shown["populations"]}
-    assert {name: len(set(used)) for name, used in circuits.items()} == {"hidden": 120, "readout": 3}
-    assert sum(len(row["columns"]) for row in shown["rows"]) == len(mapping.data["synapses"])
-    assert {row["mode"] for row in shown["rows"]} == {"excitatory", "inhibitory"}
-
-
 def test_silent_class_keeps_a_gradient(data):
     torch.manual_seed(0)
     network = yinyang_training.YinYangNetwork()

@@ -55,3 +55,46 @@ def test_double_backward_is_refused(case):
     gradients = torch.autograd.grad(loss, leaves, create_graph=True)
     with pytest.raises(RuntimeError, match="second derivative of gradspike::.* is not implemented"):
         torch.autograd.grad(sum(gradient.square().sum() for gradient in gradients), leaves)
+
+
+def several(tensor):
+    return torch.stack([tensor, tensor * 1.25]) if tensor.is_floating_point() else torch.stack([tensor, tensor])
+
+
+@pytest.mark.parametrize("case", DIFFERENTIABLE, ids=lambda case: case.name)
+def test_forward_mode_of_samples_is_refused(case):
+    tensors = tuple(several(tensor.detach()) for tensor in case.arguments())
+    tangents = tuple(torch.ones_like(tensor) for tensor in tensors)
+    with pytest.raises(NotImplementedError, match="forward"):
+        torch.vmap(lambda *args: torch.func.jvp(case.call, args[: len(tensors)], args[len(tensors) :]))(
+            *tensors, *tangents
+        )
+
+
+@pytest.mark.parametrize("case", DIFFERENTIABLE, ids=lambda case: case.name)
+def test_double_backward_of_samples_is_refused(case):
+    """Also where the samples have weights of their own: a stack."""
+    tensors = tuple(several(tensor.detach()) for tensor in case.arguments())
+
+    def loss(*args):
+        return sum(output.square().sum() for output in outputs_of(case.call(*args)) if output.is_floating_point())
+
+    def of_gradient(*args):
+        gradients = torch.func.grad(loss, argnums=case.differentiable)(*args)
+        return sum(gradient.square().sum() for gradient in gradients)
+
+    with pytest.raises(RuntimeError, match="second derivative of gradspike::.* is not implemented"):
+        torch.vmap(torch.func.grad(of_gradient, argnums=case.differentiable))(*tensors)
+
+
+@pytest.mark.parametrize("case", DIFFERENTIABLE, ids=lambda case: case.name)
+def test_jacobian_in_chunks(case):
+    """Chunks of rows of the Jacobian, each one call of the backward."""
+    tensors = tuple(tensor.detach() for tensor in case.arguments(batch=1))
+    argument = case.differentiable[0]
+
+    def first(tensor):
+        return outputs_of(case.call(*tensors[:argument], tensor, *tensors[argument + 1 :]))[0]
+
+    whole = torch.func.jacrev(first)(tensors[argument])
+    torch.testing.assert_close(torch.func.jacrev(first, chunk_size=3)(tensors[argument]), whole)

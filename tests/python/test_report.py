@@ -9,7 +9,7 @@ import pytest
 import torch
 
 import gradspike
-from gradspike import __main__ as command
+from commands import call
 from gradspike import chip, nn
 from gradspike.chip import _terminal
 from json_schema import errors
@@ -351,15 +351,6 @@ def test_reports_can_be_pickled():
     again = pickle.loads(pickle.dumps(result.report))
     assert again.data == result.report.data and again.to_html() == result.report.to_html()
     assert pickle.loads(pickle.dumps(chip.map(network()))) == chip.map(network())
-
-
-def call(capsys, *arguments):
-    try:
-        code = command.main([str(argument) for argument in arguments])
-    except SystemExit as stopped:
-        code = stopped.code
-    seen = capsys.readouterr()
-    return code, seen.out, seen.err
 
 
 @pytest.fixture(scope="module")

@@ -7,11 +7,11 @@ import torch
 from torch.func import functional_call, grad, jacrev, stack_module_state
 
 import gradspike
-from cases import CASES, DIFFERENTIABLE, outputs_of
+from cases import CASES, DIFFERENTIABLE, outputs_of, spikes_like
 from gradspike import _vmap
 from gradspike import functional as F
 from neurons import NUMBERS, TRAINABLE, drive, relative_error
-from test_opcheck import Calls
+from test_opcheck import Calls, detached, utilities_for
 
 SAMPLES = 3
 OPERATORS = {s.name.split("::")[1]: s for s in torch._C._jit_get_all_schemas() if s.name.startswith("gradspike::")}
@@ -210,12 +210,12 @@ NEURON_OPERATORS = [name for name, rule in _vmap.RULES.items() if rule is _vmap.
 
 @pytest.mark.parametrize("name", NEURON_OPERATORS)
 def test_every_tensor_of_a_neuron_operator_has_a_kind(name):
-    kinds = [_vmap._TRACES, _vmap._PARAMETERS, _vmap._TABLES, _vmap._WEIGHTS]
+    kinds = [_vmap._TRACES, _vmap.PARAMETERS, _vmap._TABLES, _vmap._WEIGHTS]
     schema = OPERATORS[name]
     tensors = [a.name for a in (*schema.arguments, *schema.returns) if "Tensor" in str(a.type)]
     assert len(tensors) > 4
     for argument in tensors:
-        assert sum(_vmap._kind(argument) in kind for kind in kinds) == 1, argument
+        assert sum(_vmap.kind_of(argument) in kind for kind in kinds) == 1, argument
 
 
 def test_a_number_that_is_mapped_is_a_tensor():
@@ -291,6 +291,132 @@ def test_errors_are_those_of_a_sample():
         torch.vmap(F.lif, (0, None))(torch.ones(3, 2, 1, 5), torch.ones(4))
 
 
+# ---- weights of each sample ----------------------------------------------------------------------------------------
+
+STACKS = [
+    case for case in DIFFERENTIABLE if case.name.startswith(("recurrent", "synapse_lif", "sparse", "eventprop_syn"))
+]
+
+
+def every(case, count=SAMPLES):
+    """All arguments of a case for each of several samples, in the first dimension."""
+    return [torch.stack(samples_of(tensor, count)) for tensor in case.arguments(requires_grad=False)]
+
+
+def assert_loop(case, actual, expected):
+    """Bit for bit, but for the spikes' gradient through float weights, a product of PyTorch."""
+    for position, (a, e) in enumerate(zip(actual, expected)):
+        if position == 0 and case.name.endswith("float"):
+            torch.testing.assert_close(a, e)
+        else:
+            assert torch.equal(a, e), position
+
+
+@pytest.mark.parametrize("case", STACKS, ids=lambda case: case.name)
+def test_gradients_have_the_bits_of_a_loop(case):
+    gradient = grad(loss_of(case), argnums=case.differentiable)
+    together = every(case)
+    expected = [torch.stack(g) for g in zip(*(gradient(*run) for run in zip(*together)))]
+    assert_loop(case, torch.vmap(gradient)(*together), expected)
+    for chunk in (1, 2):
+        assert_loop(case, torch.vmap(gradient, chunk_size=chunk)(*together), expected)
+    last = tuple(-1 for _ in together)
+    assert_loop(case, torch.vmap(gradient, last)(*(t.movedim(0, -1) for t in together)), expected)
+    last = tuple(-1 for _ in expected)
+    moved = torch.vmap(gradient, out_dims=last)(*together)
+    assert_loop(case, [g.movedim(-1, 0) for g in moved], expected)
+
+
+@pytest.mark.parametrize("case", STACKS, ids=lambda case: case.name)
+def test_gradients_of_nested_samples(case):
+    """A stack of stacks; the gradient between the two levels; a gradient of all samples of each outer one."""
+    tensors = [torch.stack(samples_of(tensor, 2)) for tensor in every(case)]
+    loss = loss_of(case)
+    positions = case.differentiable
+    gradient = grad(loss, argnums=positions)
+    single = [[gradient(*(t[a, b] for t in tensors)) for b in range(SAMPLES)] for a in range(2)]
+    expected = [torch.stack([torch.stack([s[k] for s in row]) for row in single]) for k in range(len(positions))]
+    assert_loop(case, torch.vmap(torch.vmap(gradient))(*tensors), expected)
+    together = torch.vmap(grad(lambda *t: torch.vmap(loss)(*t).sum(), argnums=positions))(*tensors)
+    assert_loop(case, together, expected)
+    leaves = [t.clone().requires_grad_(k in positions) for k, t in enumerate(tensors)]
+    torch.vmap(torch.vmap(loss))(*leaves).sum().backward()
+    assert_loop(case, [leaves[k].grad for k in positions], expected)
+
+
+@pytest.mark.parametrize("case", STACKS, ids=lambda case: case.name)
+def test_gradients_of_no_sample(case):
+    tensors = [t.narrow(0, 0, 0) for t in every(case)]
+    gradient = grad(lambda *t: outputs_of(case.call(*t))[0].square().sum(), argnums=case.differentiable)
+    for position, actual in zip(case.differentiable, torch.vmap(gradient)(*tensors)):
+        assert actual.shape == tensors[position].shape
+
+
+@pytest.mark.parametrize("case", STACKS, ids=lambda case: case.name)
+def test_opcheck_of_stacks(case):
+    """What the rules call: also the shapes that the Meta kernels say, and compiled."""
+    with Calls() as calls:
+        torch.vmap(grad(loss_of(case), argnums=case.differentiable))(*every(case))
+    assert len(calls.seen) == 2
+    for func, args, kwargs in calls.seen:
+        arguments = (tuple(detached(a) for a in args), {k: detached(v) for k, v in kwargs.items()})
+        torch.library.opcheck(func, *arguments, test_utils=utilities_for(func, arguments))
+
+
+@pytest.mark.parametrize("dynamic", [False, True])
+@pytest.mark.parametrize("case", STACKS, ids=lambda case: case.name)
+def test_compiled_stacks(case, dynamic):
+    together = every(case)
+    run = lambda *tensors: torch.vmap(grad(loss_of(case), argnums=case.differentiable))(*tensors)  # noqa: E731
+    torch._dynamo.reset()
+    compiled = torch.compile(run, backend="aot_eager", fullgraph=True, dynamic=dynamic)
+    assert_loop(case, compiled(*together), run(*together))
+
+
+@pytest.mark.parametrize("shared", ["weight", "spikes"])
+@pytest.mark.parametrize("shape", [(0, 2, 5), (4, 0, 5), (4, 2, 0), (1, 1, 1)])
+def test_small_stacks(shape, shared):
+    spikes, weight = spikes_like(SAMPLES, *shape), torch.randn(SAMPLES, 3, shape[-1])
+    recurrent = torch.randn(SAMPLES, 3, 3)
+    dims = {"weight": (0, None, None), "spikes": (None, 0, 0)}[shared]
+    arguments = [t if dim == 0 else t[0] for t, dim in zip((spikes, weight, recurrent), dims)]
+
+    def run(spikes, weight, recurrent):
+        loop = F.recurrent_lif(spikes, weight, recurrent, input_scale=20.0, outputs="spikes+membrane")
+        line = F.synapse_lif(spikes, weight, scale=20.0, rounding="none", recompute_every=2)
+        return (
+            loop.spikes,
+            loop.membrane,
+            loop.state,
+            line.spikes,
+            line.state,
+            F.eventprop_graded_spikes(spikes, weight)[0],
+        )
+
+    def loss(*tensors):
+        return sum(output.square().sum() for output in run(*tensors))
+
+    gradient = grad(loss, (0, 1, 2))
+    for function in (run, gradient):
+        actual = torch.vmap(function, dims)(*arguments)
+        runs = [function(*(t if d is None else t[k] for t, d in zip(arguments, dims))) for k in range(SAMPLES)]
+        for a, e in zip(actual, zip(*runs)):
+            torch.testing.assert_close(a, torch.stack(e), rtol=1e-6, atol=1e-6)
+
+
+@pytest.mark.parametrize("leading", [(3,), (1, 3), (2, 4)])
+def test_stacks_are_checked(leading):
+    weight, numbers = torch.ones(2, 3, 4, 5), [torch.ones(2, 3)] * 7
+    rest = (1.0, -63.0, 63.0, "half_even", "clipped", "model", 1e-6, "superspike", 50.0, "spikes", "float", False)
+    forward = torch.ops.gradspike._synapse_lif_forward
+    with pytest.raises(RuntimeError, match=r"leading dimensions of the stack of weights, \[2, 3\], got"):
+        forward(torch.ones(*leading, 6, 2, 5), weight, *numbers, *rest, None, None, None, 0, False)
+    with pytest.raises(RuntimeError, match=r"a stack of weights must not be empty, got \[2, 0, 4, 5\]"):
+        forward(torch.ones(2, 0, 6, 2, 5), weight[:, :0], *numbers, *rest, None, None, None, 0, False)
+    with pytest.raises(RuntimeError, match="synapse_lif: weight must have 2 dimensions"):
+        torch.ops.gradspike.synapse_lif(torch.ones(2, 3, 6, 2, 5), weight, *numbers)
+
+
 # ---- networks ----------------------------------------------------------------------------------------------------
 
 
@@ -355,13 +481,16 @@ def test_scripted_and_in_autocast():
         assert torch.equal(torch.vmap(layer)(spikes, weight), expected)
 
 
-# Cases whose rules never loop: the others are reports and conversions of samples that have sizes of their own, and
-# operators with samples that have weights of their own.
-ONE_CALL = ("linear_saturating", "hardware_weights", "graded_spikes", "graded_spikes_float", "graded_spikes_stack")
-ONE_CALL += ("lif_numbers", "lif_tensors", "lif_measured", "li_tensors", "li_numbers")
+# Cases whose rules loop: reports and conversions, and what prepack made.
+LOOPS = ("weight_statistics", "connections", "pack_spikes", "spikes_to_events", "events_to_spikes", "prepack")
+LOOPS += ("hardware_weights_with_statistics",)
+# Two operators, or packing before the call that is mapped.
+SEVERAL_CALLS = ("eventprop_layer", "prepacked_graded_spikes")
 
 
-@pytest.mark.parametrize(("case", "dims"), of_all([case for case in CASES if case.name in ONE_CALL]))
+@pytest.mark.parametrize(
+    ("case", "dims"), of_all([case for case in CASES if case.name not in (*LOOPS, *SEVERAL_CALLS)])
+)
 def test_one_call_for_all_samples(case, dims):
     together, _ = stacked(case.arguments(requires_grad=False), dims)
     with Calls() as calls:

@@ -5,7 +5,7 @@ from typing import Any, Callable, Dict, List, Optional, Tuple
 
 from torch import Tensor
 
-from gradspike import _reading
+from gradspike import _progress, _reading
 from gradspike.chip._check_numbers import difference, layer_numbers, mean_and_spread
 from gradspike.chip._float_weights import read_with_float_weights
 from gradspike.chip._network import Deployed, Network
@@ -148,7 +148,7 @@ def _chip_runs(
         return runs, first.report
     name = preset if first.target.startswith("emulator") else first.target
     runs[name] = []
-    for k in range(seeds):
+    for k in _progress.steps(range(seeds), seeds, name):
         deployed: Deployed = first if k == 0 else handle._compiled(target, preset, seed + k, constants)
         runs[name].append(deployed(*inputs, membrane="*", seed=seed + k))
     return runs, first.report

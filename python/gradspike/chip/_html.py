@@ -7,7 +7,7 @@ from pathlib import Path
 from string import Template
 from typing import Any, Dict, List, Optional, Sequence, Tuple
 
-from gradspike.chip import _html_check_run
+from gradspike.chip import _figure_data, _html_check_run
 from gradspike.chip._html_figures import histogram
 from gradspike.chip._html_parts import bars, cards, numbers_table, pairs, section, text
 from gradspike.chip._page_data import chip_json
@@ -115,8 +115,8 @@ def _misfits(data: Dict[str, Any]) -> str:
 
 def _resources(data: Dict[str, Any]) -> str:
     layers = [r for r in data["resources"] if r["layer"]]
-    parts = [r for r in data["resources"] if not r["layer"] and " of " in r["quantity"] and "OnDLS" in r["quantity"]]
-    chip = [r for r in data["resources"] if not r["layer"] and r not in parts]
+    parts = [r for r in data["resources"] if _figure_data.is_part(r)]
+    chip = _figure_data.of_chip(data)
     result = f"<h3>chip</h3>{bars(chip)}" if chip else ""
     for name in dict.fromkeys(r["layer"] for r in layers):
         result += f"<h3>{text(name)}</h3>{bars([r for r in layers if r['layer'] == name])}"

@@ -1,12 +1,12 @@
 """Figures of the page as SVG: histograms of integers, accuracies of runs."""
 
-from typing import Any, Dict, List, Optional, Tuple
+from typing import Any, Dict, List, Optional
 
+from gradspike.chip import _figure_data
 from gradspike.chip._html_parts import text
 
 _WIDTH, _HEIGHT = 440, 150
 _BASE = _HEIGHT - 22  # of the bars; axis numbers below
-_MAX_BINS = 128
 
 
 def histogram(name: str, projection: Dict[str, Any], losses: Optional[Dict[str, Any]]) -> str:
@@ -15,19 +15,18 @@ def histogram(name: str, projection: Dict[str, Any], losses: Optional[Dict[str, 
     if projection["histogram"] is None:
         return f"<figure>{caption}<p>no histogram: a weight is NaN, or there are none</p></figure>"
     low, high = projection["min_weight"], projection["max_weight"]
-    width, bins = _bins(projection["histogram"], low, high)
-    top = max([count for _, count in bins] + [1])
+    bins = _figure_data.bins(projection)
+    top = max([bar.weights for bar in bins] + [1])
     step = _WIDTH / max(len(bins), 1)
     rects = ""
-    for k, (first, count) in enumerate(bins):
-        last = min(first + width - 1, high)
+    for k, (first, last, count, mark) in enumerate(bins):
         height = 0.0 if count == 0 else max(1.0, (_BASE - 14) * count / top)
-        mark = "edge" if first == low < 0 or last == high > 0 else ("zero" if first <= 0 <= last else "plain")
         label = f"{first}" if first == last else f"{first} to {last}"
         rects += (
             f'<rect class="{mark}" x="{k * step:.2f}" y="{_BASE - height:.2f}" width="{max(step - 0.7, 0.5):.2f}" '
             f'height="{height:.2f}"><title>{label} LSB: {count}</title></rect>'
         )
+    width = bins[0].last - bins[0].first + 1 if bins else 1
     zero = (0 - low) / width * step + step / 2
     axis = f'<line class="axis" x1="0" x2="{_WIDTH}" y1="{_BASE}" y2="{_BASE}"/>'
     ticks = f'<text x="0" y="{_HEIGHT - 7}">{low}</text>' if low < 0 else ""
@@ -46,17 +45,6 @@ def _sentence(projection: Dict[str, Any], losses: Optional[Dict[str, Any]]) -> s
     if losses:
         sentence += f", {losses['clipped']:,} clipped, {losses['rounded_to_zero']:,} rounded to zero"
     return sentence
-
-
-def _bins(counts: Dict[str, Any], low: int, high: int) -> Tuple[int, List[Tuple[int, int]]]:
-    """Width of a bin in integers, and first integer and count of each."""
-    width = max(1, -(-(high - low + 1) // _MAX_BINS))
-    bins = [[first, 0] for first in range(low, high + 1, width)]
-    for offset, count in enumerate(counts["counts"]):
-        k = (counts["first"] + offset - low) // width
-        if 0 <= k < len(bins):
-            bins[k][1] += count
-    return width, [(first, count) for first, count in bins]
 
 
 def accuracies(variants: List[Dict[str, Any]]) -> str:

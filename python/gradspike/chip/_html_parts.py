@@ -3,6 +3,7 @@
 from html import escape
 from typing import Any, Dict, List, Sequence, Tuple
 
+from gradspike.chip._figure_data import usage
 from gradspike.chip._terminal import clean
 
 
@@ -51,14 +52,14 @@ def numbers_table(header: Sequence[str], rows: Sequence[Sequence[str]], numbers:
 
 def bars(resources: List[Dict[str, Any]]) -> str:
     """Resources as bars: used of limit."""
+    marks = {"fits": "bar", "near": "bar near", "over": "bar over"}
     result = ""
     for r in resources:
-        share = r["used"] / r["limit"] if r["limit"] > 0 else 0.0
-        state = " over" if share > 1.0 else (" near" if share > 0.9 else "")
+        share, state = usage(r)
         width = f"{100.0 * min(share, 1.0):.1f}%"
         result += (
             f'<span class="label">{text(r["quantity"])}</span>'
-            f'<span class="bar{state}" aria-hidden="true"><i style="width:{width}"></i></span>'
+            f'<span class="{marks[state]}" aria-hidden="true"><i style="width:{width}"></i></span>'
             f'<span class="used">{r["used"]:,} <small>/ {r["limit"]:,}</small></span>'
         )
     return f'<div class="bars">{result}</div>'

@@ -34,7 +34,13 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
     Returns:
         Exit code: 0, or 1 where training and emulator differ.
     """
-    options = _parser().parse_args(argv)
+    parser = argparse.ArgumentParser(prog="gradspike demo", description=__doc__.split("\n", 1)[0] if __doc__ else "")
+    add_options(parser)
+    return execute(parser.parse_args(argv))
+
+
+def execute(options: argparse.Namespace) -> int:
+    """Runs the example with the options of `add_options`; gives the exit code."""
     sizes = (500, 200) if options.quick else (5000, 1000)
     settings = training.Settings(epochs=1 if options.quick else options.epochs, seed=options.seed)
     with _threads(options.threads):
@@ -147,9 +153,9 @@ def _threads(count: int) -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-def _parser() -> argparse.ArgumentParser:
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Adds the options of the example to a parser."""
     defaults = training.Settings()
-    parser = argparse.ArgumentParser(prog="gradspike demo", description=__doc__.split("\n", 1)[0] if __doc__ else "")
     parser.add_argument("--epochs", type=_count, default=defaults.epochs, help="passes over the data (%(default)s)")
     parser.add_argument("--seed", type=int, default=defaults.seed, help="seed of weights and order (%(default)s)")
     parser.add_argument("--output", type=Path, default=Path("runs/yinyang"), help="folder to write (%(default)s)")
@@ -157,14 +163,12 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--threads", type=_count, default=1, help="threads of PyTorch (%(default)s)")
     parser.add_argument("--quick", action="store_true", help="1 epoch of 500 samples, to try that everything runs")
     parser.add_argument("--no-plots", action="store_true", help="draw no figures")
-    return parser
 
 
 def _count(text: str) -> int:
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"must be at least 1, got {value}")
-    return value
+    if not (text.isascii() and text.isdigit() and len(text) < 10 and int(text) > 0):
+        raise argparse.ArgumentTypeError(f"must be a whole number from 1, got '{text}'")
+    return int(text)
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ import torch
 from gradspike import chip, plot
 from gradspike.examples import yinyang_training as training
 
-__all__ = ["chip_map_data", "draw_all"]
+__all__ = ["draw_all"]
 
 CLASS_NAMES = ("yin", "yang", "dot")
 
@@ -41,26 +41,6 @@ def draw_all(
 def first_of_class(data: training.Data, label: int) -> int:
     """Index of the first test sample of a class."""
     return int((data.test_classes == label).nonzero()[0])
-
-
-def chip_map_data(mapping: chip.Mapping) -> Dict[str, Any]:
-    """Circuits of each population and synapse rows in use, as `gradspike.plot.chip_map` takes them."""
-    columns: Dict[Tuple[int, int], List[int]] = {}
-    for hemisphere, row, column, *_ in mapping.data["synapses"]:
-        columns.setdefault((hemisphere, row), []).append(column)
-    modes = {"e": "excitatory", "i": "inhibitory", "-": "disabled"}
-    rows = [
-        {"hemisphere": side, "row": row, "mode": modes[mapping.data["row_modes"][side][row]], "columns": used}
-        for (side, row), used in columns.items()
-    ]
-    populations = [
-        {
-            "name": population["name"],
-            "circuits": [circuit for neuron in population["neurons"] for circuit in neuron["circuits"]],
-        }
-        for population in mapping.data["populations"]
-    ]
-    return {"populations": populations, "rows": rows}
 
 
 def _figure(size: Tuple[float, float]) -> Any:
@@ -125,4 +105,4 @@ def _draw_weights(figure: Any, network: training.YinYangNetwork) -> None:
 
 
 def _draw_chip(figure: Any, mapping: chip.Mapping) -> None:
-    plot.chip_map(chip_map_data(mapping), figure.subplots(), title="Yin-Yang on the chip: neurons and synapse rows")
+    plot.chip_map(mapping, figure.subplots(), title="Yin-Yang on the chip: neurons and synapse rows")

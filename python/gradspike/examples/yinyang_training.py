@@ -7,12 +7,12 @@ neurons fire, and scales are chosen so that few trained weights reach the bounds
 import math
 import time
 from dataclasses import dataclass, field
-from typing import Any, Dict, List, Tuple
+from typing import Dict, List, Tuple
 
 import torch
 from torch import Tensor
 
-from gradspike import nn
+from gradspike import _progress, nn
 from gradspike.datasets import YinYangDataset
 from gradspike.transforms import CoordinatesToSpikes, MaxOverTime
 
@@ -215,30 +215,24 @@ def _append(history: Dict[str, List[float]], means: _Means, test_accuracy: float
 
 
 class _Progress:
-    """A bar where tqdm is installed, else a line per epoch."""
+    """A bar on a terminal where tqdm is installed, else a line per epoch."""
 
     def __init__(self, title: str, epochs: int, batches: int) -> None:
         self.title = title
         self.epochs = epochs
         self.epoch = 0
-        self.bar: Any = None
-        try:
-            from tqdm import tqdm
-        except ImportError:
+        if not _progress.has_tqdm():
             print(f"{title}: tqdm is not installed, so each epoch prints a line")
-            return
-        self.bar = tqdm(total=epochs * batches, desc=title, unit="step", mininterval=0.2, dynamic_ncols=True)
+        self.bar = _progress.Bar(epochs * batches, title, "step")
 
     def step(self, means: _Means) -> None:
-        if self.bar is not None:
-            self.bar.set_postfix_str(str(means), refresh=False)
-            self.bar.update()
+        if self.bar.visible:
+            self.bar.advance(str(means))
 
     def end_epoch(self, means: _Means) -> None:
         self.epoch += 1
-        if self.bar is None:
+        if not self.bar.visible:
             print(f"{self.title}: epoch {self.epoch} of {self.epochs}, {means}", flush=True)
 
     def close(self) -> None:
-        if self.bar is not None:
-            self.bar.close()
+        self.bar.close()
