@@ -477,7 +477,7 @@ def test_a_compiled_model_says_what_the_operator_says():
 
 
 COMMAND_ARGUMENTS = {
-    "no command": ((), ("command",)),
+    "no command": ((), ("COMMAND",)),
     "command": (("fly",), ("fly", "inspect")),
     "no file": (("inspect",), ("file",)),
     "option": (("check", "{net}", "--nonsense"), ("--nonsense",)),
@@ -491,7 +491,7 @@ COMMAND_ARGUMENTS = {
     "constant": (("run", "{net}", "--spikes", "{csv}", "--constant", "cadc"), ("--constant", "NAME=VALUE", "'cadc'")),
     "seed": (("run", "{net}", "--spikes", "{csv}", "--seed", "x"), ("--seed", "'x'")),
     "chips": (("check", "{net}", "--chips", "x"), ("--chips", "whole number", "'x'")),
-    "no chip": (("check", "{net}", "--chips", "0"), ("chips must be at least 1", "0")),
+    "no chip": (("check", "{net}", "--chips", "0"), ("--chips", "whole number from 1", "'0'")),
     "earlier report": (("check", "{net}", "--since", "{folder}/net.json"), ("--since", "net.json", "gradspike.report")),
     "no earlier report": (("check", "{net}", "--since", "{folder}/none.json"), ("none.json", "No such file")),
     "page": (("check", "{net}", "--html", "{folder}/no/x.html"), ("no/x.html", "No such file")),
