@@ -4,7 +4,9 @@
 
 #include <caffe2/serialize/inline_container.h>
 #include <torch/csrc/jit/serialization/import.h>
+#include <torch/version.h>
 
+#include <algorithm>
 #include <array>
 #include <fstream>
 #include <iterator>
@@ -30,6 +32,16 @@ std::string integers_entry(const std::string& projection) { return "extra/gradsp
 constexpr const char* kBase64 = ".base64";
 
 std::string first_line(const std::string& text) { return text.substr(0, text.find('\n')); }
+
+/// What stands between two marks, the second not included; empty where the first is missing.
+std::string between(const std::string& text, const std::string& first, const char* second) {
+  const std::size_t found = text.find(first);
+  if (found == std::string::npos) {
+    return "";
+  }
+  const std::size_t start = found + first.size();
+  return text.substr(start, text.find_first_of(second, start) - start);
+}
 
 // ---- check sums of a zip archive (APPNOTE 6.3.10, sections 4.3.12 and 4.3.16) --------------------------------------
 
@@ -66,7 +78,8 @@ std::map<std::string, std::uint32_t> stored_checksums(const std::string& path) {
   std::ifstream file(path, std::ios::binary);
   const std::string bytes((std::istreambuf_iterator<char>(file)), std::istreambuf_iterator<char>());
   const std::size_t end = bytes.rfind("PK\x05\x06");
-  GRADSPIKE_REQUIRE(end != std::string::npos && end + 22 <= bytes.size(), "the zip archive has no end");
+  GRADSPIKE_REQUIRE(end != std::string::npos && end + 22 <= bytes.size(),
+                    "the zip archive has no end: the file was cut short");
   std::size_t at = bytes.rfind("PK\x06\x06");  // the 64-bit record of large archives, where there is one
   at = at != std::string::npos && at + 56 <= end ? little_endian(bytes, at + 48, 4) : little_endian(bytes, end + 16, 4);
   std::map<std::string, std::uint32_t> sums;
@@ -80,8 +93,9 @@ std::map<std::string, std::uint32_t> stored_checksums(const std::string& path) {
   return sums;
 }
 
-void verify_checksums(const std::string& path, caffe2::serialize::PyTorchStreamReader& reader) {
-  for (const auto& [name, sum] : stored_checksums(path)) {
+void verify_checksums(const std::map<std::string, std::uint32_t>& stored,
+                      caffe2::serialize::PyTorchStreamReader& reader) {
+  for (const auto& [name, sum] : stored) {
     const std::string entry = name.substr(name.find('/') + 1);  // below the folder of the archive
     GRADSPIKE_REQUIRE(reader.hasRecord(entry), "entry '", first_line(entry), "' cannot be found");
     GRADSPIKE_REQUIRE(crc32(record(reader, entry)) == sum, "entry '", first_line(entry),
@@ -126,9 +140,9 @@ auto refusing(const std::string& path, const Open& open) {
   } catch (const Error& error) {
     GRADSPIKE_FAIL("'", path, "' cannot be loaded: ", first_line(error.what()));
   } catch (const c10::Error& error) {
-    GRADSPIKE_FAIL("'", path, "' is damaged: ", first_line(error.what_without_backtrace()));
+    GRADSPIKE_FAIL("'", path, "' cannot be loaded: ", load_sentence(error.what_without_backtrace()));
   } catch (const std::exception& error) {
-    GRADSPIKE_FAIL("'", path, "' cannot be loaded: ", first_line(error.what()));
+    GRADSPIKE_FAIL("'", path, "' cannot be loaded: ", load_sentence(error.what()));
   }
 }
 
@@ -238,16 +252,36 @@ const bool kRegistered = [] {
 
 }  // namespace
 
+std::string load_sentence(const std::string& text) {
+  std::string op = between(text, "Unknown builtin op: ", ".\n");
+  if (op.empty() && text.find("Arguments for call are not valid") != std::string::npos) {
+    op = "gradspike::" + between(text, "gradspike::", "(");  // of the variants that are listed
+  }
+  if (op.rfind("gradspike::", 0) == 0) {
+    return "it calls " + op + " in a way that this library does not know: it is of another version of gradspike";
+  }
+  const std::string version = between(text, "Attempted to read a PyTorch file with version ", ",. \n");
+  if (!version.empty()) {
+    return "it has version " + version + " of the files of PyTorch, which PyTorch " + TORCH_VERSION + " does not read";
+  }
+  std::string line = first_line(text.substr(std::min(text.size(), text.find_first_not_of(" \n"))));
+  if (line.rfind("[enforce fail at ", 0) == 0) {  // the place in the sources of PyTorch
+    line = line.substr(std::min(line.size(), line.find("] . ") + 4));
+  }
+  return line.substr(0, line.find(". "));  // advice of PyTorch follows
+}
+
 torch::jit::Module module_of(const std::string& path) {
   caffe2::serialize::PyTorchStreamReader reader(path);
   return holds_program(reader) ? module_of_program(reader) : torch::jit::load(path, c10::Device(at::kCPU));
 }
 
 StoredNetwork read_entries(const std::string& path) {
+  const std::map<std::string, std::uint32_t> checksums = stored_checksums(path);
   caffe2::serialize::PyTorchStreamReader reader(path);
   GRADSPIKE_REQUIRE(holds_program(reader) || (reader.hasRecord("constants.pkl") && reader.hasRecord("data.pkl")),
                     "it is a zip archive, but neither a TorchScript file nor a program of torch.export");
-  verify_checksums(path, reader);
+  verify_checksums(checksums, reader);
   GRADSPIKE_REQUIRE(reader.hasRecord(kNetworkEntry),
                     "it has no gradspike/network.json, as torch.jit.save and torch.export.save write it: save it with "
                     "gradspike.save or gradspike.export, or load it in Python with gradspike.load, which reads it "

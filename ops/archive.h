@@ -45,6 +45,9 @@ OpenedNetwork open_stored(const torch::jit::Module& module, const StoredNetwork&
 /// The module of an archive, on the CPU: TorchScript as it is, a program as a module that does the same.
 torch::jit::Module module_of(const std::string& path);
 
+/// What PyTorch says about a file that it does not read, in one sentence without its own sources and advice.
+std::string load_sentence(const std::string& text);
+
 /// Opens an archive for deploy::load.
 std::shared_ptr<deploy::Model> open_archive(const std::string& path, const deploy::LoadOptions& options);
 

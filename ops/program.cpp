@@ -4,6 +4,7 @@
 #include <torch/csrc/jit/ir/constants.h>
 #include <torch/csrc/jit/ir/ir.h>
 #include <torch/csrc/jit/runtime/operator.h>
+#include <torch/version.h>
 
 #include <algorithm>
 #include <map>
@@ -22,6 +23,7 @@ using torch::jit::Node;
 using torch::jit::Value;
 
 constexpr const char* kProgram = "models/model.json";
+constexpr std::int64_t kSchema = 8;  // torch/_export/serde/schema.py of PyTorch 2.11, SCHEMA_VERSION
 /// Number of the dense layout in a program.
 constexpr std::int64_t kStrided = 7;
 
@@ -326,6 +328,10 @@ torch::jit::Module module_of_program(caffe2::serialize::PyTorchStreamReader& rea
       "where the user says so, with allow_native_code=True (gradspike-run --allow-native-code)");
   try {
     const json program = document(reader, kProgram);
+    const std::int64_t schema = whole_number(program.at("schema_version").at("major"), "the version of its schema");
+    GRADSPIKE_REQUIRE(schema == kSchema, "its program has version ", schema,
+                      " of the schema of torch.export, this library reads version ", kSchema,
+                      ": export the model again with PyTorch " TORCH_VERSION);
     return Builder(program, program_tensors(reader)).module();
   } catch (const json::exception& error) {
     const std::string text = error.what();  // begins with a code in brackets

@@ -39,7 +39,9 @@ Json parse_json(const std::string& text, const std::string& what) {
   try {
     return Json::parse(text, std::ref(check));
   } catch (const Json::exception& error) {
-    std::string message = error.what();  // quotes what it read, which may be anything
+    std::string message =
+        error.what();  // quotes what it read, which may be anything, and begins with a code in brackets
+    message.erase(0, message.rfind("[json.", 0) == 0 ? message.find("] ") + 2 : 0);
     for (char& letter : message) {
       letter = letter >= ' ' && letter <= '~' ? letter : '?';
     }

@@ -322,6 +322,7 @@ TORCH_LIBRARY_FRAGMENT(gradspike, m) {
       .def_static("open", &NetworkHandle::open)
       .def_static("from_network_file", &NetworkHandle::from_network_file)
       .def_static("program_as_torchscript", &NetworkHandle::program_as_torchscript)
+      .def_static("load_sentence", &load_sentence)
       .def("description", &NetworkHandle::description)
       .def("options", &NetworkHandle::options)
       .def("warnings", &NetworkHandle::warnings)

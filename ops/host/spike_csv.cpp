@@ -14,6 +14,14 @@ namespace {
 /// Dense counts of one input; the operators take four times as many bytes.
 constexpr std::int64_t kMaxElements = std::int64_t{1} << 30;
 
+/// The file may be no text at all.
+std::string printable(std::string text) {
+  for (char& letter : text) {
+    letter = letter >= ' ' && letter <= '~' ? letter : '?';
+  }
+  return text;
+}
+
 std::string trimmed(std::string text) {
   while (!text.empty() && (text.back() == '\r' || text.back() == ' ')) {
     text.pop_back();
@@ -46,7 +54,7 @@ std::vector<SpikeLine> read_lines(const std::string& path, std::int64_t size) {
   GRADSPIKE_REQUIRE(!file.bad(), "cannot read '", path, "'");  // a directory
   const std::string header = trimmed(text);
   GRADSPIKE_REQUIRE(header == "step,batch,neuron" || header == "step,batch,neuron,count", "'", path,
-                    "': the header must be step,batch,neuron[,count], got '", header.substr(0, 80), "'");
+                    "': the header must be step,batch,neuron[,count], got '", printable(header.substr(0, 40)), "'");
   const std::size_t columns = header == "step,batch,neuron" ? 3 : 4;
   std::vector<SpikeLine> lines;
   for (std::int64_t number = 2; std::getline(file, text); ++number) {

@@ -2,6 +2,7 @@
 
 #include <ATen/core/Tensor.h>
 #include <ATen/ops/full.h>
+#include <torch/csrc/jit/ir/constants.h>
 
 #include <limits>
 #include <string_view>
@@ -39,6 +40,16 @@ bool is_split(const Node* node) {
 }
 
 bool is_concatenation(const Node* node) { return is_one_of(node, {"aten::cat", "aten::concat", "aten::concatenate"}); }
+
+/// Whether a summand is the number 0, where Python's sum() and many loops start. A parameter of zeros will be trained.
+bool is_zero(const Value* value) {
+  const auto constant = torch::jit::toIValue(value);
+  if (!constant.has_value() || constant->isNone()) {
+    return false;
+  }
+  return constant->isTensor() ? constant->toTensor().count_nonzero().item<std::int64_t>() == 0
+                              : constant->isScalar() && constant->toScalar().toComplexDouble() == 0.0;
+}
 
 /// The message of an error inside an operation, after the operation and its source line.
 class WiringError : public Error {
@@ -241,7 +252,16 @@ void SignalResolver::require_float32(const Node* node) const {
 Signal SignalResolver::add(const Node* node, std::int64_t expected) {
   GRADSPIKE_REQUIRE(node->inputs().size() < 3 || constant(node, 2).toScalar().toDouble() == 1.0,
                     "must have alpha 1, got ", constant(node, 2).toScalar().toDouble());
-  GRADSPIKE_REQUIRE(node->input(1)->type()->isSubtypeOf(*c10::TensorType::get()), "adds a number to a signal");
+  for (const std::size_t k : {0, 1}) {
+    const Value* summand = node->input(k);
+    if (is_zero(summand)) {
+      return resolve(node->input(1 - k), expected);
+    }
+    GRADSPIKE_REQUIRE(
+        depends_on_keyed(summand) || graph_.depends_on_input(summand),
+        "adds a constant to a signal, which no synapse does: shift leak and threshold of a population, or "
+        "give the network an input for it");
+  }
   const Signal a = resolve(node->input(0), expected);
   return Signal::sum(a, resolve(node->input(1), a.size()));
 }

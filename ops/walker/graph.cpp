@@ -195,9 +195,10 @@ void move_constants(Block* block, c10::Device device) {
   }
 }
 
-/// Whether a line belongs to PyTorch or to the modules of this package.
+/// Whether a line belongs to PyTorch, to the modules of this package, or to code that a program was turned into.
 bool is_library(const std::string& line) {
-  for (const char* part : {"/torch/", "/gradspike/nn/", "/gradspike/functional/"}) {
+  for (const char* part :
+       {"/torch/", "/gradspike/nn/", "/gradspike/functional/", "<eval_with_key>", "code/gradspike.py"}) {
     if (line.find(part) != std::string::npos) {
       return true;
     }
@@ -225,6 +226,25 @@ std::string line_of(const torch::jit::SourceRange& range) {
     }
   }
   return found;
+}
+
+/// Path of the module whose code a node is, "layers.2"; empty for the model itself and where the graph does not say.
+std::string module_of(const Node* node) {
+  if (const auto calls = node->callstack(); calls.has_value()) {
+    std::string path;
+    for (const torch::jit::InlinedCallStackEntry& call : (*calls)->vec()) {  // the outermost call first
+      const auto& module = std::get<torch::jit::kModuleInstanceInfo>(call);
+      if (module.has_value() && !module->instance_name().empty() && module->instance_name() != "SELF" &&
+          module->instance_name() != "INSTANCE_NAME_UNKNOWN") {
+        path += (path.empty() ? "" : ".") + module->instance_name();
+      }
+    }
+    return path;
+  }
+  constexpr std::string_view kRoot = "__module.";  // a traced node has the paths of all modules around it
+  const std::string scopes = node->scopeName();
+  const std::string last = scopes.substr(scopes.rfind('/') + 1);
+  return last.rfind(kRoot, 0) == 0 ? last.substr(kRoot.size()) : "";
 }
 
 /// The sentence in what the interpreter throws: it wraps the message of an operator in a trace of several lines.
@@ -402,7 +422,11 @@ std::string ModelGraph::place(const Node* node) {
       line = found.empty() || is_library(found) ? line : found;
     }
   }
-  return line.empty() ? kind : kind + " in " + line;
+  if (!line.empty() && !is_library(line)) {
+    return kind + " in " + line;
+  }
+  const std::string module = module_of(node);
+  return module.empty() ? kind : kind + " in module '" + module + "'";
 }
 
 }  // namespace gradspike::ops

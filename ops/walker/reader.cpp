@@ -51,6 +51,8 @@ class Reader {
         throw Error(ModelGraph::place(node) + ": " + text.substr(0, text.find('\n')));
       }
     }
+    GRADSPIKE_REQUIRE(!read_.network.populations.empty(),
+                      "the model has no neurons on a path to its output, only projections: nothing to put on a chip");
     finish();
     return std::move(read_);
   }

@@ -48,6 +48,8 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
 
 
 def _line(error: Exception) -> str:
+    if isinstance(error, OSError) and error.filename is not None:
+        return f"'{error.filename}': {error.strerror}"
     lines = str(error).splitlines()
     return lines[0] if lines else type(error).__name__
 

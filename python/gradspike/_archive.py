@@ -21,6 +21,8 @@ _NETWORK = "gradspike/network.json"
 _MAPPING = "gradspike/mapping.json"
 _INTEGERS = "gradspike/integers/{}.bin"
 
+_HDF5 = b"\x89HDF\r\n\x1a\n"
+
 _dumps = json.dumps  # `inspect` has an option of this name
 
 PathLike = Union[str, "os.PathLike[str]"]
@@ -150,16 +152,20 @@ def export(
     model, example = _reading.plain(model, example)
     if isinstance(model, torch.nn.Module):
         _reading.refuse_hooks(_reading.unwrapped(model))
-    program = _program.exported(model, example)
-    example = [tensor.cpu() for tensor in _reading.example_list(example)]  # as the program is
     stored = _reading.stored_options(model)
     options = {
         **stored,
         **_wishes(projections, card, inputs, neuron_permutation),
         "name": name or stored.get("name") or Path(path).stem,
     }
-    scripted = _reading.scripted(program, example)
-    network = chip.Network(_reading.read_handle(scripted, example, _reading.with_plasticity(model, options)))
+    options = _reading.with_plasticity(model, options)
+    try:
+        program = _program.exported(model, example)
+        on_cpu = _reading.example_list(example, "cpu")  # where the program is
+        network = chip.Network(_reading.read_handle(_reading.scripted(program, on_cpu), on_cpu, options))
+    except RuntimeError:
+        _refuse_by_place(model, _reading.example_list(example, "cpu"), options)
+        raise
     compiled = _native_code.Package(program) if native_code else None
     _replace(path, _program.write(program, _entries(network), compiled))
     try:
@@ -171,6 +177,15 @@ def export(
             stacklevel=2,
         )
     return network
+
+
+def _refuse_by_place(model: Any, example: Example, options: Dict[str, Any]) -> None:
+    """Raises where the model itself cannot be read, by the place in its source, which its program does not know."""
+    options = {**options, "name": f"{options['name']} to export"}
+    try:
+        _reading.read_handle(_reading.scripted(model, example, share_parameters=False), example, options)
+    finally:
+        chip.clear(options["name"])
 
 
 def _entries(network: chip.Network) -> Dict[str, Any]:
@@ -269,9 +284,11 @@ def open_model(path: PathLike) -> Tuple[Model, chip.Network]:
     if not Path(path).is_file():
         raise FileNotFoundError(f"there is no file '{path}'")
     with open(path, "rb") as file:
-        is_archive = file.read(2) == b"PK"  # as the C++ library tells them apart
-    if is_archive:
+        head = file.read(8)
+    if head.startswith(b"PK"):  # as the C++ library tells them apart
         return _open(Path(path), None, None, "cpu")
+    if head == _HDF5:
+        raise ValueError(f"'{path}' is a graph of NIR, or other HDF5: gradspike.nir.from_nir makes a module of it")
     network = chip.load_network(Path(path))
     return network, network
 
@@ -307,6 +324,7 @@ def inspect(path: PathLike, *, json: bool = False) -> str:
 def _open(file: Path, name: Optional[str], example: Example, map_location: Any) -> Tuple[torch.nn.Module, chip.Network]:
     if not file.is_file():
         raise FileNotFoundError(f"load: there is no file '{file}'")
+    _require_device(map_location)
     if _program.is_program(_checked_members(file)):
         return _open_program(file, name, example, map_location)
     entries: Dict[str, Any] = dict.fromkeys(_entry_names(file), "")
@@ -315,10 +333,24 @@ def _open(file: Path, name: Optional[str], example: Example, map_location: Any) 
         try:
             model: torch.jit.ScriptModule = torch.jit.load(str(file), map_location=map_location, _extra_files=entries)
         except Exception as error:
-            raise ValueError(f"load: '{file}' is damaged or no TorchScript file: {_reading.sentence(error)}") from None
+            reason = torch.classes.gradspike.Network.load_sentence(str(error))
+            raise ValueError(f"load: '{file}' cannot be loaded: {reason}") from None
     if _NETWORK in entries:
         return model, _stored_network(model, file, entries)
     return model, _read_plain(model, file, name, example)
+
+
+def _require_device(map_location: Any) -> None:
+    """Raises for a device that does not exist here; what PyTorch says of it is about deserialising."""
+    if not isinstance(map_location, (str, torch.device)):
+        return  # a function or a table, which PyTorch takes too
+    try:
+        device = torch.device(map_location)
+    except RuntimeError:
+        raise ValueError(f"load: map_location must be a device such as cpu or cuda:0, got '{map_location}'") from None
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        found = torch.cuda.device_count()
+        raise ValueError(f"load: map_location '{map_location}' needs a GPU that PyTorch can use, and there are {found}")
 
 
 def _open_program(
@@ -349,18 +381,32 @@ def _entry_names(file: Path) -> List[str]:
     """Names of the entries that gradspike wrote."""
     members = _checked_members(file)
     if not any(member.endswith("/constants.pkl") for member in members):
-        raise ValueError(f"load: '{file}' is a zip archive, but no TorchScript file")
+        written = "a checkpoint of torch.save" if any(m.endswith("/data.pkl") for m in members) else "a zip archive"
+        raise ValueError(
+            f"load: '{file}' is {written}, but neither a TorchScript file nor a program of torch.export: "
+            "gradspike.save and gradspike.export write them"
+        )
     return [member.split("/extra/", 1)[1] for member in members if "/extra/gradspike/" in member]
 
 
 def _checked_members(file: Path) -> List[str]:
     """Names of all entries. Compares their check sums, which PyTorch does not."""
+    with open(file, "rb") as content:
+        head = content.read(2)
+    if head != b"PK":
+        raise ValueError(
+            f"load: '{file}' is neither a TorchScript file nor a program of torch.export, as gradspike.save and "
+            "gradspike.export write them; chip.load_network opens network files"
+        )
     try:
         with zipfile.ZipFile(file) as archive:
             members = archive.namelist()
             damaged = archive.testzip()
     except zipfile.BadZipFile as error:
-        raise ValueError(f"load: '{file}' is damaged or no TorchScript file: {_reading.sentence(error)}") from None
+        reason = _reading.sentence(error)
+        if reason == "File is not a zip file":  # it begins like one
+            reason = "the zip archive has no end: the file was cut short"
+        raise ValueError(f"load: '{file}' is damaged: {reason}") from None
     except Exception as error:  # headers that make no sense: unknown compression, encryption, offsets, text
         raise ValueError(f"load: '{file}' is damaged: {_reading.sentence(error) or type(error).__name__}") from None
     if damaged is not None:
@@ -393,7 +439,10 @@ def _stored_network(model: torch.jit.ScriptModule, file: Path, entries: Dict[str
         mapping = bytes(entries.get(_MAPPING) or b"").decode()
         handle = _reading.call(torch.classes.gradspike.Network.open, model._c, description, mapping, records)
     except (RuntimeError, UnicodeDecodeError) as error:
-        raise ValueError(f"load: '{file}' is damaged: {_reading.sentence(error)}") from None
+        reason = _reading.sentence(error)
+        of_another_version = " has format version " in reason or "that this version does not know" in reason
+        what = "cannot be loaded" if of_another_version else "is damaged"
+        raise ValueError(f"load: '{file}' {what}: {reason}") from None
     network = chip.Network(handle)
     for warning in network.warnings:
         warnings.warn(f"'{file}': {warning}", stacklevel=4)

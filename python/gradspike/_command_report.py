@@ -57,8 +57,10 @@ def _earlier_report(path: str) -> Any:
 
     try:
         return _since.read_data(Path(path))
-    except (OSError, ValueError) as error:
-        raise argparse.ArgumentTypeError(f"cannot be read: {error}") from None
+    except OSError as error:
+        raise argparse.ArgumentTypeError(f"'{path}' cannot be read: {error.strerror}") from None
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"'{path}' cannot be read: {error}") from None
 
 
 def check(arguments: argparse.Namespace) -> int:

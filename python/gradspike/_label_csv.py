@@ -18,7 +18,7 @@ def read_labels(path: str, batch: int) -> Tensor:
     """
     lines = [line.rstrip("\r ") for line in Path(path).read_text(encoding="utf-8", errors="replace").split("\n")]
     if lines[0] != _HEADER:
-        raise ValueError(f"'{path}': the header must be {_HEADER}, got {lines[0][:80]!r}")
+        raise ValueError(f"'{path}': the header must be {_HEADER}, got {lines[0][:40]!a}")
     labels = torch.full((batch,), -1, dtype=torch.int64)
     for number, line in enumerate(lines[1:], start=2):
         if line:

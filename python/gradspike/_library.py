@@ -3,8 +3,9 @@
 import importlib.resources
 import json
 import os
+import platform
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Dict, Optional
 
@@ -92,7 +93,22 @@ def _cuda_not_loaded(reason: str) -> str:
 
 @dataclass(frozen=True)
 class VersionInfo:
-    """What is running: versions, instruction set, CUDA, and where the libraries lie. `print` gives a readable list."""
+    """What is running: versions, machine, CUDA, and where the libraries lie. `print` gives the list for a bug report.
+
+    Attributes:
+        gradspike: Version of the package.
+        torch: Version of PyTorch.
+        torch_built: Version of PyTorch that the library was built with.
+        cpu_isa: Instruction set of the operators: generic, avx2 or avx512.
+        cuda: Whether the CUDA library is loaded, and why not.
+        library_directory: Folder of the libraries.
+        library_version: Version that the library says; another one than `gradspike` is a mixed installation.
+        revision: Commit of a source tree, and whether its files differ from it; "" for an installed package.
+        python: Version of Python.
+        system: Operating system, its version and the machine.
+        threads: Threads of PyTorch.
+        gpus: Version of CUDA that PyTorch is built with, and the GPUs that it can use.
+    """
 
     gradspike: str
     torch: str
@@ -100,27 +116,63 @@ class VersionInfo:
     cpu_isa: str
     cuda: str
     library_directory: str
+    library_version: str = ""
+    revision: str = ""
+    python: str = ""
+    system: str = ""
+    threads: int = 0
+    gpus: str = ""
 
     def __str__(self) -> str:
+        mixed = f" (the library is {self.library_version})" if self.library_version != self.gradspike else ""
         return "\n".join(
             [
-                f"gradspike {self.gradspike}",
+                f"gradspike {self.gradspike}{mixed}",
+                f"revision  {self.revision or 'installed package'}",
                 f"torch     {self.torch} (built for {self.torch_built})",
-                f"cpu       {self.cpu_isa}",
+                f"python    {self.python}",
+                f"system    {self.system}",
+                f"cpu       {self.cpu_isa}, {self.threads} threads",
                 f"cuda      {self.cuda}",
+                f"gpus      {self.gpus}",
                 f"libraries {self.library_directory}",
             ]
         )
 
 
 def version_info() -> VersionInfo:
-    """Versions of the package, of PyTorch and of the loaded libraries.
+    """What a bug report needs: versions of the package, of PyTorch and of the loaded libraries, and the machine.
 
     Example:
         >>> import gradspike
         >>> gradspike.version_info().torch_built.startswith("2.11")
         True
     """
+    from gradspike.chip import _revision
+
+    source_tree = Path(__file__).resolve().parents[2]
+    return replace(
+        versions(),
+        revision=_revision.revision_of(str(source_tree)) if (source_tree / ".git").exists() else "",
+        python=platform.python_version(),
+        system=f"{platform.system()} {platform.release()} {platform.machine()}",
+        threads=torch.get_num_threads(),
+        gpus=_gpus(),
+    )
+
+
+def _gpus() -> str:
+    if torch.version.cuda is None:
+        return "this PyTorch has no CUDA"
+    try:
+        names = [torch.cuda.get_device_name(k) for k in range(torch.cuda.device_count())]
+    except RuntimeError as error:  # a driver that is too old, or a GPU that is in use
+        names = [str(error).splitlines()[0]]
+    return f"CUDA {torch.version.cuda}: {', '.join(names) or 'none'}"
+
+
+def versions() -> VersionInfo:
+    """What results depend on, without asking the machine."""
     built = _built_info()
     return VersionInfo(
         gradspike=__version__,
@@ -129,6 +181,7 @@ def version_info() -> VersionInfo:
         cpu_isa=str(built.get("cpu_isa", torch.backends.cpu.get_cpu_capability())),
         cuda=_cuda_state,
         library_directory=str(_loaded_from),
+        library_version=str(built.get("version", __version__)),
     )
 
 

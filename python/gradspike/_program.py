@@ -25,10 +25,9 @@ def exported(model: Any, example: Example) -> torch.export.ExportedProgram:
     Raises:
         RuntimeError: `torch.export` cannot follow the model; the message is its own.
     """
-    inputs = tuple(_reading.example_list(example))
+    inputs = tuple(_at_least_two(tensor) for tensor in _reading.example_list(example, "cpu"))
     if not inputs:
         raise ValueError("export: an example input is needed: give example=...")
-    inputs = tuple(_at_least_two(tensor).cpu() for tensor in inputs)
     module = _reading.evaluation_copy(model, inputs)
     try:
         with torch.no_grad():
@@ -79,7 +78,10 @@ def _entry(member: str, content: bytes) -> Tuple[str, bytes]:
     name = member.split("/extra/", 1)[1]
     if not name.endswith(_BASE64):
         return name, content
-    return name[: -len(_BASE64)], base64.b64decode(content, validate=True)
+    try:
+        return name[: -len(_BASE64)], base64.b64decode(content, validate=True)
+    except binascii.Error as error:
+        raise ValueError(f"entry '{name}' is no base64: {_reading.sentence(error)}") from None
 
 
 def is_program(members: Sequence[str]) -> bool:
@@ -104,12 +106,13 @@ def load(file: Path, map_location: Any) -> Tuple[torch.jit.ScriptModule, Dict[st
     with zipfile.ZipFile(file) as archive:
         try:
             entries = dict(_entry(m, archive.read(m)) for m in archive.namelist() if "/extra/gradspike/" in m)
-        except binascii.Error as error:
+        except ValueError as error:
             raise ValueError(f"load: '{file}' is damaged: {_reading.sentence(error)}") from None
     try:
         return as_module(file, map_location), entries
     except RuntimeError as error:
-        raise ValueError(f"load: '{file}' cannot be loaded: {_reading.sentence(error)}") from None
+        reason = torch.classes.gradspike.Network.load_sentence(str(error))
+        raise ValueError(f"load: '{file}' cannot be loaded: {reason}") from None
 
 
 def as_module(file: Path, map_location: Any = "cpu") -> torch.jit.ScriptModule:

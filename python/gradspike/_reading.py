@@ -88,13 +88,14 @@ def tensor_list(tensors: Sequence[Any], what: str) -> List[Tensor]:
     return [tensor.detach() for tensor in tensors]
 
 
-def example_list(example: Example) -> List[Tensor]:
-    """The example inputs as a list of detached tensors."""
+def example_list(example: Example, device: Optional[str] = None) -> List[Tensor]:
+    """The example inputs as a list of detached tensors, on a device where one is named."""
     if example is None:
         return []
     if not isinstance(example, (Tensor, list, tuple)):
         raise TypeError(f"example must be a tensor or a tuple of tensors, got {type(example).__name__}")
-    return tensor_list([example] if isinstance(example, Tensor) else example, "example input")
+    tensors = tensor_list([example] if isinstance(example, Tensor) else example, "example input")
+    return tensors if device is None else [tensor.to(device) for tensor in tensors]
 
 
 def read_handle(module: torch.jit.ScriptModule, example: Example, options: Dict[str, Any]) -> Any:
@@ -120,6 +121,13 @@ def unwrapped(model: torch.nn.Module) -> torch.nn.Module:
 
 def refuse_hooks(model: torch.nn.Module) -> None:
     """Raises where a hook would be lost: a saved graph has none."""
+    found = _hook(model)
+    if found:
+        raise ValueError(f"save: {found}, which a saved graph would lose: remove it first")
+
+
+def _hook(model: torch.nn.Module) -> str:
+    """Which module has a hook, "" where none has."""
     for path, module in model.named_modules():
         for attribute in ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks"):
             for hook in getattr(module, attribute, {}).values():
@@ -127,7 +135,8 @@ def refuse_hooks(model: torch.nn.Module) -> None:
                     continue  # checks the inputs of a program
                 name = getattr(hook, "__qualname__", type(hook).__qualname__)
                 where = f"module '{path}'" if path else "the model"
-                raise ValueError(f"save: {where} has the hook {name}, which a saved graph would lose: remove it first")
+                return f"{where} has the hook {name}"
+    return ""
 
 
 def refuse_distributed(model: torch.nn.Module) -> None:
@@ -137,6 +146,15 @@ def refuse_distributed(model: torch.nn.Module) -> None:
             raise ValueError(
                 f"a model that is read must hold whole tensors, but '{name}' is divided among processes: load its full "
                 "state into a plain model, see torch.distributed.checkpoint.state_dict.get_model_state_dict"
+            )
+
+
+def refuse_meta(model: torch.nn.Module) -> None:
+    """Raises where a tensor has no values to copy."""
+    for name, tensor in [*model.named_parameters(), *model.named_buffers()]:
+        if tensor.is_meta:
+            raise RuntimeError(
+                f"a model that is saved must have values, but '{name}' is on the meta device: load its state first"
             )
 
 
@@ -158,9 +176,15 @@ def scripted(model: Any, example: Example = None, *, share_parameters: bool = Tr
         if isinstance(model, torch.nn.Module):
             refuse_distributed(model)
             return _script_or_trace(_named_copy(model, share_parameters), example)
-        if callable(model):
+        if callable(model) and not isinstance(model, type):
             return _traced_function(model, example, share_parameters)
-    raise TypeError(f"a model must be a torch.nn.Module or a function, got {type(model).__name__}")
+    raise no_model(model)
+
+
+def no_model(model: Any) -> TypeError:
+    """What is said of anything that is no model."""
+    got = f"the class {model.__name__}" if isinstance(model, type) else type(model).__name__
+    return TypeError(f"a model must be a torch.nn.Module or a function, got {got}")
 
 
 def traced_program(program: torch.export.ExportedProgram, example: Example = None) -> torch.jit.ScriptModule:
@@ -193,9 +217,9 @@ def evaluation_copy(model: Any, inputs: Sequence[Tensor]) -> torch.nn.Module:
     if isinstance(model, torch.nn.Module):
         refuse_distributed(model)
         return _named_copy(model, share_parameters=False)
-    if callable(model):
+    if callable(model) and not isinstance(model, type):
         return copy.deepcopy(_as_module(model, inputs)).eval().cpu()
-    raise TypeError(f"a model must be a torch.nn.Module or a function, got {type(model).__name__}")
+    raise no_model(model)
 
 
 def _cpu_copy(module: torch.jit.ScriptModule) -> torch.jit.ScriptModule:
@@ -209,6 +233,8 @@ def _cpu_copy(module: torch.jit.ScriptModule) -> torch.jit.ScriptModule:
 
 def _named_copy(model: torch.nn.Module, share_parameters: bool) -> torch.nn.Module:
     """A copy in evaluation mode whose unnamed layers carry their path as key."""
+    if not share_parameters:
+        refuse_meta(model)
     memo: Dict[int, Any] = {}
     for module in model.modules():  # results of a run that a module keeps, such as spikes for a regulariser
         kept = [leaf for leaf in tree_leaves(list(module.__dict__.values())) if isinstance(leaf, Tensor)]
@@ -280,6 +306,9 @@ def _script_or_trace(model: torch.nn.Module, example: Example) -> torch.jit.Scri
         result: torch.jit.ScriptModule = torch.jit.script(model)
         return result
     except Exception as error:
+        found = _hook(model)
+        if found:  # is compiled with the module, also by a trace
+            raise RuntimeError(f"{found}, which TorchScript cannot compile: remove it first") from None
         if example is None:
             raise RuntimeError(
                 f"{type(model).__name__} cannot be scripted, and without an example input it cannot be traced: give "

@@ -58,7 +58,7 @@ def read_spikes(path: str, size: int) -> SpikeLines:
     text = Path(path).read_text(encoding="utf-8", errors="replace")
     lines = [line.rstrip("\r ") for line in text.split("\n")]
     if lines[0] not in _HEADERS:
-        raise ValueError(f"'{path}': the header must be step,batch,neuron[,count], got {lines[0][:80]!r}")
+        raise ValueError(f"'{path}': the header must be step,batch,neuron[,count], got {lines[0][:40]!a}")
     columns = lines[0].count(",") + 1
     numbered = enumerate(lines[1:], start=2)
     return SpikeLines(path, size, [_event(f"'{path}' line {k}", line, columns, size) for k, line in numbered if line])

@@ -185,9 +185,25 @@ class Branching(torch.nn.Module):
         return self.layers(x) if float(x.sum()) > 1 else x
 
 
-def test_what_export_cannot_follow_is_said(path):
-    with pytest.raises(RuntimeError, match="torch.export cannot follow the model"):
+class BranchingBehind(Branching):
+    def forward(self, x):
+        y = self.layers(x)
+        return y if float(y.sum()) > 1 else -y
+
+
+def test_what_cannot_be_read_is_said_by_its_place(path):
+    with pytest.raises(RuntimeError, match=r"^gradspike::graded_spikes in .*test_program.py:\d+ is inside a loop"):
         gradspike.export(Branching(), path, example=spikes())
+    assert not path.exists()
+
+
+def test_what_export_cannot_follow_is_said(path):
+    """A network whose host code behind it decides by values, which `save` takes."""
+    gradspike.chip.read(BranchingBehind())
+    before = gradspike.chip.registered()
+    with pytest.raises(RuntimeError, match="torch.export cannot follow the model"):
+        gradspike.export(BranchingBehind(), path, example=spikes())
+    assert not path.exists() and gradspike.chip.registered() == before
 
 
 class Payload:

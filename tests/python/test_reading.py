@@ -546,9 +546,24 @@ def weighted_sum(self, x: Tensor) -> Tensor:
     return self.lif(torch.add(self.a(x), self.b(x), alpha=2.0))
 
 
-@refused("aten::add", "number")
+@refused("aten::add", "test_reading.py:", "adds a constant to a signal")
 def sum_with_a_number(self, x: Tensor) -> Tensor:
     return self.lif(self.a(x) + 1.0)
+
+
+@refused("aten::add", "test_reading.py:", "adds a constant to a signal")
+def number_added_to_spikes(self, x: Tensor) -> Tensor:
+    return self.lif2(self.c(self.lif(self.a(x)) + 1.0))
+
+
+@refused("aten::add", "test_reading.py:", "adds a constant to a signal")
+def sum_with_a_bias(self, x: Tensor) -> Tensor:
+    return self.lif(self.linear.bias + self.a(x))
+
+
+@refused("aten::add", "test_reading.py:", "adds a constant to a signal")
+def sum_with_a_constant_tensor(self, x: Tensor) -> Tensor:
+    return self.lif(self.a(x) + torch.ones(6))
 
 
 @refused("aten::slice", "time or batch", "test_reading.py:")
@@ -789,6 +804,39 @@ def test_refused_in_a_traced_model_with_its_line():
 
     with pytest.raises(RuntimeError, match=r"aten::relu in .*test_reading.py:\d+ lies between"):
         chip.read(Model(), X)
+
+
+@pytest.mark.parametrize("example", [None, X], ids=["scripted", "traced"])
+@pytest.mark.parametrize("saved", [None, "net.pt", "net.pt2"])
+def test_refused_in_a_sequential_by_the_path_of_the_module(tmp_path, example, saved):
+    """The line of a container's forward is one of PyTorch: the path says which layer it is."""
+    model = nn.Sequential(Synapse(5, 6, name="a"), nn.Sequential(LIF(6), nn.ReLU()), Synapse(6, 6, name="c"))
+    compact = nn.Sequential(gradspike.nn.SynapseLIF(5, 6, name="a", spike_format="uint8"), Synapse(6, 6, name="c"))
+    for network, words in (
+        (model, "aten::relu in module '1.1' lies between"),
+        (compact, "gradspike::synapse_lif in module '0': spike_format must be 'float' in a network that is read"),
+    ):
+        with pytest.raises(RuntimeError, match=f"^{words}") as caught:
+            if saved is None:
+                chip.read(network, example)
+            elif saved == "net.pt":
+                gradspike.save(network, tmp_path / saved, example=example)
+            else:
+                gradspike.export(network, tmp_path / saved, example=X)
+        one_sentence(caught.value)
+
+
+def test_sum_of_python_starts_with_zero():
+    class Model(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.parts = nn.ModuleList([Synapse(5, 6, name="a", scale=16.0), Synapse(5, 6, name="b", scale=16.0)])
+            self.lif = LIF(6, threshold=0.05)
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.lif(sum(part(x) for part in self.parts))
+
+    require_deployed(Model(), SPIKES)
 
 
 def test_unrolled_loop_is_refused():

@@ -225,7 +225,7 @@ def git(folder, *arguments):
 
 
 def revision(folder, monkeypatch):
-    _revision._revision_of.cache_clear()
+    _revision.revision_of.cache_clear()
     monkeypatch.chdir(folder)
     return chip.check(network()).data["provenance"].get(REVISION)
 
@@ -257,5 +257,5 @@ def test_without_git(tmp_path, monkeypatch):
     gone.mkdir()
     monkeypatch.chdir(gone)
     gone.rmdir()
-    _revision._revision_of.cache_clear()
+    _revision.revision_of.cache_clear()
     assert REVISION not in chip.check(network()).data["provenance"]

@@ -106,6 +106,8 @@ def _sizes(inputs: List[Tensor], labels: Optional[Tensor]) -> Tuple[int, int]:
                 f"report: input {place} must have at least one step and one sample, got {list(tensor.shape)}"
             )
     steps, samples = inputs[0].shape[:2]
+    if labels is not None and not isinstance(labels, Tensor):
+        raise TypeError(f"report: labels must be a tensor or None, got {type(labels).__name__}")
     if labels is not None and (labels.dim() != 1 or len(labels) != samples or labels.is_floating_point()):
         raise ValueError(
             f"report: labels must be integers of shape [batch] = [{samples}], got {labels.dtype} {list(labels.shape)}"

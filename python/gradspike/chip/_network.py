@@ -19,6 +19,13 @@ DEFAULT_TARGET = "emulator ideal"
 _AS_MANY_AS_IT_TAKES = 0
 
 
+def _constant(name: str, value: Any) -> float:
+    try:
+        return float(value)
+    except (TypeError, ValueError):
+        raise ValueError(f"deploy: constant '{name}' must be a number, got {value!r}") from None
+
+
 class Network:
     """A network that was read: the handle for checking, mapping, deploying and saving.
 
@@ -173,7 +180,7 @@ class Network:
         _reading.require_type(preset, str, f"{verb}: preset")
         _reading.require_type(seed, int, f"{verb}: seed")
         require_64_bits(seed, f"{verb}: seed")
-        changed = {str(name): float(value) for name, value in (constants or {}).items()}
+        changed = {str(name): _constant(name, value) for name, value in (constants or {}).items()}
         return _backends.call(method, target or "", preset, seed, changed, *further)
 
     def run_model(self, *inputs: Tensor, device: Optional[str] = None) -> Result:

@@ -52,7 +52,7 @@ def _integers(network: "Network") -> Dict[str, Tensor]:
 
 
 def _provenance(network: "Network", target: str) -> Dict[str, str]:
-    info = _library.version_info()
+    info = _library.versions()
     preset, seed = target_options(target)
     result = {
         "torch": info.torch,

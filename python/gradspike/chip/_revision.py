@@ -15,13 +15,14 @@ def git_revision() -> str:
     Asked for once per directory and process: the code that runs is that of the time when it was loaded.
     """
     try:
-        return _revision_of(os.getcwd())
+        return revision_of(os.getcwd())
     except OSError:  # the directory is gone
         return ""
 
 
 @functools.lru_cache(maxsize=64)
-def _revision_of(directory: str) -> str:
+def revision_of(directory: str) -> str:
+    """The commit of a folder, and whether tracked files differ from it; "" without git or a commit."""
     commit = _output(directory, "rev-parse", "--verify", "--quiet", "HEAD")
     if not commit:
         return ""

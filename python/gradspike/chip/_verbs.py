@@ -235,6 +235,10 @@ def background_spikes(
 def load_network(path: Union[str, Path]) -> Network:
     """Opens a network file (`gradspike.save(..., network="net.json")`): the chip part alone."""
     text = Path(path).read_text(encoding="utf-8", errors="replace")
+    if text.startswith("PK"):
+        raise RuntimeError(f"'{path}' is an archive and no network file: open it with gradspike.open_network")
+    if not text.lstrip().startswith("{"):
+        raise RuntimeError(f"'{path}' is neither a TorchScript archive nor a network file")
     try:
         return Network(torch.classes.gradspike.Network.from_network_file(text))
     except RuntimeError as error:
