@@ -79,6 +79,7 @@ def provenance(results: List[Dict[str, Any]]) -> List[str]:
         lines.append(
             f"- `{result['command']}`, {result['date']}: {machine.get('gpu', machine['processor'])}, "
             f"{machine['cores']} cores, load {machine['load_average'][0]:.1f}; {software}"
+            + (f". {result['note']}" if "note" in result else "")
         )
     return lines
 
