@@ -18,6 +18,8 @@
 // is 8 modulo 32.
 #pragma once
 
+#include <algorithm>
+
 #include "csrc/kernels/graded_spikes.h"
 #include "csrc/math/arithmetic.h"
 #include "cuda/common/device.cuh"
@@ -37,6 +39,7 @@ constexpr std::int32_t kPostProducts = 2;
 constexpr std::int32_t kPreProducts = 4;
 constexpr std::int32_t kPostStride = kPostTile + 8;
 constexpr std::int32_t kPreStride = kPreTile + 8;
+constexpr std::int64_t kMostHalvesBytes = 256 << 20;  // of both operands at once
 constexpr float kLargestHalf = 65504.0F;
 constexpr float kLargestFloat = 3.4028234663852886e38F;
 
@@ -305,33 +308,43 @@ __global__ void __launch_bounds__(kHalvesThreads, 2)
   }
 }
 
-/// Sums of all tiles and ranges; gives the notes of those that sum_rows_kernel has to sum.
+/// Sums of all tiles and ranges; gives the notes of those that sum_rows_kernel has to sum. Ranges come in groups whose
+/// halves take the same memory, one group after another.
 template <class S>
 const std::uint8_t* sum_halves(const CudaExec& exec, const float* grad, const S* spikes, std::int64_t rows,
                                std::int64_t out_features, std::int64_t in_features, std::int64_t ranges,
                                std::int64_t rows_per_range, float* partial) {
   Workspace& workspace = *exec.workspace;
   Halves halves{};
-  halves.slices = device::divide_up(rows, kSliceRows);
   const std::int64_t post_tiles = device::divide_up(out_features, kPostTile);
   const std::int64_t pre_tiles = device::divide_up(in_features, kPreTile);
+  const std::int64_t tiles = post_tiles * pre_tiles;
   halves.posts = post_tiles * kPostTile;
   halves.pres = pre_tiles * kPreTile;
-  const std::int64_t pairs = halves.slices * kSlicePairs;
+  const std::int64_t slices_per_range = rows_per_range / kSliceRows;
+  const std::int64_t range_bytes = slices_per_range * kSlicePairs * (2 * halves.posts + halves.pres) * 4;
+  const std::int64_t group = std::min(std::max<std::int64_t>(kMostHalvesBytes / range_bytes, 1), ranges);
+  const std::int64_t pairs = group * slices_per_range * kSlicePairs;
   halves.high = workspace.allocate_array<std::uint32_t>(pairs * halves.posts);
   halves.low = workspace.allocate_array<std::uint32_t>(pairs * halves.posts);
   halves.spikes = workspace.allocate_array<std::uint32_t>(pairs * halves.pres);
-  halves.inverse_scale = workspace.allocate_array<float>(halves.slices * halves.posts);
-  halves.grad_inexact = workspace.allocate_array<std::uint8_t>(halves.slices * post_tiles);
-  halves.spikes_inexact = workspace.allocate_array<std::uint8_t>(halves.slices * pre_tiles);
-  std::uint8_t* const redo = workspace.allocate_array<std::uint8_t>(post_tiles * pre_tiles * ranges);
-  device::launch("graded_spikes_split_gradients", &split_gradients_kernel, {halves.slices * post_tiles, kPostTile},
-                 exec, grad, rows, out_features, halves);
-  device::launch("graded_spikes_halve_spikes", &halve_spikes_kernel<S>, {halves.slices * pre_tiles, kPreTile}, exec,
-                 spikes, rows, in_features, halves);
-  device::launch("graded_spikes_weight_grad_halves", &sum_halves_kernel,
-                 {post_tiles * pre_tiles * ranges, kHalvesThreads}, exec, halves, out_features, in_features,
-                 rows_per_range / kSliceRows, partial, redo);
+  halves.inverse_scale = workspace.allocate_array<float>(group * slices_per_range * halves.posts);
+  halves.grad_inexact = workspace.allocate_array<std::uint8_t>(group * slices_per_range * post_tiles);
+  halves.spikes_inexact = workspace.allocate_array<std::uint8_t>(group * slices_per_range * pre_tiles);
+  std::uint8_t* const redo = workspace.allocate_array<std::uint8_t>(tiles * ranges);
+  for (std::int64_t first = 0; first < ranges; first += group) {
+    const std::int64_t count = std::min(group, ranges - first);
+    const std::int64_t first_row = first * rows_per_range;
+    const std::int64_t group_rows = std::min(count * rows_per_range, rows - first_row);
+    halves.slices = device::divide_up(group_rows, kSliceRows);
+    device::launch("graded_spikes_split_gradients", &split_gradients_kernel, {halves.slices * post_tiles, kPostTile},
+                   exec, grad + first_row * out_features, group_rows, out_features, halves);
+    device::launch("graded_spikes_halve_spikes", &halve_spikes_kernel<S>, {halves.slices * pre_tiles, kPreTile}, exec,
+                   spikes + first_row * in_features, group_rows, in_features, halves);
+    device::launch("graded_spikes_weight_grad_halves", &sum_halves_kernel, {tiles * count, kHalvesThreads}, exec,
+                   halves, out_features, in_features, slices_per_range, partial + first * out_features * in_features,
+                   redo + first * tiles);
+  }
   return redo;
 }
 

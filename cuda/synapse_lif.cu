@@ -2,8 +2,8 @@
 //
 // The memory of a chunk of synaptic input is that of the next one too, so that the synaptic input of many steps is
 // never in memory; chunks are large enough for the device to outlast the launches of the host. Where states are kept
-// for a backward that computes the traces again, a chunk is a segment and ends at its checkpoint. The backward runs the
-// kernels of lif and of the weight gradient; from checkpoints it first makes the traces again.
+// for a backward that computes the traces again, a chunk ends at the next checkpoint at the latest. The backward runs
+// the kernels of lif and of the weight gradient; from checkpoints it first makes the traces again.
 #include "csrc/kernels/synapse_lif.h"
 
 #include <algorithm>
@@ -162,28 +162,47 @@ void synapse_lif_forward(const CudaExec& exec, const SynapseLifForwardArgs<S, Q,
   }
   const std::int64_t chains = args.batch * args.neuron;
   const std::int64_t step_bytes = chains * static_cast<std::int64_t>(sizeof(T));
+  const std::int64_t most_steps =
+      std::max<std::int64_t>((args.chunk_bytes > 0 ? args.chunk_bytes : kChunkBytes) / step_bytes, 1);
   const bool keeps_states = args.checkpoints != nullptr;
-  const std::int64_t chunk = keeps_states ? args.segment_steps : std::max<std::int64_t>(kChunkBytes / step_bytes, 1);
-  const std::int64_t chunks = std::max<std::int64_t>(device::divide_up(args.time, chunk), 1);
   RoundWorkspace rounds(*exec.workspace);
   const CudaExec inner{exec.stream, &rounds};
-  T* states = args.checkpoints;  // before every chunk
-  if (chunks > 1 && !keeps_states) {
-    states = exec.workspace->template allocate_array<T>(chunks * math::kNumLifStates * chains);
-  }
-  const auto before = [&](std::int64_t k) { return states + k * math::kNumLifStates * chains; };
+  const auto checkpoint = [&](std::int64_t step) {
+    return args.checkpoints + step / args.segment_steps * math::kNumLifStates * chains;
+  };
+  T* between[2] = {nullptr, nullptr};  // states between chunks that no checkpoint keeps
+  std::int64_t num_between = 0;
+  const auto state_before = [&](std::int64_t step) {
+    if (step == args.time) {
+      return args.final_state;
+    }
+    if (keeps_states && step % args.segment_steps == 0) {
+      return checkpoint(step);
+    }
+    T*& state = between[num_between++ % 2];
+    if (state == nullptr) {
+      state = exec.workspace->template allocate_array<T>(math::kNumLifStates * chains);
+    }
+    return state;
+  };
   if (keeps_states && args.time > 0) {
     SynapseLifForwardArgs<S, Q, T> nothing = args;
     nothing.spikes = nullptr;
-    run_chunk(inner, nothing, 0, 0, args.initial_state, before(0));
+    run_chunk(inner, nothing, 0, 0, args.initial_state, checkpoint(0));
   }
-  for (std::int64_t k = 0; k < chunks; ++k) {
+  const T* state = args.initial_state;
+  std::int64_t first = 0;
+  do {  // once for no steps, too: the final state is the initial one
     rounds.next_round();
-    const std::int64_t first = k * chunk;
-    const T* const initial = k > 0 ? before(k) : args.initial_state;
-    run_chunk(inner, args, first, std::min(chunk, args.time - first), initial,
-              k + 1 < chunks ? before(k + 1) : args.final_state);
-  }
+    std::int64_t steps = std::min(most_steps, args.time - first);
+    if (keeps_states) {
+      steps = std::min(steps, args.segment_steps - first % args.segment_steps);
+    }
+    T* const after = state_before(first + steps);
+    run_chunk(inner, args, first, steps, state, after);
+    state = after;
+    first += steps;
+  } while (first < args.time);
 }
 
 template <class S, class Q, class T>

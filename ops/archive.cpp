@@ -8,6 +8,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cstdlib>
 #include <fstream>
 #include <iterator>
 
@@ -32,6 +33,15 @@ std::string integers_entry(const std::string& projection) { return "extra/gradsp
 constexpr const char* kBase64 = ".base64";
 
 std::string first_line(const std::string& text) { return text.substr(0, text.find('\n')); }
+
+/// The path of a file that exists, whatever the working folder will be.
+std::string absolute(const std::string& path) {
+  char* const resolved = ::realpath(path.c_str(), nullptr);
+  GRADSPIKE_REQUIRE(resolved != nullptr, "its path cannot be resolved");
+  std::string result = resolved;
+  std::free(resolved);
+  return result;
+}
 
 /// What stands between two marks, the second not included; empty where the first is missing.
 std::string between(const std::string& text, const std::string& first, const char* second) {
@@ -214,6 +224,9 @@ class ArchiveModel final : public deploy::Model {
                       "run the native code from Python, or use target 'cpu'");
     const std::lock_guard<std::mutex> lock(mutex_);
     if (native_ == nullptr) {
+      const StoredNetwork stored = refusing(native_path_, [&] { return read_entries(native_path_); });  // check sums
+      GRADSPIKE_REQUIRE(stored.network == chip::to_json(network()), "'", native_path_,
+                        "' has changed since it was opened: open it again");
       native_ = refusing(native_path_, [&] { return std::make_unique<NativeCode>(native_path_, at::kCPU); });
     }
     return *native_;
@@ -266,7 +279,9 @@ std::string load_sentence(const std::string& text) {
   }
   std::string line = first_line(text.substr(std::min(text.size(), text.find_first_not_of(" \n"))));
   if (line.rfind("[enforce fail at ", 0) == 0) {  // the place in the sources of PyTorch
-    line = line.substr(std::min(line.size(), line.find("] . ") + 4));
+    const std::size_t end = line.find("] ");
+    line = end == std::string::npos ? line : line.substr(end + 2);
+    line = line.rfind(". ", 0) == 0 ? line.substr(2) : line;
   }
   return line.substr(0, line.find(". "));  // advice of PyTorch follows
 }
@@ -341,7 +356,8 @@ OpenedNetwork open_stored(const torch::jit::Module& module, const StoredNetwork&
 std::shared_ptr<deploy::Model> open_archive(const std::string& path, const deploy::LoadOptions& options) {
   return refusing(path, [&]() -> std::shared_ptr<deploy::Model> {
     const StoredNetwork stored = read_entries(path);  // compares the check sums before PyTorch sees the file
-    return std::make_shared<ArchiveModel>(open_stored(module_of(path), stored), options.allow_native_code ? path : "");
+    return std::make_shared<ArchiveModel>(open_stored(module_of(path), stored),
+                                          options.allow_native_code ? absolute(path) : "");
   });
 }
 

@@ -1,4 +1,4 @@
-// synapse_lif: graded_spikes and lif in one operator, so that the synaptic input never goes to memory.
+// synapse_lif: graded_spikes and lif in one operator, so that the synaptic input of all steps is never in memory.
 //
 // Spikes [time, batch, in_features], or bits [time, batch, ceil(in_features / 8)] where packed_input, weight [neuron,
 // in_features]; everything else as in lif, with the bits of lif(graded_spikes(spikes, weight)). spike_format writes the

@@ -27,7 +27,7 @@ void require_name(const std::string& name) {
       !name.empty() && name.size() <= kMaxNameBytes && name.find_first_not_of(kLetters) == std::string::npos;
   GRADSPIKE_REQUIRE(spells, "attach: name must be 1 to ", kMaxNameBytes, " letters, digits, '_', '-' or '.', got \"",
                     one_line(name, kMaxNameBytes), "\"");
-  GRADSPIKE_REQUIRE(name != "emulator" && !is_device(name), "attach: name must not be \"", name,
+  GRADSPIKE_REQUIRE(name != "emulator" && name != "native" && !is_device(name), "attach: name must not be \"", name,
                     "\", which is built in");
 }
 

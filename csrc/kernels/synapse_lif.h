@@ -1,6 +1,6 @@
-// Kernels of synapse_lif: graded spikes and leaky integrate-and-fire neurons in one pass over time, so that the
-// synaptic input never goes to memory. The bits are those of graded_spikes followed by lif. S (spikes) is float, double
-// or uint8_t; Q is int8_t or int16_t; T (neurons) is float or double.
+// Kernels of synapse_lif: graded spikes and leaky integrate-and-fire neurons, so that the synaptic input of all steps
+// is never in memory. The bits are those of graded_spikes followed by lif. S (spikes) is float, double or uint8_t; Q is
+// int8_t or int16_t; T (neurons) is float or double.
 #pragma once
 
 #include <cstdint>
@@ -50,6 +50,7 @@ struct SynapseLifForwardArgs {
   std::int64_t time;
   std::int64_t batch;
   std::int64_t neuron;
+  std::int64_t chunk_bytes = 0;  // of synaptic input that a GPU has in memory at once; 0: what suits it
 };
 
 /// Number of checkpoints of `time` steps.

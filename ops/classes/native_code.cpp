@@ -6,19 +6,23 @@
 #include <memory>
 
 #include "csrc/core/error.h"
+#include "ops/classes/outside_of_graphs.h"
 
 namespace gradspike::ops {
 namespace {
 
 class NativeCodeHandle : public torch::CustomClassHolder {
  public:
-  NativeCodeHandle(const std::string& path, c10::Device device) : code_(std::make_unique<NativeCode>(path, device)) {}
+  NativeCodeHandle(const std::string& path, c10::Device device) {
+    require_outside_of_graphs("native code");
+    code_ = std::make_unique<NativeCode>(path, device);
+  }
 
   std::vector<at::Tensor> run(const std::vector<at::Tensor>& inputs) const {
     GRADSPIKE_CHECK(code_ != nullptr, "native code that is open");
     return code_->run(inputs);
   }
-  /// Unloads the code and removes what was extracted: Python does not destroy everything when it ends.
+  /// Unloads the code: Python does not destroy everything when it ends.
   void close() { code_.reset(); }
 
  private:

@@ -11,6 +11,7 @@
 #include "csrc/core/error.h"
 #include "ops/archive.h"
 #include "ops/classes/failure.h"
+#include "ops/classes/outside_of_graphs.h"
 #include "ops/device.h"
 
 namespace gradspike::ops {
@@ -105,6 +106,7 @@ chip::CompileOptions compile_options(const std::string& preset, std::int64_t see
 
 c10::intrusive_ptr<NetworkHandle> NetworkHandle::read(const c10::IValue& module, const std::vector<at::Tensor>& example,
                                                       const std::string& options) {
+  require_outside_of_graphs("Network.read");
   GRADSPIKE_REQUIRE(module.isModule(), "Network.read takes a scripted or traced module, got ", module.tagKind());
   ReadOptions parsed = parse_read_options(options);
   parsed.example = values(example);
@@ -120,6 +122,7 @@ c10::intrusive_ptr<NetworkHandle> NetworkHandle::read(const c10::IValue& module,
 c10::intrusive_ptr<NetworkHandle> NetworkHandle::open(const c10::IValue& module, const std::string& network,
                                                       const std::string& mapping,
                                                       const c10::Dict<std::string, at::Tensor>& records) {
+  require_outside_of_graphs("Network.open");
   GRADSPIKE_REQUIRE(module.isModule(), "Network.open takes a scripted module, got ", module.tagKind());
   StoredNetwork stored{network, mapping, {}};
   for (const auto& entry : records) {
@@ -133,6 +136,7 @@ c10::intrusive_ptr<NetworkHandle> NetworkHandle::open(const c10::IValue& module,
 }
 
 c10::intrusive_ptr<NetworkHandle> NetworkHandle::from_network_file(const std::string& text) {
+  require_outside_of_graphs("Network.from_network_file");
   auto handle = c10::make_intrusive<NetworkHandle>();
   chip::Network network;
   chip::parse_network_file(text, network, handle->file_weights_);
@@ -141,6 +145,7 @@ c10::intrusive_ptr<NetworkHandle> NetworkHandle::from_network_file(const std::st
 }
 
 at::Tensor NetworkHandle::program_as_torchscript(const std::string& path) {
+  require_outside_of_graphs("Network.program_as_torchscript");
   std::ostringstream stream;
   module_of(path).save(stream);
   const std::string bytes = stream.str();

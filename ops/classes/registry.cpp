@@ -13,6 +13,7 @@
 #include "csrc/core/error.h"
 #include "ops/classes/failure.h"
 #include "ops/classes/network.h"
+#include "ops/classes/outside_of_graphs.h"
 
 namespace gradspike::ops {
 namespace {
@@ -21,10 +22,12 @@ using Self = const c10::intrusive_ptr<RegistryHandle>&;
 using Texts = std::vector<std::string>;
 
 void require_backend(Self, const std::string& target) {
+  require_outside_of_graphs("Registry.require_backend");
   noting_failure([&] { chip::find_backend(chip::backend_of_target(target)); });
 }
 
 c10::Dict<std::string, std::string> health(Self, const std::string& target) {
+  require_outside_of_graphs("Registry.health");
   c10::Dict<std::string, std::string> result;
   for (const auto& [name, text] : noting_failure([&] { return chip::find_backend(target)->health(); })) {
     result.insert(name, text);
@@ -33,10 +36,12 @@ c10::Dict<std::string, std::string> health(Self, const std::string& target) {
 }
 
 void attach_process(Self, const std::string& name, const Texts& command, double timeout) {
+  require_outside_of_graphs("Registry.attach_process");
   noting_failure([&] { chip::attach_process(name, command, timeout); });
 }
 
 void attach_library(Self, const std::string& name, const std::string& library) {
+  require_outside_of_graphs("Registry.attach_library");
   noting_failure([&] { chip::attach_library(name, library); });
 }
 
@@ -113,6 +118,7 @@ TORCH_LIBRARY_FRAGMENT(gradspike, m) {
       .def("populations", [](Self, const std::string& network) { return chip::registry().population_keys(network); })
       .def("clear",
            [](Self, const std::string& network) {
+             require_outside_of_graphs("Registry.clear");
              network.empty() ? chip::registry().clear() : chip::registry().clear(network);
            })
       .def("emulator_presets", [](Self) { return chip::analog::presets_json(); })
@@ -127,7 +133,11 @@ TORCH_LIBRARY_FRAGMENT(gradspike, m) {
       .def("split_words", [](Self, const std::string& line) { return chip::split_words(line); })
       .def("attach_process", &attach_process)
       .def("attach_library", &attach_library)
-      .def("detach", [](Self, const std::string& name) { chip::unregister_backend(name); })
+      .def("detach",
+           [](Self, const std::string& name) {
+             require_outside_of_graphs("Registry.detach");
+             chip::unregister_backend(name);
+           })
       .def("take_failure", &take_failure);
 }
 

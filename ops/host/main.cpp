@@ -40,6 +40,12 @@ struct Arguments {
   bool allow_native_code = false;
 };
 
+/// What is wrong with the text of a count, or nothing. CLI11 itself takes -1 for a large number.
+std::string whole_number(const std::string& text) {
+  const bool digits = !text.empty() && text.size() < 19 && text.find_first_not_of("0123456789") == std::string::npos;
+  return digits ? "" : "must be a whole number from 0, got '" + text + "'";
+}
+
 /// One line that says what is going on, where someone looks at it.
 class Progress {
  public:
@@ -271,10 +277,15 @@ int main(int argc, char** argv) {
                  "whose spikes to write; default: the last population that fires");
   app.add_option("--target", arguments.target,
                  "cpu, cuda, native or a backend such as emulator; default: GRADSPIKE_BACKEND or emulator");
-  app.add_option("--preset", arguments.preset, "preset of the backend");
-  app.add_option("--seed", arguments.seed, "seed of the backend");
-  app.add_option("--steps", arguments.steps, "time steps; default: those of the model card, else of the input");
-  app.add_option("--batch", arguments.batch, "batch entries; default: up to the last one with a spike");
+  CLI::Option* preset = app.add_option("--preset", arguments.preset, "preset of the backend");
+  CLI::Option* seed = app.add_option("--seed", arguments.seed, "seed of the backend");
+  CLI::Option* steps =
+      app.add_option("--steps", arguments.steps, "time steps; default: those of the model card, else of the input");
+  CLI::Option* batch =
+      app.add_option("--batch", arguments.batch, "batch entries; default: up to the last one with a spike");
+  for (CLI::Option* number : {seed, steps, batch}) {
+    number->check(whole_number);
+  }
   app.add_option("--map", arguments.map, "where to write placement and routing, JSON");
   app.add_flag("--list", arguments.list, "print projections and model card as a table");
   app.add_flag("--json", arguments.json, "print them, or the report of --check, as JSON");
@@ -285,6 +296,10 @@ int main(int argc, char** argv) {
       ->excludes(spikes);
   try {
     app.parse(argc, argv);
+    const bool operators = gradspike::chip::is_device(arguments.target) || arguments.target == "native";
+    GRADSPIKE_REQUIRE(!operators || (preset->empty() && seed->empty()),
+                      "--preset and --seed are for backends, and target '", arguments.target,
+                      "' runs the operators of the model");
     return run(arguments);
   } catch (const CLI::CallForHelp& help) {
     return app.exit(help);

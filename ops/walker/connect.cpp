@@ -41,14 +41,18 @@ bool is_split(const Node* node) {
 
 bool is_concatenation(const Node* node) { return is_one_of(node, {"aten::cat", "aten::concat", "aten::concatenate"}); }
 
-/// Whether a summand is the number 0, where Python's sum() and many loops start. A parameter of zeros will be trained.
+/// Whether a summand is the number 0, where Python's sum() and many loops start. A parameter of zeros will be trained,
+/// and zeros with dimensions may change the shape or the dtype of the sum.
 bool is_zero(const Value* value) {
   const auto constant = torch::jit::toIValue(value);
   if (!constant.has_value() || constant->isNone()) {
     return false;
   }
-  return constant->isTensor() ? constant->toTensor().count_nonzero().item<std::int64_t>() == 0
-                              : constant->isScalar() && constant->toScalar().toComplexDouble() == 0.0;
+  if (constant->isTensor()) {
+    const at::Tensor& tensor = constant->toTensor();
+    return tensor.dim() == 0 && !tensor.is_complex() && tensor.item<double>() == 0.0;
+  }
+  return (constant->isInt() || constant->isDouble()) && constant->toScalar().toDouble() == 0.0;
 }
 
 /// The message of an error inside an operation, after the operation and its source line.

@@ -139,14 +139,28 @@ torch::jit::Module evaluation_copy(const torch::jit::Module& module) {
   return module;
 }
 
+/// Neurons take a 0-dim float64 tensor on the CPU for a number: it stays one.
+bool is_number(const at::Tensor& tensor) { return tensor.dim() == 0 && tensor.scalar_type() == at::kDouble; }
+
 /// A value on a device: tensors copied where they are elsewhere, of a module all that it holds.
 c10::IValue moved(const c10::IValue& value, c10::Device device) {
   if (value.isTensor()) {
-    return value.toTensor().to(device);
+    return is_number(value.toTensor()) ? value : value.toTensor().to(device);
   }
   if (value.isModule()) {
+    const at::NoGradGuard no_grad;
     torch::jit::Module copy = value.toModule().deepcopy();
-    copy.to(device);
+    const auto move = [&](at::Tensor tensor) {
+      if (!is_number(tensor)) {
+        tensor.set_data(tensor.to(device));
+      }
+    };
+    for (const at::Tensor& tensor : copy.parameters()) {
+      move(tensor);
+    }
+    for (const at::Tensor& tensor : copy.buffers()) {
+      move(tensor);
+    }
     return copy._ivalue();
   }
   return value;

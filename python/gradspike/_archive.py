@@ -371,6 +371,8 @@ def _open_native(file: Path, name: Optional[str], example: Example, map_location
             f"load: '{file}' holds no native code: gradspike.export writes it with native_code=True; without "
             "allow_native_code the file is read as it is"
         )
+    if str(map_location) not in ("cpu", "cpu:0"):
+        raise ValueError(f"load: native code runs on the CPU: map_location must be 'cpu', got {map_location!r}")
     program = None
     if _program.is_program_beside(members):
         program = _open(file, name, example, "cpu")[0]

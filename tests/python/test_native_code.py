@@ -300,8 +300,9 @@ def test_bad_arguments(compiled, tmp_path):
             gradspike.load(tmp_path / file, allow_native_code=True)
     with pytest.raises(FileNotFoundError, match="there is no file"):
         gradspike.load(tmp_path / "no.pt2", allow_native_code=True)
-    with pytest.raises(ValueError, match="compiled for the device 'cpu', not for 'cuda'"):
-        gradspike.load(compiled, map_location="cuda", allow_native_code=True)
+    for device in ("cuda", "gpu", None, {"cpu": "cuda"}):
+        with pytest.raises(ValueError, match="runs on the CPU: map_location must be 'cpu', got"):
+            gradspike.load(compiled, map_location=device, allow_native_code=True)
     with pytest.raises(ValueError, match="must be True or False, got 'cuda': native code is for the CPU"):
         gradspike.export(model(), tmp_path / "other.pt2", example=spikes(), native_code="cuda")
     assert not (tmp_path / "other.pt2").exists()

@@ -566,6 +566,11 @@ def sum_with_a_constant_tensor(self, x: Tensor) -> Tensor:
     return self.lif(self.a(x) + torch.ones(6))
 
 
+@refused("aten::add", "test_reading.py:", "adds a constant to a signal")
+def sum_with_zeros_that_may_change_its_shape(self, x: Tensor) -> Tensor:
+    return self.lif(self.a(x) + torch.zeros(1, 1, 6))
+
+
 @refused("aten::slice", "time or batch", "test_reading.py:")
 def time_slice(self, x: Tensor) -> Tensor:
     return self.lif2(self.c(self.lif(self.a(x))[2:]))

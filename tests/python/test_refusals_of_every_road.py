@@ -428,6 +428,7 @@ ARGUMENTS = {
     "scales, backend": (lambda f: chip.measure_scales(model(), target="chip7"), ('no backend "chip7"',)),
     "deploy, program": (lambda f: chip.deploy(model(), target="process:/no/such"), ("cannot be started", "/no/such")),
     "deploy, library": (lambda f: chip.deploy(model(), target="library:/no/x.so"), ("cannot be loaded", "/no/x.so")),
+    "attach, native": (lambda f: chip.attach("native", "true"), ('must not be "native"', "built in")),
     "attach, built in": (lambda f: chip.attach("emulator", "true"), ('must not be "emulator"', "built in")),
     "deploy, preset": (lambda f: chip.deploy(model(), preset="magic"), ('no preset "magic"', "ideal")),
     "deploy, constant": (

@@ -18,6 +18,7 @@ from gradspike.examples import yinyang_training as training
 __all__ = ["CapturedStep", "main"]
 
 Step = Callable[[Tensor, Tensor], Tensor]
+TRAIN_SIZE = 5000
 
 
 def eager_step(network: torch.nn.Module, optimizer: torch.optim.Optimizer) -> Step:
@@ -71,7 +72,13 @@ class CapturedStep:
             self._loss = step(self._spikes, self._classes)
 
     def __call__(self, spikes: Tensor, classes: Tensor) -> Tensor:
-        """One step; the loss is overwritten by the next one."""
+        """One step; the loss is overwritten by the next one.
+
+        Raises:
+            ValueError: The batch has another shape than that of the capture.
+        """
+        if spikes.shape != self._spikes.shape or classes.shape != self._classes.shape:
+            raise ValueError(f"spikes must be {list(self._spikes.shape)} as captured, got {list(spikes.shape)}")
         self._spikes.copy_(spikes)
         self._classes.copy_(classes)
         self._graph.replay()
@@ -102,7 +109,7 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
         argv: Command line options; None: those of the process.
 
     Returns:
-        Exit code: 0; 1 where the two trainings differ; 3 where there is no GPU.
+        Exit code: 0; 1 where the two trainings differ; 3 for options out of range and where there is no GPU.
     """
     parser = argparse.ArgumentParser(
         prog="python -m gradspike.examples.cuda_graph",
@@ -111,10 +118,17 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
     parser.add_argument("--epochs", type=int, default=3)
     parser.add_argument("--batch-size", type=int, default=50)
     options = parser.parse_args(argv)
+    if options.epochs < 1 or not 1 <= options.batch_size <= TRAIN_SIZE:
+        print(
+            f"cuda_graph: --epochs must be at least 1 and --batch-size 1 to {TRAIN_SIZE}, got {options.epochs} and "
+            f"{options.batch_size}",
+            file=sys.stderr,
+        )
+        return 3
     if not torch.cuda.is_available():
         print("cuda_graph: PyTorch finds no GPU here, and a CUDA graph needs one", file=sys.stderr)
         return 3
-    data = training.load_data()
+    data = training.load_data(TRAIN_SIZE)
     spikes, classes = data.train_spikes.cuda(), data.train_classes.cuda()
     batches = [
         (spikes[:, chosen].contiguous(), classes[chosen])

@@ -24,10 +24,19 @@ def number(value: float) -> Tensor:
         return torch.full([], value, dtype=torch.float64, device="cpu")
     elif torch.jit.is_tracing():  # a tracer warns of constants made by torch.tensor
         return torch.full((), value, dtype=torch.float64, device="cpu")
-    elif torch.compiler.is_compiling() or is_in_torch_dispatch_mode():  # tensors of a trace, which no other may see
+    elif _is_traced():  # a tensor of a trace or a transform, which no other call may see
         return torch.tensor(value, dtype=torch.float64, device="cpu")
     else:
         return _kept_number(value, math.copysign(1.0, value))
+
+
+def _is_traced() -> bool:
+    """Whether compilers, modes or transforms of torch.func see what is made now."""
+    return (
+        torch.compiler.is_compiling()
+        or is_in_torch_dispatch_mode()
+        or torch._C._functorch.peek_interpreter_stack() is not None
+    )
 
 
 @lru_cache(maxsize=1024)

@@ -38,7 +38,9 @@ def synapse_lif(
     projection: str = "",
     population: str = "",
 ) -> LIFOutput:
-    """`lif(graded_spikes(spikes, weight))` in one pass over time: the same bits, and no synaptic input in memory.
+    """`lif(graded_spikes(spikes, weight))` in one operator, with the same bits.
+
+    The synaptic input of all steps is never in memory.
 
     Args:
         spikes: Counts `[time, batch, in_features]` as `graded_spikes` takes them; bits `[time, batch,

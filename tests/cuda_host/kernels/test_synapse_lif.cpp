@@ -34,6 +34,7 @@ struct Variant {
   bool given_input = false;  // in place of spikes and weights
   SpikeFormat format = SpikeFormat::kFloat;
   std::int64_t segment_steps = 0;
+  std::int64_t chunk_steps = 0;  // steps of synaptic input that a GPU has in memory at once
 };
 
 std::vector<Shape> shapes() {
@@ -58,7 +59,11 @@ std::vector<Variant> variants() {
   segments.segment_steps = 3;
   wide.wide = true;
   given.given_input = true;
-  return {plain, compact, bits, rest, measured, segments, wide, given};
+  Variant chunks = measured, chunked_bits = compact, chunks_of_segments = segments;
+  chunks.chunk_steps = 2;
+  chunked_bits.chunk_steps = 1;
+  chunks_of_segments.chunk_steps = 2;  // of three
+  return {plain, compact, bits, rest, measured, segments, wide, given, chunks, chunked_bits, chunks_of_segments};
 }
 
 template <class S, class Q, class T>
@@ -185,7 +190,8 @@ Results<T> run(const Exec& exec, Data<S, Q, T>& d, int fill) {
       exec, kernels::SynapseLifForwardArgs<S, Q, T>{drive, table, start, spike_measurement, membrane_measurement,
                                                     z.get(), v.format, membrane.get(), current.get(),
                                                     segments ? nullptr : saved.get(), segments ? saved.get() : nullptr,
-                                                    final_state.get(), v.segment_steps, s.time, s.batch, s.neuron});
+                                                    final_state.get(), v.segment_steps, s.time, s.batch, s.neuron,
+                                                    v.chunk_steps * s.chains() * static_cast<std::int64_t>(sizeof(T))});
   kernels::SynapseLifBackwardArgs<S, Q, T> backward{
       drive,
       {grad_spikes.get(), grad_membrane.get(), nullptr, grad_final.get(), segments ? nullptr : saved.get(),
