@@ -254,7 +254,8 @@ def _initial_sigma(in_features: int) -> float:
 
 def _holds_numbers(tensor: Tensor) -> bool:
     """False for fake, distributed and functorch tensors, whose numbers cannot be read."""
-    return type(tensor.data) is Tensor and not torch._C._functorch.is_functorch_wrapped_tensor(tensor)
+    # In this order: under vmap a mapped tensor refuses to show its data.
+    return not torch._C._functorch.is_functorch_wrapped_tensor(tensor) and type(tensor.data) is Tensor
 
 
 def _label(name: str) -> str:
