@@ -361,20 +361,34 @@ def register() -> None:
         _library = torch.library.Library("gradspike", "IMPL")
         for name, rule in RULES.items():
             if hasattr(torch.ops.gradspike, name):
-                _library.impl(name, _kernel(name, rule), "FuncTorchBatched", with_keyset=True)
+                operator = getattr(torch.ops.gradspike, name).default
+                _library.impl(name, _kernel(operator, rule), "FuncTorchBatched", with_keyset=True)
         for name in TENSOR_SCALES:
             if hasattr(torch.ops.gradspike, name):
                 overload = getattr(torch.ops.gradspike, name).tensor_scale
-                _library.impl(f"{name}.tensor_scale", overload.decompose, "FuncTorchBatched")
+                _library.impl(f"{name}.tensor_scale", _composite(overload), "FuncTorchBatched", with_keyset=True)
 
 
-def _kernel(name: str, rule: Rule) -> Callable[..., Any]:
+def _composite(operator: Any) -> Callable[..., Any]:
+    """The composite itself on the mapped tensors: the rules are those of what it calls."""
+    of_nothing = _kernel(operator, _each)  # PyTorch's own rules take no number of no sample
+
+    def kernel(keyset: Any, *args: Any, **kwargs: Any) -> Any:
+        functorch = torch._C._functorch
+        transform = functorch.peek_interpreter_stack()
+        if functorch.CVmapInterpreterPtr(transform).batchSize() == 0:
+            return of_nothing(keyset, *args, **kwargs)
+        return operator.decompose(*args, **kwargs)
+
+    return kernel
+
+
+def _kernel(operator: Any, rule: Rule) -> Callable[..., Any]:
     def kernel(keyset: Any, *args: Any, **kwargs: Any) -> Any:
         functorch = torch._C._functorch
         transform = functorch.peek_interpreter_stack()  # what follows points into it
         interpreter = functorch.CVmapInterpreterPtr(transform)
         level = interpreter.level()
-        operator = getattr(torch.ops.gradspike, name).default
         call = Call(operator, interpreter.batchSize(), {}, {})
         for position, argument in enumerate(operator._schema.arguments):
             given = args[position] if position < len(args) else kwargs.get(argument.name, argument.default_value)
