@@ -19,8 +19,8 @@ hardware_weights_with_statistics, connections, prepack, prepacked_graded_spikes 
 pack_spikes, spikes_to_events, events_to_spikes. Beyond their calls it costs little.
 
 An overload whose scale is a tensor is what ops/tensor_scale.cpp makes it: scale * weight, then the operator with scale
-1, then the units. Each of these has a rule, so a scale of each sample is a stack of weights, with the bits of a loop,
-and a scale that all samples share calls what a number calls.
+1, then the units. Each of these has a rule, so a scale of each sample is a stack of weights, with the bits of a loop
+(rounding="none" is PyTorch's matrix product), and a scale that all samples share calls what a number calls.
 
 `torch.library.register_vmap` refuses operators with keyword-only tensors, hence the FuncTorchBatched key itself.
 A number that is mapped becomes one value per neuron, so that its coefficients are those of a tensor, not rounded once
