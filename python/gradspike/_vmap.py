@@ -9,19 +9,18 @@ A rule gets the arguments without the mapping, calls the operator once on the le
                operator has weights too, a larger batch or else a stack of all its tensors (ops/stack.h)
     reports    a loop
 
-A stack is one call, whose kernels take one sample after another: the bits of a loop in every gradient. Milliseconds of
-`vmap` forward and of `vmap(grad)`, one thread, 16 samples of 100 neurons, batch 50, 100 steps, and what the rule took
-as a loop over calls: synapse_lif 7.3 and 59 (loop: 9.5 and 70), recurrent_lif 15 and 76 (18 and 115),
-eventprop_graded_spikes 4.7 and 26 (6.4 and 29), sparse_graded_spikes 7.8 and 33 (8.4 and 40); 16 samples of 20 neurons,
-batch 1, 20 steps: 0.31 and 1.0, 0.38 and 1.1, 0.15 and 0.5, 0.14 and 0.5 (loop: 0.9 and 2.4, 1.1 and 2.8, 0.35 and
-1.0, 0.4 and 1.1). Other exact ways: `graded_spikes` with a stack of weights, then `lif` with more neurons, takes the
-same time as synapse_lif without its packed spikes and checkpoints; one recurrent_lif with block-diagonal weights takes
-more than four times as long (64 forward) and memory with the square of the samples.
+A stack is one call, whose kernels take one sample after another: the bits of a loop in every gradient. It saves what
+each call of a loop costs, which counts where a sample is small. Other exact ways: `graded_spikes` with a stack of
+weights, then `lif` with more neurons, is synapse_lif without its packed spikes and checkpoints; one recurrent_lif with
+block-diagonal weights needs work and memory with the square of the samples.
 
 A loop is left where each sample has a report or a list of its own and no gradient: weight_statistics,
 hardware_weights_with_statistics, connections, prepack, prepacked_graded_spikes with weights of each sample,
-pack_spikes, spikes_to_events, events_to_spikes. It costs 0.1 to 0.2 ms for 16 samples beyond their calls (pack_spikes
-of [100, 50, 100]: 7.0 instead of 6.7; prepack of [100, 100]: 0.40 instead of 0.22).
+pack_spikes, spikes_to_events, events_to_spikes. Beyond their calls it costs little.
+
+An overload whose scale is a tensor is what ops/tensor_scale.cpp makes it: scale * weight, then the operator with scale
+1, then the units. Each of these has a rule, so a scale of each sample is a stack of weights, with the bits of a loop
+(rounding="none" is PyTorch's matrix product), and a scale that all samples share calls what a number calls.
 
 `torch.library.register_vmap` refuses operators with keyword-only tensors, hence the FuncTorchBatched key itself.
 A number that is mapped becomes one value per neuron, so that its coefficients are those of a tensor, not rounded once
@@ -343,6 +342,15 @@ RULES: Dict[str, Rule] = {
     **{part: _neurons for name in _NEURONS for part in _parts(name)},
 }
 
+# Operators with an overload whose scale is a tensor: a composite of operators that all have rules.
+TENSOR_SCALES = (
+    "linear_saturating",
+    "hardware_weights",
+    "graded_spikes",
+    "eventprop_graded_spikes",
+    "sparse_graded_spikes",
+)
+
 _library: Optional[torch.library.Library] = None
 
 
@@ -353,16 +361,34 @@ def register() -> None:
         _library = torch.library.Library("gradspike", "IMPL")
         for name, rule in RULES.items():
             if hasattr(torch.ops.gradspike, name):
-                _library.impl(name, _kernel(name, rule), "FuncTorchBatched", with_keyset=True)
+                operator = getattr(torch.ops.gradspike, name).default
+                _library.impl(name, _kernel(operator, rule), "FuncTorchBatched", with_keyset=True)
+        for name in TENSOR_SCALES:
+            if hasattr(torch.ops.gradspike, name):
+                overload = getattr(torch.ops.gradspike, name).tensor_scale
+                _library.impl(f"{name}.tensor_scale", _composite(overload), "FuncTorchBatched", with_keyset=True)
 
 
-def _kernel(name: str, rule: Rule) -> Callable[..., Any]:
+def _composite(operator: Any) -> Callable[..., Any]:
+    """The composite itself on the mapped tensors: the rules are those of what it calls."""
+    of_nothing = _kernel(operator, _each)  # PyTorch's own rules take no number of no sample
+
+    def kernel(keyset: Any, *args: Any, **kwargs: Any) -> Any:
+        functorch = torch._C._functorch
+        transform = functorch.peek_interpreter_stack()
+        if functorch.CVmapInterpreterPtr(transform).batchSize() == 0:
+            return of_nothing(keyset, *args, **kwargs)
+        return operator.decompose(*args, **kwargs)
+
+    return kernel
+
+
+def _kernel(operator: Any, rule: Rule) -> Callable[..., Any]:
     def kernel(keyset: Any, *args: Any, **kwargs: Any) -> Any:
         functorch = torch._C._functorch
         transform = functorch.peek_interpreter_stack()  # what follows points into it
         interpreter = functorch.CVmapInterpreterPtr(transform)
         level = interpreter.level()
-        operator = getattr(torch.ops.gradspike, name).default
         call = Call(operator, interpreter.batchSize(), {}, {})
         for position, argument in enumerate(operator._schema.arguments):
             given = args[position] if position < len(args) else kwargs.get(argument.name, argument.default_value)

@@ -8,6 +8,7 @@ from torch._dynamo.testing import CompileCounter
 
 from gradspike import chip, nn
 from gradspike import functional as F
+from test_opcheck import Calls
 
 INDEX = torch.tensor([[0, 0, 1, 2, 3], [1, 4, 0, 2, 3]])
 
@@ -93,9 +94,107 @@ def test_func_transforms():
     loss(*plain).backward()
     for got, leaf in zip(torch.func.grad(loss, argnums=(0, 1))(weight, scale), plain):
         torch.testing.assert_close(got, leaf.grad)
-    scales = torch.tensor([10.0, 20.0, 30.0])
-    mapped = torch.func.vmap(lambda s: F.graded_spikes(SPIKES, weight, s))(scales)
-    assert torch.equal(mapped, torch.stack([F.graded_spikes(SPIKES, weight, float(s)) for s in scales]))
+
+
+SCALES = torch.tensor([10.0, 17.3, 30.1])
+WEIGHTS = torch.stack([numbers(4, 5, seed=k) for k in range(3)])
+OPTIONS = [{"units": units, "rounding": rounding} for units in ("model", "lsb") for rounding in ("half_even", "none")]
+DIMS = [(0, None), (None, 0), (0, 0)]
+
+
+@pytest.fixture
+def no_fallback():
+    """The loop that PyTorch makes where an operator has no rule raises, and its warning too."""
+    torch._C._functorch._set_vmap_fallback_enabled(False)
+    yield
+    torch._C._functorch._set_vmap_fallback_enabled(True)
+
+
+def of_samples(dims, dtype=torch.float32):
+    """Weights and scales for `torch.vmap`, and those of each run of a loop."""
+    tensors = WEIGHTS.to(dtype), SCALES
+    together = [t if dim == 0 else t[0] for t, dim in zip(tensors, dims)]
+    return together, [[t[k] if dim == 0 else t[0] for t, dim in zip(tensors, dims)] for k in range(3)]
+
+
+@pytest.mark.usefixtures("no_fallback")
+@pytest.mark.filterwarnings("error")
+class TestVmap:
+    @pytest.mark.parametrize("options", OPTIONS, ids=lambda o: "-".join(o.values()))
+    @pytest.mark.parametrize("dims", DIMS)
+    @pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16])
+    @pytest.mark.parametrize("name", CALLS)
+    def test_has_the_bits_of_a_loop(self, name, dtype, dims, options):
+        together, runs = of_samples(dims, dtype)
+        call = lambda w, s: CALLS[name](w, s, **options)  # noqa: E731
+        check = torch.testing.assert_close if options["rounding"] == "none" else assert_equal  # a product of PyTorch
+        check(torch.vmap(call, dims)(*together), torch.stack([call(*run) for run in runs]))
+
+    @pytest.mark.parametrize("options", OPTIONS, ids=lambda o: "-".join(o.values()))
+    @pytest.mark.parametrize("dims", DIMS)
+    @pytest.mark.parametrize("name", [name for name in CALLS if name != "hardware_weights"])
+    def test_gradients_of_samples(self, name, dims, options):
+        """To weight and scale, of each sample and of all together."""
+        together, runs = of_samples(dims)
+        loss = lambda w, s: CALLS[name](w, s, **options).square().sum()  # noqa: E731
+        gradient = torch.func.grad(loss, (0, 1))
+        expected = [torch.stack(g) for g in zip(*(gradient(*run) for run in runs))]
+        check = torch.testing.assert_close if options["rounding"] == "none" else assert_equal
+        for actual, e in zip(torch.vmap(gradient, dims)(*together), expected):
+            check(actual, e)
+        total = torch.func.grad(lambda *t: torch.vmap(loss, dims)(*t).sum(), (0, 1))(*together)
+        for actual, e, dim in zip(total, expected, dims):
+            torch.testing.assert_close(actual, e if dim == 0 else e.sum(0), rtol=1e-5, atol=1e-3)
+
+    @pytest.mark.parametrize("name", CALLS)
+    def test_nested_and_of_no_samples(self, name):
+        call = CALLS[name]
+        nested = torch.vmap(torch.vmap(call, (None, 0)), (0, None))(WEIGHTS, SCALES)
+        assert_equal(nested, torch.stack([torch.stack([call(w, s) for s in SCALES]) for w in WEIGHTS]))
+        for dims in DIMS:
+            tensors = [t[:0] if dim == 0 else t[0] for t, dim in zip((WEIGHTS, SCALES), dims)]
+            assert torch.vmap(call, dims)(*tensors).shape == (0, *nested.shape[2:])
+
+    @pytest.mark.parametrize("name", CALLS)
+    def test_a_scale_of_all_samples_makes_the_calls_of_a_number(self, name):
+        seen = []
+        for scale in (SCALES[0], float(SCALES[0])):
+            with Calls() as calls:
+                torch.vmap(lambda w: CALLS[name](w, scale))(WEIGHTS)  # noqa: B023
+            seen.append([(func, [getattr(a, "shape", None) for a in args]) for func, args, _ in calls.seen])
+        assert seen[0] == seen[1] and len(seen[0]) == 1
+
+    @pytest.mark.parametrize("name", CALLS)
+    def test_compiled(self, name):
+        run = lambda w, s: torch.vmap(CALLS[name])(w, s)  # noqa: E731
+        torch._dynamo.reset()
+        assert_equal(torch.compile(run, backend="aot_eager", fullgraph=True)(WEIGHTS, SCALES), run(WEIGHTS, SCALES))
+
+    @pytest.mark.parametrize("kind", [nn.Synapse, nn.EventPropSynapse])
+    def test_an_ensemble_of_synapses(self, kind):
+        models = [kind(5, 4, scale=torch.nn.Parameter(s.clone())) for s in SCALES]
+        parameters, buffers = torch.func.stack_module_state(models)
+
+        def loss(parameters):
+            out = torch.func.functional_call(models[0], (parameters, buffers), (SPIKES,))
+            return (out if isinstance(out, torch.Tensor) else out[0]).square().sum()
+
+        gradients, values = torch.vmap(torch.func.grad_and_value(loss))(parameters)
+        for k, model in enumerate(models):
+            out = model(SPIKES)
+            value = (out if isinstance(out, torch.Tensor) else out[0]).square().sum()
+            value.backward()
+            assert_equal(values[k], value.detach())
+            for name, parameter in model.named_parameters():
+                assert_equal(gradients[name][k], parameter.grad)
+
+    def test_a_bad_scale_is_that_of_a_sample(self):
+        with pytest.raises(RuntimeError, match=r"scale must be a number .* with 1 dimensions"):
+            torch.vmap(lambda s: F.graded_spikes(SPIKES, WEIGHTS[0], s))(torch.ones(3, 2))
+
+
+def assert_equal(actual, expected):
+    assert actual.dtype == expected.dtype and torch.equal(actual, expected)
 
 
 @pytest.mark.parametrize("scale", [torch.ones(1), torch.ones(2), torch.tensor(3)])

@@ -31,7 +31,10 @@ def no_fallback():
 
 def test_every_operator_has_a_rule():
     has_rule = torch._C._dispatch_has_kernel_for_dispatch_key
-    without = {name for name in OPERATORS if not has_rule(f"gradspike::{name}", "FuncTorchBatched")}
+    names = [f"{s.name}.{s.overload_name}".rstrip(".") for s in torch._C._jit_get_all_schemas()]
+    operators = [name for name in names if name.startswith("gradspike::")]
+    without = {name.split("::")[1] for name in operators if not has_rule(name, "FuncTorchBatched")}
+    assert "gradspike::graded_spikes.tensor_scale" in operators
     assert without == set(WITHOUT_RULE)
 
 
@@ -456,6 +459,105 @@ def test_gradients_of_samples_of_a_network():
     for k in range(4):
         for name, expected in grad(loss)(parameters, spikes[:, k]).items():
             torch.testing.assert_close(gradients[name][k], expected)
+
+
+def drawn(*shape):
+    return torch.nn.Parameter(torch.rand(*shape) * 0.2 + 0.9)
+
+
+def first_calls():
+    """Each module as it was constructed, and its input."""
+    x, current, pair = spikes_like(6, 2, 5), torch.randn(6, 2, 5), (torch.randn(6, 2, 5), torch.randn(6, 2, 5))
+    dense, nn = torch.ones(4, 5), gradspike.nn
+    scale = lambda: torch.nn.Parameter(torch.tensor(16.0))  # noqa: E731
+    return {
+        "Synapse": (nn.Synapse(5, 4), (x,)),
+        "Synapse-scale": (nn.Synapse(5, 4, scale=scale()), (x,)),
+        "Synapse-mask": (nn.Synapse(5, 4, mask=dense > 0), (x,)),
+        "Synapse-transform": (nn.Synapse(5, 4, transform=torch.tanh), (x,)),
+        "EventPropSynapse": (nn.EventPropSynapse(5, 4), (x,)),
+        "EventPropSynapse-scale": (nn.EventPropSynapse(5, 4, scale=scale()), (x,)),
+        "SparseSynapse": (nn.SparseSynapse(dense), (x,)),
+        "PrepackedSynapse": (nn.Synapse(5, 4).prepacked(), (x,)),
+        "SynapseLIF": (nn.SynapseLIF(5, 4, threshold=drawn(4)), (x,)),
+        "RecurrentLIF": (nn.RecurrentLIF(5, 4), (x,)),
+        "LIF": (nn.LIF(5, threshold=drawn(5)), (current,)),
+        "LI": (nn.LI(5, leak=drawn(5)), (current,)),
+        "AELIF": (nn.AELIF(5, threshold=drawn(5)), (current,)),
+        "EventPropLIF": (nn.EventPropLIF(5), pair),
+        "ExactEventPropLIF": (nn.ExactEventPropLIF(5), pair),
+        "BatchDropout": (nn.BatchDropout(5).eval(), (x,)),
+    }
+
+
+FIRST_CALLS = tuple(first_calls())
+
+
+def test_every_module_has_a_first_call():
+    # Not layers: a rule of the chip, and a wrapper that collects what a model gave.
+    modules = set(gradspike.nn.__all__) - {"PlasticityRule", "Recorder", "default_scale"}
+    assert {name.split("-")[0] for name in FIRST_CALLS} == modules
+
+
+def total_of(outputs):
+    outputs = (outputs,) if isinstance(outputs, torch.Tensor) else outputs
+    return sum(output.square().sum() for output in outputs if output is not None)
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("transform", ["vmap", "vmap of inputs", "vmap(grad)", "grad", "grad of inputs", "grad(vmap)"])
+@pytest.mark.parametrize("name", FIRST_CALLS)
+def test_first_call_of_a_module(name, transform):
+    """Nothing that a module does once, when it first runs, reads numbers that a transform hides."""
+    module, inputs = first_calls()[name]
+    parameters = {n: p.detach().clone() for n, p in module.named_parameters()}
+    loss = lambda parameters, *inputs: total_of(functional_call(module, parameters, inputs))  # noqa: E731
+    parameters_only = (0, *(None for _ in inputs))
+    inputs_only = (None, *(0 for _ in inputs))
+    stack = {n: torch.stack(samples_of(p, SAMPLES)) for n, p in parameters.items()}
+    batch = [torch.stack([x.roll(k, 0) for k in range(SAMPLES)]) for x in inputs]
+    if not parameters and transform not in ("vmap of inputs", "grad of inputs"):
+        pytest.skip("no parameters")
+    if name == "PrepackedSynapse" and "grad" in transform:
+        pytest.skip("has no gradient")
+    each = lambda function: [  # noqa: E731
+        function({n: p[k] for n, p in stack.items()}, *inputs) for k in range(SAMPLES)
+    ]
+    if transform == "vmap":
+        actual = torch.vmap(loss, parameters_only)(stack, *inputs)
+        expected = torch.stack(each(loss))
+    elif transform == "vmap of inputs":
+        actual = torch.vmap(loss, inputs_only)(parameters, *batch)
+        expected = torch.stack([loss(parameters, *(x[k] for x in batch)) for k in range(SAMPLES)])
+    elif transform == "vmap(grad)":
+        actual = torch.vmap(grad(loss), parameters_only)(stack, *inputs)
+        runs = each(grad(loss))
+        expected = {n: torch.stack([run[n] for run in runs]) for n in stack}
+    elif transform == "grad(vmap)":
+        actual = grad(lambda stack: torch.vmap(loss, parameters_only)(stack, *inputs).sum())(stack)
+        runs = each(grad(loss))
+        expected = {n: torch.stack([run[n] for run in runs]) for n in stack}
+    else:
+        argument = 0 if transform == "grad" else 1
+        actual = grad(loss, argument)(parameters, *inputs)
+        leaves = {n: p.clone().requires_grad_() for n, p in parameters.items()}
+        x = inputs[0].clone().requires_grad_()
+        expected = loss(leaves, x, *inputs[1:])
+        expected = torch.autograd.grad(expected, list(leaves.values()) if argument == 0 else x, allow_unused=True)
+        expected = dict(zip(leaves, expected)) if argument == 0 else expected[0]
+        if argument == 1 and expected is None:
+            expected = torch.zeros_like(x)
+    torch.testing.assert_close(actual, expected)
+
+
+def test_weights_are_checked_by_the_first_call_outside():
+    module = gradspike.nn.Synapse(5, 4)
+    with torch.no_grad():
+        module.weight.mul_(1e-6)
+    x = spikes_like(SAMPLES, 6, 2, 5)
+    torch.vmap(module)(x)
+    with pytest.warns(UserWarning, match="all weights round to zero"):
+        module(x[0])
 
 
 def layer(spikes, weight):

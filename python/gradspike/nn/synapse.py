@@ -202,7 +202,8 @@ class Synapse(torch.nn.Module):
     def check_weights(self) -> WeightStatistics:
         """Statistics of the weight; warns where every weight other than zero rounds to zero. Waits for the device.
 
-        Runs by itself after initialisation and, where that did not warn, at the first eager call on a CPU.
+        Runs by itself after initialisation and, where that did not warn, at the first eager call on a CPU
+        outside the transforms of torch.func.
         """
         statistics = self.statistics()
         if statistics.to_zero > 0 and statistics.largest <= 0.5:
@@ -216,9 +217,11 @@ class Synapse(torch.nn.Module):
         return statistics
 
     def _check_first_forward(self) -> None:
-        """Never on CUDA, where reading a number would wait for the device, nor while the module is traced."""
+        """Never on CUDA, where reading a number would wait for the device, nor while traced or in torch.func."""
         if torch.compiler.is_compiling() or torch.jit.is_tracing() or self._checked:
             return
+        if torch._C._functorch.peek_interpreter_stack() is not None:
+            return  # weight, scale, mask or transform may be mapped: the next call outside checks
         if self.weight.device.type == "cpu" and _holds_numbers(self.weight):
             self._checked = True
             self.check_weights()
@@ -254,7 +257,8 @@ def _initial_sigma(in_features: int) -> float:
 
 def _holds_numbers(tensor: Tensor) -> bool:
     """False for fake, distributed and functorch tensors, whose numbers cannot be read."""
-    return type(tensor.data) is Tensor and not torch._C._functorch.is_functorch_wrapped_tensor(tensor)
+    # In this order: under vmap a mapped tensor refuses to show its data.
+    return not torch._C._functorch.is_functorch_wrapped_tensor(tensor) and type(tensor.data) is Tensor
 
 
 def _label(name: str) -> str:
