@@ -57,6 +57,8 @@ def run(arguments: argparse.Namespace) -> int:
     """gradspike run"""
     import gradspike
 
+    if _command_line.is_device(arguments.target):
+        _command_line.refuse_preset_options(arguments)
     network = gradspike.open_network(arguments.file)
     description = network.description
     population = _command_line.firing(description, arguments.population)
@@ -64,8 +66,8 @@ def run(arguments: argparse.Namespace) -> int:
     if _command_line.is_device(arguments.target):
         result = network.run_model(*inputs, device=arguments.target)
     else:
-        changed = _command_line.constants(arguments)
-        result = network.deploy(arguments.target or None, arguments.preset, arguments.seed, changed)(*inputs)
+        options = _command_line.preset_options(arguments, "ideal")
+        result = network.deploy(arguments.target or None, *options)(*inputs)
     if arguments.report:
         _command_report.write(result.report or network.check(), arguments.report)
     spikes = result.spikes[population]
@@ -80,7 +82,7 @@ def run(arguments: argparse.Namespace) -> int:
 def _summary(network: str, population: str, result: Any, output: str) -> Dict[str, Any]:
     """What --json prints."""
     spikes = result.spikes[population]
-    return {
+    summary = {
         "format": "gradspike.run",
         "version": 1,
         "network": network,
@@ -90,12 +92,14 @@ def _summary(network: str, population: str, result: Any, output: str) -> Dict[st
         "batch": spikes.shape[1],
         "spikes": {name: int(trace.sum()) for name, trace in result.spikes.items()},
         "lost": result.lost,
-        "counts": result.counts,
         "seconds": result.timing,
         "not_modelled": result.not_modelled,
         "output": None if output == "-" else output,
         "events": _spike_csv.events(spikes) if output == "-" else None,  # step, batch, neuron, count
     }
+    if not _command_line.is_device(result.target):  # what a chip counts
+        summary["counts"] = result.counts
+    return summary
 
 
 COMMANDS = {"inspect": inspect, "run": run}
