@@ -43,6 +43,13 @@ def read_spikes(path: str, size: Optional[int]) -> Tensor:
     return torch.from_numpy(numpy.ascontiguousarray(array, dtype=numpy.float32))
 
 
+def write_spikes(path: str, spikes: Tensor) -> None:
+    """Writes counts as uint8."""
+    import numpy
+
+    numpy.save(path, spikes.to(torch.uint8).cpu().numpy())
+
+
 def read_inputs(paths: Sequence[str], sizes: Sequence[int]) -> List[Tensor]:
     """Spikes of all inputs of a network, all of one length and one batch."""
     inputs = [read_spikes(path, size) for path, size in zip(paths, sizes, strict=True)]

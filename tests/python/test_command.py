@@ -92,6 +92,15 @@ def test_other_commands_take_arrays(saved, capsys, tmp_path, command):
     assert code in (0, 1) and printed, error
 
 
+def test_output_as_an_array(saved, capsys, tmp_path):
+    spikes = ["--spikes", saved / "in.csv"]
+    assert call(capsys, "run", saved / "net.pt", *spikes, "--output", tmp_path / "out.npy")[0] == 0
+    printed = call(capsys, "run", saved / "net.pt", *spikes)[1].splitlines()[1:]
+    array = numpy.load(tmp_path / "out.npy")
+    assert array.dtype == "uint8" and array.shape == (20, 3, 8)
+    assert [f"{t},{b},{n}" for b, t, n in numpy.argwhere(array.transpose(1, 0, 2)).tolist()] == printed
+
+
 def bad_array(change):
     array = numpy.zeros((2, 3, 5), dtype="float64")
     array[1, 2, 3] = change
