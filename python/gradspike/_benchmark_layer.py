@@ -52,6 +52,8 @@ def make_layer(
     if spikes is None:
         spikes = (torch.rand(sizes.time, sizes.batch, sizes.inputs, generator=generator) < density).float()
     power = float(spikes.square().mean()) * sizes.inputs
+    if power == 0.0:
+        raise ValueError(f"the input must hold a spike, and it has none: --density {density:g} is too low for its size")
     weight = torch.randn(sizes.neurons, sizes.inputs, generator=generator) * (0.75 / power**0.5)
     gradient = torch.randn(sizes.time, sizes.batch, sizes.neurons, generator=generator)
     dequantised = functional.hardware_weights(weight, SCALE).float() / SCALE

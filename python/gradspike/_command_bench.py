@@ -19,6 +19,10 @@ gradspike bench net.pt --spikes in.csv --target emulator --samples 3 --json"""
 _GPU_SETS = 4
 """Layers that a GPU works on in turn, so that its cache does not keep one of them."""
 
+_DENSITY = 0.05
+_OF_NETWORK = ("spikes", "target", *_command_line.PRESET_OPTIONS)
+_OF_LAYER = ("inputs", "neurons")
+
 Entries = Dict[str, Callable[[], Any]]
 
 
@@ -27,20 +31,23 @@ def add_parsers(commands: Any) -> None:
     bench = _command_line.add_command(commands, "bench", "measure speed on this machine", _BENCH, _EXAMPLES)
     bench.add_argument("file", nargs="?", default="", help=f"{_command_line.SAVED_NETWORK}; default: the layer alone")
     count = _command_line.count
-    bench.add_argument("--inputs", type=count, default=256, help="input neurons of the layer (default: 256)")
-    bench.add_argument("--neurons", type=count, default=512, help="neurons of the layer (default: 512)")
+    bench.add_argument("--inputs", type=count, default=None, help="input neurons of the layer (default: 256)")
+    bench.add_argument("--neurons", type=count, default=None, help="neurons of the layer (default: 512)")
     bench.add_argument(
         "--batch", type=count, default=None, help="samples of a call; default: those of --spikes, or 256"
     )
     bench.add_argument("--steps", type=count, default=None, help="default: those of the model card, or 100")
     bench.add_argument(
-        "--density", type=_command_line.share, default=0.05, help="input spikes per neuron and step (default: 0.05)"
+        "--density",
+        type=_command_line.share,
+        default=None,
+        help="random input spikes per neuron and step (default: 0.05)",
     )
     bench.add_argument("--spikes", action="append", default=[], metavar="FILE",
-                       help="CSV step,batch,neuron[,count] of a network; once per input; default: random")  # fmt: skip
+                       help="of a network, CSV or .npy, once per input; default: random")  # fmt: skip
     bench.add_argument("--target", default="", help="backend of a network; default: GRADSPIKE_BACKEND or emulator")
     _command_line.add_preset_options(bench, "ideal")
-    bench.add_argument("--device", choices=("cpu", "cuda"), default="cpu", help="of operators (default: cpu)")
+    bench.add_argument("--device", choices=("cpu", "cuda"), default=None, help="of operators (default: cpu)")
     bench.add_argument(
         "--threads", type=_command_line.count, default=None, help="threads of PyTorch (default: its own)"
     )
@@ -57,14 +64,21 @@ def bench(arguments: argparse.Namespace) -> int:
 
     from gradspike import _timing
 
-    if arguments.device == "cuda" and not torch.cuda.is_available():
+    if not arguments.file:
+        _command_line.refuse(arguments, _OF_NETWORK, "for a saved network, and no file was given")
+    elif arguments.spikes:
+        _command_line.refuse(arguments, (*_OF_LAYER, "density"), "for random input, and --spikes was given")
+    else:
+        _command_line.refuse(arguments, _OF_LAYER, "for the layer alone, and a file was given")
+    device = arguments.device or "cpu"
+    if device == "cuda" and not torch.cuda.is_available():
         raise ValueError("--device must be cpu: PyTorch finds no CUDA device, got 'cuda'")
     before = torch.get_num_threads()
     torch.set_num_threads(arguments.threads or before)
     try:
         threads = torch.get_num_threads()
-        parts = _network_parts(arguments) if arguments.file else [_layer_part(arguments)]
-        results = [_measured(arguments, *part) for part in parts]
+        part = _network_part(arguments, device) if arguments.file else _layer_part(arguments, device)
+        result = _measured(arguments, *part)
     finally:
         torch.set_num_threads(before)
     data = {
@@ -72,9 +86,9 @@ def bench(arguments: argparse.Namespace) -> int:
         "version": 1,
         "machine": _timing.machine(),
         "versions": _versions(),
-        "device": arguments.device,
+        "device": device,
         "threads": threads,
-        "results": results,
+        "results": [result],
     }
     if arguments.json:
         _command_line.print_json(data)
@@ -96,19 +110,21 @@ def _versions() -> Dict[str, str]:
     }
 
 
-Part = Tuple[str, int, str, Entries]
-"""What is timed, samples of a call, device, and the calls by name."""
+Part = Tuple[str, int, Dict[str, str], Entries]
+"""What is timed, samples of a call, and by name the device whose clock counts, and the call."""
 
 
-def _layer_part(arguments: argparse.Namespace) -> Part:
+def _layer_part(arguments: argparse.Namespace, device: str) -> Part:
     """Both ways to run a layer, after they gave the same spikes."""
     import torch
 
     from gradspike import _benchmark_layer as layers
 
-    sizes = layers.Sizes(arguments.steps or 100, arguments.batch or 256, arguments.inputs, arguments.neurons)
-    sets = _GPU_SETS if arguments.device == "cuda" else 1
-    made = [layers.make_layer(sizes, arguments.density, arguments.device, seed=seed) for seed in range(sets)]
+    sizes = layers.Sizes(
+        arguments.steps or 100, arguments.batch or 256, arguments.inputs or 256, arguments.neurons or 512
+    )
+    sets, density = _GPU_SETS if device == "cuda" else 1, arguments.density or _DENSITY
+    made = [layers.make_layer(sizes, density, device, seed=seed) for seed in range(sets)]
     with torch.no_grad():
         first, second = layers.separate(made[0]), layers.fused(made[0])
     if not torch.equal(first, second):
@@ -119,39 +135,40 @@ def _layer_part(arguments: argparse.Namespace) -> Part:
         entries[f"{name}, forward and backward"] = layers.both_of(run, made)
     title = (
         f"layer {sizes.inputs} to {sizes.neurons}, {sizes.time} steps, batch {sizes.batch}, "
-        f"{arguments.density:.3g} input spikes and {float(first.mean()):.3g} output spikes per neuron and step"
+        f"{density:.3g} input spikes and {float(first.mean()):.3g} output spikes per neuron and step"
     )
-    return title, sizes.batch, arguments.device, entries
+    return title, sizes.batch, dict.fromkeys(entries, device), entries
 
 
-def _network_parts(arguments: argparse.Namespace) -> List[Part]:
+def _network_part(arguments: argparse.Namespace, device: str) -> Part:
     """Runs of a network: its operators on the device, and the target, which is timed by wall time."""
     import torch
 
     from gradspike import _archive
 
     model, network = _archive.open_model(arguments.file)
+    if model is network:
+        _command_line.refuse(arguments, ("device",), "for operators, and a network file holds none")
     inputs = _inputs(network.description, arguments)
     steps, batch = inputs[0].shape[:2]
     title = f"network {network.name}, {steps} steps, batch {batch}"
-    parts: List[Part] = []
+    entries: Entries = {}
+    devices: Dict[str, str] = {}
     if model is not network:  # a network file has no operators
         moved: Any = model
-        if arguments.device != "cpu":
-            moved = moved.to(arguments.device)
+        if device != "cpu":
+            moved = moved.to(device)
             network = _archive.open_network(arguments.file)  # the one above refers to the parameters that moved
-        tensors = [tensor.to(arguments.device) for tensor in inputs]
+        tensors = [tensor.to(device) for tensor in inputs]
 
         def forward() -> None:
             with torch.no_grad():
                 moved(*tensors)
 
-        parts.append((title, batch, arguments.device, {f"model, {arguments.device}": forward}))
-    deployed = network.deploy(
-        arguments.target or None, arguments.preset, arguments.seed, _command_line.constants(arguments)
-    )
-    parts.append((title, batch, "cpu", {deployed.target: lambda: deployed(*inputs)}))
-    return parts
+        entries[f"model, {device}"], devices[f"model, {device}"] = forward, device
+    deployed = network.deploy(arguments.target or None, *_command_line.preset_options(arguments, "ideal"))
+    entries[deployed.target], devices[deployed.target] = lambda: deployed(*inputs), "cpu"
+    return title, batch, devices, entries
 
 
 def _inputs(description: Dict[str, Any], arguments: argparse.Namespace) -> List[Any]:
@@ -159,25 +176,26 @@ def _inputs(description: Dict[str, Any], arguments: argparse.Namespace) -> List[
     import torch
 
     if arguments.spikes:
-        chosen = {"steps": arguments.steps or 0, "batch": arguments.batch or 0}
-        given: List[Any] = _command_line.read_spikes(description, argparse.Namespace(**{**vars(arguments), **chosen}))
+        given: List[Any] = _command_line.read_spikes(description, arguments)
         if given[0].numel() == 0:
             raise ValueError("--spikes must hold a spike, or --steps and --batch be given, got an empty run")
         return given
     steps = arguments.steps or description["model_card"]["steps"] or 100
-    generator = torch.Generator().manual_seed(arguments.seed)
+    generator = torch.Generator().manual_seed(arguments.seed or 0)
     shapes = [(steps, arguments.batch or 256, entry["size"]) for entry in description["inputs"]]
-    return [(torch.rand(shape, generator=generator) < arguments.density).float() for shape in shapes]
+    return [(torch.rand(shape, generator=generator) < (arguments.density or _DENSITY)).float() for shape in shapes]
 
 
-def _measured(arguments: argparse.Namespace, title: str, batch: int, device: str, entries: Entries) -> Dict[str, Any]:
-    """The times of a part."""
+def _measured(
+    arguments: argparse.Namespace, title: str, batch: int, devices: Dict[str, str], entries: Entries
+) -> Dict[str, Any]:
+    """The times of a part, all entries in turn."""
     from gradspike import _timing
 
-    times = _timing.interleaved(entries, device, arguments.samples, arguments.seconds)
-    clock = "gpu_ms" if device == "cuda" else "wall_ms"
+    times = _timing.interleaved(entries, devices, arguments.samples, arguments.seconds)
     rows = []
     for name, clocks in times.items():
+        clock = "gpu_ms" if devices[name] == "cuda" else "wall_ms"
         time = clocks[clock]
         rows.append(
             {
@@ -191,7 +209,7 @@ def _measured(arguments: argparse.Namespace, title: str, batch: int, device: str
                 "samples_per_second": 1e3 * batch / time["median"],
             }
         )
-    return {"title": title, "batch": batch, "device": device, "entries": rows}
+    return {"title": title, "batch": batch, "device": arguments.device or "cpu", "entries": rows}
 
 
 def _text(data: Dict[str, Any]) -> str:
@@ -203,14 +221,11 @@ def _text(data: Dict[str, Any]) -> str:
         f"gradspike {versions['gradspike']}, PyTorch {versions['torch']}, Python {versions['python']}, "
         f"{versions['cpu_isa']}, device {data['device']}, {data['threads']} thread{'s' if data['threads'] > 1 else ''}",
     ]
-    title = None
     names = [entry["name"] for result in data["results"] for entry in result["entries"]]
     width = max(map(len, names))
     for result in data["results"]:
-        if result["title"] != title:
-            title = result["title"]
-            lines += ["", title]
-            lines.append(f"  {'':{width}}  {'min [ms]':>10}  {'median [ms]':>11}  {'runs/s':>10}  {'samples/s':>11}")
+        lines += ["", result["title"]]
+        lines.append(f"  {'':{width}}  {'min [ms]':>10}  {'median [ms]':>11}  {'runs/s':>10}  {'samples/s':>11}")
         for e in result["entries"]:
             lines.append(
                 f"  {e['name']:{width}}  {e['minimum_ms']:>10.3f}  {e['median_ms']:>11.3f}  "

@@ -3,14 +3,15 @@
 import argparse
 import json
 import sys
-from typing import Any, Dict, List, NoReturn, Optional, Tuple
+from typing import Any, Dict, List, NoReturn, Optional, Sequence, Tuple
 
-from gradspike import _spike_csv
+from gradspike import _spike_array, _spike_csv
 
 BAD_INPUT = 3
 SAVED_NETWORK = "saved network: net.pt, net.pt2 or net.json"
 VERDICT_CODES = "Exit codes: 0 fits, 1 fits with losses, 2 does not fit, 3 bad input (one line on standard error)."
 TARGET = "cpu, cuda or a backend; default: GRADSPIKE_BACKEND or emulator"
+PRESET_OPTIONS = ("preset", "seed", "constant")
 CODES = "Exit codes: 0 done, 3 bad input (one line on standard error)."
 
 
@@ -46,22 +47,25 @@ def add_spikes(parser: Any, required: bool) -> None:
     """Adds --spikes, --steps and --batch."""
     parser.add_argument(
         "--spikes", action="append", required=required, default=None if required else [], metavar="FILE",
-        help="CSV step,batch,neuron[,count]; once per input",
+        help="CSV step,batch,neuron[,count], or .npy [time, batch, neuron]; once per input",
     )  # fmt: skip
     parser.add_argument(
-        "--steps", type=size, default=0, help="time steps; default: those of the model card, else of the input"
+        "--steps", type=size, default=None, help="time steps; default: those of the model card, else of the input"
     )
-    parser.add_argument("--batch", type=size, default=0, help="batch entries; default: up to the last one with a spike")
-
-
-def add_preset_options(parser: Any, preset: Optional[str], default: str = "") -> None:
-    """Adds --preset, --seed and --constant. `default` says in words what no preset means."""
     parser.add_argument(
-        "--preset",
-        default=preset,
-        help=f"preset of the target (default: {default or preset}); see gradspike.chip.presets",
+        "--batch", type=size, default=None, help="batch entries; default: up to the last one with a spike"
     )
-    parser.add_argument("--seed", type=seed, default=0, help="seed of the chip: its fixed pattern (default: 0)")
+
+
+def add_preset_options(parser: Any, default: str) -> None:
+    """Adds --preset, --seed and --constant, None and empty where they are not given. `default` is what no preset means.
+
+    `preset_options` gives their values.
+    """
+    parser.add_argument(
+        "--preset", default=None, help=f"preset of the target (default: {default}); see gradspike.chip.presets"
+    )
+    parser.add_argument("--seed", type=seed, default=None, help="seed of the chip: its fixed pattern (default: 0)")
     parser.add_argument(
         "--constant", action="append", default=[], type=constant, metavar="NAME=VALUE",
         help="constant of the preset that is changed; may be given several times",
@@ -69,22 +73,41 @@ def add_preset_options(parser: Any, preset: Optional[str], default: str = "") ->
 
 
 def read_spikes(description: Dict[str, Any], arguments: argparse.Namespace) -> Any:
-    """The inputs of a network from the CSV files that were given."""
+    """The inputs of a network from the files that were given."""
     sizes = [entry["size"] for entry in description["inputs"]]
     if len(arguments.spikes) != len(sizes):
         raise ValueError(f"--spikes must be given once per input, {len(sizes)} times, got {len(arguments.spikes)}")
-    steps = arguments.steps or description["model_card"]["steps"]
-    return _spike_csv.read_inputs(arguments.spikes, sizes, steps, arguments.batch)
+    arrays = [_spike_array.is_npy(path) for path in arguments.spikes]
+    if not any(arrays):
+        steps = arguments.steps or description["model_card"]["steps"]
+        return _spike_csv.read_inputs(arguments.spikes, sizes, steps, arguments.batch or 0)
+    if not all(arrays):
+        raise ValueError("--spikes must be all .npy or all CSV, got both")
+    refuse(arguments, ("steps", "batch"), "for CSV files: an array has its own")
+    return _spike_array.read_inputs(arguments.spikes, sizes)
 
 
 def is_device(target: str) -> bool:
-    """Whether a target is a device of PyTorch, on which the operators run, and no backend."""
-    return target == "cpu" or target.startswith("cuda")
+    """Whether a target is a device of PyTorch, on which the operators run, and no backend; as `chip::is_device`."""
+    return target in ("cpu", "cuda") or target.startswith("cuda:")
 
 
-def constants(arguments: argparse.Namespace) -> Optional[Dict[str, float]]:
-    """The constants that were given, by name; the last of a name counts."""
-    return dict(arguments.constant) or None
+def refuse(arguments: argparse.Namespace, names: Sequence[str], why: str) -> None:
+    """Raises where one of the options was given; `why` says what they are for."""
+    given = [f"--{name}" for name in names if getattr(arguments, name) not in (None, "", [])]
+    if given:
+        raise ValueError(f"{', '.join(given)} {'is' if len(given) == 1 else 'are'} {why}")
+
+
+def refuse_preset_options(arguments: argparse.Namespace) -> None:
+    """Raises where --preset, --seed or --constant was given for a target that is a device."""
+    refuse(arguments, PRESET_OPTIONS, f"for backends, and --target '{arguments.target}' is a device")
+
+
+def preset_options(arguments: argparse.Namespace, preset: str) -> Tuple[str, int, Optional[Dict[str, float]]]:
+    """Preset, seed and constants that were given, or their defaults; of constants the last of a name counts."""
+    chosen = preset if arguments.preset is None else arguments.preset
+    return chosen, arguments.seed or 0, dict(arguments.constant) or None
 
 
 def firing(description: Dict[str, Any], wanted: str) -> str:
@@ -153,10 +176,9 @@ def _number(text: str) -> float:
 
 
 def seed(text: str) -> int:
-    """A whole number."""
-    digits = text.removeprefix("-")
-    if not (digits.isascii() and digits.isdigit() and len(digits) < 20):
-        raise argparse.ArgumentTypeError(f"must be a whole number, got '{text}'")
+    """A whole number from 0 that 64 bits hold."""
+    if not (text.isascii() and text.isdigit() and len(text) < 20 and int(text) < 2**63):
+        raise argparse.ArgumentTypeError(f"must be a whole number from 0, below 2^63, got '{text}'")
     return int(text)
 
 

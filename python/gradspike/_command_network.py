@@ -4,11 +4,11 @@ import argparse
 import sys
 from typing import Any, Dict
 
-from gradspike import _command_line, _command_report, _spike_csv
+from gradspike import _command_line, _command_report, _spike_array, _spike_csv
 
 _INSPECT = "Prints populations, projections and weights of a saved network, or what a graph of NIR holds."
 _RUN = """Runs spikes through a saved network, on its operators (--target cpu or cuda), an emulator or a chip, and
-writes the spikes of one population as CSV."""
+writes the spikes of one population."""
 
 
 def add_parsers(commands: Any) -> None:
@@ -32,7 +32,7 @@ def add_parsers(commands: Any) -> None:
     run.add_argument("--target", default="", help=_command_line.TARGET)
     _command_line.add_preset_options(run, "ideal")
     run.add_argument("--population", default="", help="whose spikes to write; default: the last population that fires")
-    run.add_argument("--output", default="-", help="where to write spikes, CSV; default: standard output")
+    run.add_argument("--output", default="-", help="where to write spikes, CSV or .npy; default: standard output")
     run.add_argument("--report", default="", metavar="FILE", help="write the report: .html a page, .json, else text")
     _command_line.add_json(run, "what ran, rates, losses and, without --output, the spikes")
 
@@ -57,6 +57,8 @@ def run(arguments: argparse.Namespace) -> int:
     """gradspike run"""
     import gradspike
 
+    if _command_line.is_device(arguments.target):
+        _command_line.refuse_preset_options(arguments)
     network = gradspike.open_network(arguments.file)
     description = network.description
     population = _command_line.firing(description, arguments.population)
@@ -64,13 +66,14 @@ def run(arguments: argparse.Namespace) -> int:
     if _command_line.is_device(arguments.target):
         result = network.run_model(*inputs, device=arguments.target)
     else:
-        changed = _command_line.constants(arguments)
-        result = network.deploy(arguments.target or None, arguments.preset, arguments.seed, changed)(*inputs)
+        options = _command_line.preset_options(arguments, "ideal")
+        result = network.deploy(arguments.target or None, *options)(*inputs)
     if arguments.report:
         _command_report.write(result.report or network.check(), arguments.report)
     spikes = result.spikes[population]
     if arguments.output != "-" or not arguments.json:
-        _spike_csv.write_spikes(arguments.output, spikes)
+        form = _spike_array if _spike_array.is_npy(arguments.output) else _spike_csv
+        form.write_spikes(arguments.output, spikes)
     if arguments.json:
         _command_line.print_json(_summary(network.name, population, result, arguments.output))
     print(f"target {result.target}: {int(spikes.sum())} spikes of '{population}'", file=sys.stderr)
@@ -80,7 +83,7 @@ def run(arguments: argparse.Namespace) -> int:
 def _summary(network: str, population: str, result: Any, output: str) -> Dict[str, Any]:
     """What --json prints."""
     spikes = result.spikes[population]
-    return {
+    summary = {
         "format": "gradspike.run",
         "version": 1,
         "network": network,
@@ -90,12 +93,14 @@ def _summary(network: str, population: str, result: Any, output: str) -> Dict[st
         "batch": spikes.shape[1],
         "spikes": {name: int(trace.sum()) for name, trace in result.spikes.items()},
         "lost": result.lost,
-        "counts": result.counts,
         "seconds": result.timing,
         "not_modelled": result.not_modelled,
         "output": None if output == "-" else output,
         "events": _spike_csv.events(spikes) if output == "-" else None,  # step, batch, neuron, count
     }
+    if not _command_line.is_device(result.target):  # what a chip counts
+        summary["counts"] = result.counts
+    return summary
 
 
 COMMANDS = {"inspect": inspect, "run": run}

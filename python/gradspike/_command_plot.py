@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple
 
-from gradspike import _command_line, _spike_csv
+from gradspike import _command_line, _spike_array, _spike_csv
 
 _PLOT = """Draws a figure of a saved network, of a run of it, of a file of spikes, or of a report.
 
@@ -35,7 +35,8 @@ def add_parsers(commands: Any) -> None:
     """Adds the parser of the command."""
     plot = _command_line.add_command(commands, "plot", "draw figures of networks, runs and reports", _PLOT, _EXAMPLES)
     plot.add_argument(
-        "file", help=f"{_command_line.SAVED_NETWORK}; spikes: in.csv; or a report, as `gradspike check --json` gives it"
+        "file",
+        help=f"{_command_line.SAVED_NETWORK}; spikes: in.csv or in.npy; or a report of `gradspike check --json`",
     )
     plot.add_argument(
         "--kind", choices=(*_OF_NETWORK, *_OF_RUN), default=None, metavar="KIND",
@@ -45,7 +46,7 @@ def add_parsers(commands: Any) -> None:
     _command_line.add_spikes(plot, required=False)
     plot.add_argument("--sample", type=_command_line.size, default=0, help="batch entry that is shown (default: 0)")
     plot.add_argument("--target", default="", help=_command_line.TARGET)
-    _command_line.add_preset_options(plot, None, "ideal; of a comparison: calibrated")
+    _command_line.add_preset_options(plot, "ideal; of a comparison: calibrated")
     plot.add_argument("--population", default="", help="the only one that is shown; default: all, of psp the first")
     plot.add_argument("--projection", default="", help="the only one whose weights are shown; default: all")
     plot.add_argument(
@@ -108,6 +109,10 @@ def _source(arguments: argparse.Namespace) -> Tuple[_Source, str]:
         lines.size = 1 + max((event[2] for event in lines.events), default=0)
         spikes = lines.dense(arguments.steps or max(lines.steps, 1), arguments.batch or max(lines.batch, 1))
         return _Source(spikes=spikes), _kind(arguments.kind, "raster", ("raster",), "spikes")
+    if begin.startswith(_spike_array.MAGIC):
+        _command_line.refuse(arguments, ("steps", "batch"), "for CSV files: an array has its own")
+        spikes = _spike_array.read_spikes(str(path), None)
+        return _Source(spikes=spikes), _kind(arguments.kind, "raster", ("raster",), "spikes")
     report = _report(path) if begin.lstrip().startswith(b"{") else None
     if report is not None:
         return _Source(report=report), _kind(arguments.kind, "report", ("report",), "a report")
@@ -126,16 +131,24 @@ def _kind(wanted: Optional[str], default: str, known: Sequence[str], what: str) 
 
 
 def _report(path: Path) -> Any:
-    """The report of a file; None where its JSON is none."""
+    """The report of a file; None where its JSON is a network."""
     from gradspike import chip
+    from gradspike.chip import _report_file
 
-    data = json.loads(path.read_text(encoding="utf-8"))
-    if not isinstance(data, dict) or data.get("format") != "gradspike.report":
+    text = path.read_text(encoding="utf-8", errors="replace")
+    try:
+        found = json.loads(text).get("format")
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"'{path}' must be JSON: {error}") from None
+    if found == "gradspike.network":
         return None
+    if found != _report_file.FORMAT:
+        what = "no format" if found is None else f"the format {found!r}"
+        raise ValueError(
+            f"'{path}' must be a network, spikes, or a report as --json of check, map or deploy gives it: it has {what}"
+        )
     current = chip.Report.schema()["properties"]["version"]["const"]
-    if data.get("version") != current:
-        raise ValueError(f"'{path}': the report must be of version {current}, got {data.get('version')}")
-    return chip.Report(data)
+    return chip.Report(dict(_report_file.read_data(text, f"the report '{path}'", (current,))))
 
 
 # ---- figures ---------------------------------------------------------------------------------------------------------
@@ -278,9 +291,10 @@ class _Run:
         if self.inputs[0].shape[0] == 0 or self.inputs[0].shape[1] == 0:
             raise ValueError("--spikes must hold a spike, or --steps and --batch be given, got an empty run")
         if _command_line.is_device(arguments.target):
+            _command_line.refuse_preset_options(arguments)
             self.result = network.run_model(*self.inputs, device=arguments.target)
         else:
-            options = (arguments.preset or preset, arguments.seed, _command_line.constants(arguments))
+            options = _command_line.preset_options(arguments, preset)
             self.result = network.deploy(arguments.target or None, *options)(*self.inputs, membrane="*")
         self._time = network.check().data["time"]
         self.dt = float(self._time["dt"])

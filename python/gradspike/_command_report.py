@@ -53,10 +53,10 @@ def _parser(commands: Any, name: str, summary: str, text: str, examples: str) ->
 
 
 def _earlier_report(path: str) -> Any:
-    from gradspike.chip import _since
+    from gradspike.chip import _report_file
 
     try:
-        return _since.read_data(Path(path))
+        return _report_file.read_data(Path(path))
     except OSError as error:
         raise argparse.ArgumentTypeError(f"'{path}' cannot be read: {error.strerror}") from None
     except ValueError as error:
@@ -96,9 +96,10 @@ def deploy(arguments: argparse.Namespace) -> int:
         raise ValueError("--seeds must be at least 1, got 0")
     inputs = _command_line.read_spikes(network.description, arguments)
     labels = _label_csv.read_labels(arguments.labels, inputs[0].shape[1]) if arguments.labels else None
+    preset, seed, constants = _command_line.preset_options(arguments, "calibrated")
     report = gradspike.chip.report(
-        model, inputs, labels, arguments.seeds, arguments.preset, target=arguments.target or None,
-        seed=arguments.seed, constants=_command_line.constants(arguments),
+        model, inputs, labels, arguments.seeds, preset, target=arguments.target or None,
+        seed=seed, constants=constants,
     )  # fmt: skip
     return _show(report, arguments)
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 _HEADERS = ("step,batch,neuron", "step,batch,neuron,count")
-_MAX_COUNT = 127  # of one neuron in one step
+MAX_COUNT = 127  # of one neuron in one step
 MAX_ELEMENTS = 2**30  # of the dense counts of one input
 
 Event = Tuple[int, int, int, int]
@@ -46,9 +46,9 @@ class SpikeLines:
         if self.events:
             events = torch.tensor(self.events)
             spikes.index_put_((events[:, 0], events[:, 1], events[:, 2]), events[:, 3].float(), accumulate=True)
-        for step, entry, neuron in (spikes > _MAX_COUNT).nonzero()[:1].tolist():
+        for step, entry, neuron in (spikes > MAX_COUNT).nonzero()[:1].tolist():
             raise ValueError(
-                f"'{self.path}': step {step}, batch {entry}, neuron {neuron} has more than {_MAX_COUNT} spikes"
+                f"'{self.path}': step {step}, batch {entry}, neuron {neuron} has more than {MAX_COUNT} spikes"
             )
         return spikes
 
@@ -71,8 +71,8 @@ def _event(place: str, line: str, columns: int, size: int) -> Event:
     step, batch, neuron, count = (*numbers, 1)[:4]
     if neuron >= size:
         raise ValueError(f"{place}: neuron must be below {size}, got {neuron}")
-    if count > _MAX_COUNT:
-        raise ValueError(f"{place}: count must be at most {_MAX_COUNT}, got {count}")
+    if count > MAX_COUNT:
+        raise ValueError(f"{place}: count must be at most {MAX_COUNT}, got {count}")
     return step, batch, neuron, count
 
 

@@ -7,7 +7,7 @@ import platform
 import statistics
 import time
 from pathlib import Path
-from typing import Any, Callable, Dict, Iterable, List, Sequence, Tuple
+from typing import Any, Callable, Dict, Iterable, List, Mapping, Sequence, Tuple, Union
 
 import torch
 
@@ -18,7 +18,9 @@ SHORTEST_SAMPLE = 5e-3
 FEWEST_SAMPLES = 2
 
 
-def interleaved(entries: Dict[str, Callable[[], Any]], device: str, samples: int, budget: float) -> Dict[str, Any]:
+def interleaved(
+    entries: Dict[str, Callable[[], Any]], device: Union[str, Mapping[str, str]], samples: int, budget: float
+) -> Dict[str, Any]:
     """Times entries in turn, forth and back (A B B A), so that a drift of the machine meets all of them alike.
 
     Short work is repeated within a sample. An entry whose samples would take longer than the budget gets fewer, spread
@@ -26,29 +28,30 @@ def interleaved(entries: Dict[str, Callable[[], Any]], device: str, samples: int
 
     Args:
         entries: Name to the work of one call.
-        device: "cpu" or "cuda".
+        device: "cpu" or "cuda", of all entries or of each by its name.
         samples: Samples per entry.
         budget: Time that an entry may take for its samples [s].
 
     Returns:
         Per entry `cpu_ms` and `wall_ms` (on a GPU `gpu_ms`), each with median, mad, minimum and the samples.
     """
-    take = _sample_gpu if device == "cuda" else _sample_cpu
+    devices = dict.fromkeys(entries, device) if isinstance(device, str) else device
     repeats: Dict[str, int] = {}
     counts: Dict[str, int] = {}
     for name, work in entries.items():
-        seconds = _call_seconds(work, device)
+        seconds = _call_seconds(work, devices[name])
         if seconds < budget:  # the first call may have compiled or allocated
-            seconds = _call_seconds(work, device)
+            seconds = _call_seconds(work, devices[name])
         repeats[name] = max(1, math.ceil(SHORTEST_SAMPLE / seconds))
         affordable = int(budget / (seconds * repeats[name]))
         counts[name] = min(samples, max(FEWEST_SAMPLES, affordable))
     taken: Dict[str, List[Dict[str, float]]] = {name: [] for name in entries}
     last = -1
     for turn, name in _progress.steps(_turns(counts, samples), sum(counts.values()), "timing", "sample"):
-        if device == "cpu" or turn != last:  # on a GPU once a round
+        if devices[name] == "cpu" or turn != last:  # on a GPU once a round
             gc.collect()
         last = turn
+        take = _sample_gpu if devices[name] == "cuda" else _sample_cpu
         taken[name].append(take(entries[name], repeats[name]))
     return {
         name: {clock: summary([sample[clock] for sample in found]) for clock in found[0]}

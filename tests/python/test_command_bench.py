@@ -39,8 +39,9 @@ def test_table(capsys):
 def test_network_on_operators_and_target(prepared, capsys):
     data = call_json(capsys, "bench", prepared / "net.pt", "--spikes", prepared / "in.csv", "--samples", "2",
                      "--seconds", "0.05", "--preset", "calibrated", "--seed", "4")  # fmt: skip
-    assert [result["title"] for result in data["results"]] == ["network net, 20 steps, batch 4"] * 2
-    names = [entry["name"] for result in data["results"] for entry in result["entries"]]
+    (result,) = data["results"]
+    assert result["title"] == "network net, 20 steps, batch 4" and result["device"] == "cpu"
+    names = [entry["name"] for entry in result["entries"]]
     assert names == ["model, cpu", "emulator analog preset=calibrated seed=4"]
 
 
@@ -70,7 +71,10 @@ def test_gpu_times_are_those_of_events(monkeypatch, capsys):
         _timing, "interleaved", lambda entries, device, *_: made.append(device) or dict.fromkeys(entries, seconds)
     )
     data = call_json(capsys, "bench", *SMALL, "--device", "cuda")
-    assert made == ["cuda"] * (_command_bench._GPU_SETS + 1) and data["machine"]["gpu"] == "a GPU"
+    assert (
+        made == ["cuda"] * _command_bench._GPU_SETS + [dict.fromkeys(ENTRIES, "cuda")]
+        and data["machine"]["gpu"] == "a GPU"
+    )
     assert {entry["clock"] for entry in data["results"][0]["entries"]} == {"gpu_ms"}
     assert data["results"][0]["entries"][0]["runs_per_second"] == 500.0
 
@@ -84,10 +88,43 @@ def test_gpu_times_are_those_of_events(monkeypatch, capsys):
         (["--seconds", "nan"], ("--seconds", "'nan'")),
         (["--threads", "-1"], ("--threads", "'-1'")),
         (["--device", "tpu"], ("--device", "tpu")),
+        (["--seed", "-1"], ("--seed", "from 0", "'-1'")),
+        (["--target", "cpu", "--seed", "0"], ("--target, --seed are for a saved network, and no file was given",)),
+        (["--spikes", "in.csv", "--constant", "a=1"], ("--spikes, --constant are for a saved network",)),
+        (["--preset", "ideal"], ("--preset is for a saved network",)),
+        (["--density", "1e-9", *SMALL], ("the input must hold a spike", "--density 1e-09")),
     ],
 )
 def test_refusals(arguments, words, capsys):
     require_one_line(capsys, ["bench", *arguments], *words)
+
+
+@pytest.mark.parametrize(
+    "file, arguments, words",
+    [
+        ("net.pt", ["--inputs", "5", "--neurons", "3"], ("--inputs, --neurons are for the layer alone",)),
+        ("net.pt", ["--density", "0.1", "--spikes", "in.csv"], ("--density is for random input",)),
+        ("net.json", ["--device", "cpu"], ("--device is for operators, and a network file holds none",)),
+    ],
+)
+def test_options_of_other_work_are_refused(file, arguments, words, prepared, capsys, monkeypatch):
+    monkeypatch.chdir(prepared)
+    require_one_line(capsys, ["bench", file, *arguments], *words)
+
+
+def test_model_and_target_take_turns(monkeypatch):
+    """Also where a GPU is one of them and has its own clock."""
+    taken = []
+
+    def sample(device, clock):
+        return lambda work, repeats: taken.append((work(), device)) or {clock: 1.0}
+
+    monkeypatch.setattr(_timing, "synchronise", lambda device: None)
+    monkeypatch.setattr(_timing, "_sample_gpu", sample("cuda", "gpu_ms"))
+    monkeypatch.setattr(_timing, "_sample_cpu", sample("cpu", "wall_ms"))
+    times = _timing.interleaved({"a": lambda: "a", "b": lambda: "b"}, {"a": "cuda", "b": "cpu"}, 2, 10.0)
+    assert taken == [("a", "cuda"), ("b", "cpu"), ("b", "cpu"), ("a", "cuda")]
+    assert [list(clocks) for clocks in times.values()] == [["gpu_ms"], ["wall_ms"]]
 
 
 def test_no_gpu_is_one_line(monkeypatch, capsys):

@@ -31,6 +31,12 @@ def read(path):
     return tuple(torch.tensor(column) for column in zip(*rows))
 
 
+def test_counts_are_those_of_a_chip(prepared, capsys):
+    spikes = ["--spikes", prepared / "in.csv"]
+    assert call_json(capsys, "run", prepared / "net.pt", *spikes)["counts"]
+    assert "counts" not in call_json(capsys, "run", prepared / "net.pt", *spikes, "--target", "cpu")
+
+
 def test_run_writes_spikes_where_it_is_told(prepared, capsys, tmp_path):
     spikes = ["--spikes", prepared / "in.csv", "--output", tmp_path / "out.csv"]
     data = call_json(capsys, "run", prepared / "net.pt", *spikes)
@@ -69,6 +75,8 @@ def test_demo(capsys, tmp_path):
     [
         (["demo", "--epochs", "0"], ("--epochs", "whole number from 1", "'0'")),
         (["demo", "--epochs", "two"], ("--epochs", "'two'")),
+        (["demo", "--seed", "-1"], ("--seed", "from 0", "'-1'")),
+        (["demo", "--output", __file__], ("--output must be a folder", "test_command_json.py' is a file")),
         (["demo", "--nonsense"], ("--nonsense",)),
         (["check", "net.pt", "--chips", "0"], ("--chips", "'0'")),
         (["inspect", "net.pt", "--dt", "0"], ("--dt", "above 0")),

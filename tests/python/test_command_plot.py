@@ -1,7 +1,9 @@
 """gradspike plot: each kind of figure, from networks, spikes and reports, and what it refuses."""
 
+import json
 import sys
 
+import numpy
 import pytest
 import torch
 
@@ -64,6 +66,8 @@ def test_defaults(prepared, capsys, tmp_path):
     assert draw(capsys, prepared, output)["kind"] == "chip-map"
     assert draw(capsys, prepared, output, *spikes)["kind"] == "raster"
     assert draw(capsys, prepared, output, file="in.csv")["kind"] == "raster"
+    numpy.save(tmp_path / "in.npy", numpy.ones((4, 2, 3), dtype="uint8"))
+    assert draw(capsys, tmp_path, output, "--sample", "1", file="in.npy")["spikes"] == 12
     assert draw(capsys, prepared, output, file="report.json")["kind"] == "report"
     assert draw(capsys, prepared, output, file="net.json")["kind"] == "chip-map"
     assert draw(capsys, prepared, output, "--kind", "weights", file="net.json")["projections"] == ["in", "out"]
@@ -142,6 +146,14 @@ def test_refusals(prepared, capsys, tmp_path):
     spikes = ["--spikes", prepared / "in.csv"]
     (tmp_path / "empty.csv").write_text("step,batch,neuron\n")
     (tmp_path / "old.json").write_text('{"format": "gradspike.report", "version": 1}')
+    report = json.loads((prepared / "report.json").read_text())
+    (tmp_path / "bare.json").write_text('{"format": "gradspike.report", "version": 3}')
+    (tmp_path / "typed.json").write_text(json.dumps({**report, "time": {**report["time"], "dt": "1"}}))
+    del report["projections"]["in"]["rounding"]
+    (tmp_path / "cut.json").write_text(json.dumps(report))
+    (tmp_path / "demo.json").write_text('{"format": "gradspike.example.yinyang", "version": 1}')
+    (tmp_path / "text.json").write_text("{a")
+    numpy.save(tmp_path / "flat.npy", numpy.zeros(3))
     cases = [
         ("net.pt", ["--kind", "pie"], ("--kind", "pie", "raster")),
         ("net.pt", ["-o", tmp_path / "x.gif"], ("--output must end in .png, .svg, .pdf", "x.gif")),
@@ -163,7 +175,14 @@ def test_refusals(prepared, capsys, tmp_path):
         ("net.json", [*spikes, "--kind", "comparison"], ("a network file holds no model",)),
         ("net.pt", [*spikes, "--target", "chip7"], ("chip7",)),
         ("net.pt", ["--dpi", "0"], ("--dpi", "'0'")),
-        (tmp_path / "old.json", [], ("the report must be of version 3, got 1",)),
+        (tmp_path / "old.json", [], ("old.json' must be of version 3, got 1",)),
+        (tmp_path / "bare.json", [], ("bare.json' is damaged: it lacks 'approximations'",)),
+        (tmp_path / "cut.json", [], ("cut.json' is damaged: it lacks 'projections.in.rounding'",)),
+        (tmp_path / "typed.json", [], ("typed.json' is damaged: 'time.dt' must be number",)),
+        (tmp_path / "demo.json", [], ("demo.json'", "a report as --json", "format 'gradspike.example.yinyang'")),
+        (tmp_path / "text.json", [], ("text.json' must be JSON",)),
+        ("net.pt", [*spikes, "--target", "cpu", "--seed", "0"], ("--seed is for backends", "'cpu' is a device")),
+        (tmp_path / "flat.npy", [], ("flat.npy' must be [time, batch, neuron], got [3]",)),
         (tmp_path / "none.pt", [], ("none.pt",)),
     ]
     for file, arguments, words in cases:

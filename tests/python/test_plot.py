@@ -132,6 +132,13 @@ def test_histogram_counts_clipped_and_lost_weights():
     assert sum(patch.get_height() for patch in ax.patches) == 4
 
 
+def test_weight_histogram_leaves_out_what_overflows():
+    ax = plot.weight_histogram(torch.tensor([1e37, -1e37, 2.0, 0.5, float("nan")]), scale=64.0)
+    labels = [text.get_text() for text in ax.get_legend().get_texts()]
+    assert "clip: 1 of 2" in labels and "left out, not finite: 3" in labels
+    assert sum(patch.get_height() for patch in ax.patches) == 2
+
+
 def test_chip_map_draws_runs_as_one_patch():
     assert _chip_map._runs([0, 1, 2, 7]) == [(0, 3), (7, 1)]
 

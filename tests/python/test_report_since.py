@@ -189,6 +189,7 @@ def test_the_page_shows_the_changes_and_obeys_no_name(monkeypatch):
         ("{}", "format gradspike.report"),
         ({"format": "gradspike.mapping"}, "format gradspike.report"),
         ({"format": "gradspike.report", "version": 1}, "version 2 or 3, got 1"),
+        ({"format": "gradspike.report", "version": 2}, "damaged: it lacks 'approximations'"),
     ],
 )
 def test_what_is_no_report_is_refused(previous, words):

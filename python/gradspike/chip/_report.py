@@ -9,7 +9,7 @@ from typing import Any, Callable, Dict, List, Optional, Union
 import torch
 
 from gradspike import _reading
-from gradspike.chip import _since, _terminal
+from gradspike.chip import _report_file, _since, _terminal
 
 
 class Report:
@@ -63,9 +63,7 @@ class Report:
     @staticmethod
     def schema() -> Dict[str, Any]:
         """The JSON schema (draft 2020-12) of `data`."""
-        path = Path(__file__).with_name("report.schema.json")
-        result: Dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        return result
+        return _report_file.schema()
 
     def compare(self, previous: Union["Report", Dict[str, Any], str, "PathLike[str]"]) -> List[Dict[str, str]]:
         """What changed since an earlier deployment: target, seed, topology, parameters, scales and weights.
@@ -149,7 +147,7 @@ class Report:
 
 
 def _data_of(report: Union[Report, Dict[str, Any], str, "PathLike[str]"]) -> Any:
-    return report.data if isinstance(report, Report) else _since.read_data(report)
+    return report.data if isinstance(report, Report) else _report_file.read_data(report)
 
 
 class Mapping:

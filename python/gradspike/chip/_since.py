@@ -1,9 +1,6 @@
 """What changed since another deployment: one of this process, or a report that was stored."""
 
-import json
 import re
-from os import PathLike
-from pathlib import Path
 from typing import Any, Dict, Iterator, List, Mapping, NamedTuple, Optional, Sequence, Tuple, Union
 
 from gradspike.chip._terminal import seconds, span
@@ -14,7 +11,6 @@ Change = Dict[str, str]
 _TIMES = ("tau_mem", "tau_syn", "refractory_time")
 _VALUES = ("membrane_capacitance", "leak", "reset", "threshold")
 _WIRING = ("sources", "target", "receptor", "delay_steps", "rounding", "units")
-_VERSIONS = (2, 3)
 
 
 class State(NamedTuple):
@@ -53,29 +49,6 @@ def state_of(data: Mapping[str, Any]) -> State:
         data["network"], data["target"], projections, data["time"],
         {name: p["hash"] for name, p in projections.items()}, data["provenance"],
     )  # fmt: skip
-
-
-def read_data(source: Union[str, "PathLike[str]", Mapping[str, Any]]) -> Mapping[str, Any]:
-    """The data of a report: as a dictionary, as JSON text, or in a file.
-
-    Raises:
-        ValueError: it is no report, or one of a version that does not say enough.
-        OSError: the file cannot be read.
-    """
-    data: Any = source
-    if not isinstance(source, Mapping):
-        text = str(source)
-        if not text.lstrip().startswith("{"):
-            text = Path(source).read_text(encoding="utf-8", errors="replace")
-        try:
-            data = json.loads(text)
-        except ValueError as error:
-            raise ValueError(f"the earlier report must be JSON: {error}") from None
-    if not isinstance(data, Mapping) or data.get("format") != "gradspike.report":
-        raise ValueError("the earlier report must be JSON of the format gradspike.report")
-    if data.get("version") not in _VERSIONS:
-        raise ValueError(f"the earlier report must be of version 2 or 3, got {data.get('version')}")
-    return data
 
 
 def changes(before: State, after: State) -> List[Change]:

@@ -15,6 +15,7 @@ from typing import Dict, Iterator, List, Optional, Sequence
 import torch
 
 import gradspike
+from gradspike import _command_line
 from gradspike.examples import yinyang_figures as figures
 from gradspike.examples import yinyang_report as report
 from gradspike.examples import yinyang_training as training
@@ -60,10 +61,10 @@ def run(settings: training.Settings, folder: Path, data: training.Data, *, plots
         data: Encoded samples.
         plots: Whether figures are drawn.
     """
+    _prepare(folder)
     integer = training.train("half_even", data, settings, INTEGER)
     floating = training.train("none", data, settings, FLOAT)
     histories = {INTEGER: integer.history, FLOAT: floating.history}
-    folder.mkdir(parents=True, exist_ok=True)
     report.save_network(integer.network, folder, data.test_spikes[:, :1])
     outcome = _outcome(integer, floating, folder, data)
     print(f"\n{report.table(outcome)}\n")
@@ -72,6 +73,15 @@ def run(settings: training.Settings, folder: Path, data: training.Data, *, plots
     drawn = _draw(folder, integer.network, data, histories) if plots else []
     print(_closing_text(folder, drawn))
     return outcome
+
+
+def _prepare(folder: Path) -> None:
+    """Makes the folder, before the training whose files it takes."""
+    if folder.exists() and not folder.is_dir():
+        raise ValueError(f"--output must be a folder, and '{folder}' is a file")
+    folder.mkdir(parents=True, exist_ok=True)
+    if not os.access(folder, os.W_OK):
+        raise ValueError(f"--output must be a folder that can be written, got '{folder}'")
 
 
 def _outcome(
@@ -157,7 +167,9 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     """Adds the options of the example to a parser."""
     defaults = training.Settings()
     parser.add_argument("--epochs", type=_count, default=defaults.epochs, help="passes over the data (%(default)s)")
-    parser.add_argument("--seed", type=int, default=defaults.seed, help="seed of weights and order (%(default)s)")
+    parser.add_argument(
+        "--seed", type=_command_line.seed, default=defaults.seed, help="seed of weights and order (%(default)s)"
+    )
     parser.add_argument("--output", type=Path, default=Path("runs/yinyang"), help="folder to write (%(default)s)")
     # Steps of 1 to 2 ms leave nothing for a second thread to win, and on busy cores waiting for it costs much.
     parser.add_argument("--threads", type=_count, default=1, help="threads of PyTorch (%(default)s)")

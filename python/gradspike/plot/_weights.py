@@ -23,7 +23,8 @@ def weight_histogram(
     """Histogram of `scale * weight` in LSB, with the bounds beyond which weights clip and the bin that rounds to zero.
 
     Args:
-        weight: Any shape; NaN and infinite values are left out.
+        weight: Any shape; values that are NaN or infinite, themselves or scaled, are left out, and the legend says how
+            many.
         ax: Axes to draw into; None: new ones.
         scale: Model weight to LSB.
         min_weight: Lower bound [LSB].
@@ -46,9 +47,11 @@ def weight_histogram(
     """
     ax = _axes.axes(ax)
     values = weight.detach().cpu().reshape(1, -1)
-    values = values[torch.isfinite(values)].unsqueeze(0)
+    scaled = functional.linear_saturating(values, scale, -math.inf, math.inf)
+    finite = torch.isfinite(values) & torch.isfinite(scaled)
+    left_out = int((~finite).sum())
+    values, scaled = values[finite].unsqueeze(0), scaled[finite].double()
     statistics = functional.weight_statistics(values, scale, min_weight, max_weight, rounding)
-    scaled = functional.linear_saturating(values, scale, -math.inf, math.inf).double().flatten()
     zero = functional.hardware_weights(values, scale, min_weight, max_weight, rounding).flatten() == 0
     edges = _bins(min([min_weight, *scaled.tolist()]), max([max_weight, *scaled.tolist()]))
     outside = (scaled < min_weight) | (scaled > max_weight)
@@ -58,6 +61,8 @@ def weight_histogram(
     ax.hist(parts, bins=edges, stacked=True, color=[_axes.PLAIN, _axes.LOST, _axes.OVER], label=labels)
     for bound, text in ((min_weight, "bounds"), (max_weight, None)):
         ax.axvline(bound, color=_axes.GREY, linestyle="--", label=text)
+    if left_out:
+        ax.plot([], [], " ", label=f"left out, not finite: {left_out}")
     _axes.legend_outside(ax)
     return _axes.finish(ax, "scale × weight [LSB]", "number of weights", title)
 
