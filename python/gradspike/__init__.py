@@ -18,8 +18,9 @@ _vmap.register()
 
 # The operators have to be registered before a module that names them is imported.
 from gradspike import chip, datasets, distributed, functional, nn, plot, tracking, transforms  # noqa: E402
-from gradspike._archive import export, inspect, load, open_network, save  # noqa: E402
+from gradspike._archive import inspect, load, open_network  # noqa: E402
 from gradspike._library import VersionInfo, version_info  # noqa: E402
+from gradspike._saving import export, save  # noqa: E402
 from gradspike.functional import suggest_scale  # noqa: E402
 
 __all__ = [

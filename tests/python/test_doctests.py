@@ -30,6 +30,7 @@ NAMES = [
     "distributed",
     "chip",
     "_archive",
+    "_saving",
     "_library",
 ]
 
