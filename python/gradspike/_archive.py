@@ -44,7 +44,7 @@ def load(
         path: The archive.
         name: Name of the network for a file that carries none.
         example: Example input, for a file without a description whose sizes do not follow from its weights.
-        map_location: Device of the parameters, and of native code.
+        map_location: Device of the parameters; native code takes "cpu" alone.
         allow_native_code: Returns a module that runs the native code of a file that `export(..., native_code=True)`
             wrote, forward alone. Native code runs with all rights of the user: allow it only for files whose origin
             you trust. Without it, nothing of the native code is extracted, loaded or run, and the program beside it is
