@@ -437,7 +437,7 @@ def other_networks():
 def test_the_bits_of_other_networks(tmp_path, name):
     network, sizes = other_networks()[name]
     path = tmp_path / "net.pt2"
-    gradspike.export(network, path, example=[spikes(6, 3, n) for n in sizes], native_code="cpu")
+    gradspike.export(network, path, example=[spikes(6, 3, n) for n in sizes], native_code=True)
     native = gradspike.load(path, allow_native_code=True)
     active = 0
     for steps, batch in [(6, 3), (1, 1), (40, 7), (200, 2)]:
