@@ -6,6 +6,7 @@ rate of `torch.mm` of halves, both measured in the same process. Target times ar
 before anything had run on a GPU.
 """
 
+import itertools
 import sys
 import time
 from dataclasses import dataclass
@@ -53,13 +54,8 @@ SHARES = {"lif, spikes": 0.78, "synapse_lif, spikes": 0.7}
 
 def turn(work: Callable[[int], Any], sets: int) -> Callable[[], Any]:
     """Calls `work` with the number of the set of buffers that comes next."""
-    state = {"next": 0}
-
-    def call() -> Any:
-        state["next"] = (state["next"] + 1) % sets
-        return work(state["next"])
-
-    return call
+    numbers = itertools.cycle(range(sets))
+    return lambda: work(next(numbers))
 
 
 def without_graph(work: Callable[[int], Any], sets: int) -> Callable[[], Any]:
@@ -165,7 +161,12 @@ def layer_rows(case: Case, limits: Dict[str, float], options: Any) -> Tuple[List
             large = sizes.batch * sizes.neurons >= 64000
             result.append(
                 measure.row(
-                    label, f"floor: {roof}", floor[roof] / microseconds, "of 1", None, large and SHARES.get(name)
+                    label,
+                    f"floor: {roof}",
+                    floor[roof] / microseconds,
+                    "of 1",
+                    None,
+                    SHARES.get(name) if large else None,
                 )
             )
     return result, {"checks": checks, "sets of buffers": sets, "times": times}

@@ -25,6 +25,9 @@ from gradspike._benchmark_layer import (
     make_layer,
     separate,
 )
+from gradspike._benchmark_layer import (
+    NEURON as NEURON,  # for the benchmarks
+)
 
 SEPARATE, FUSED, LOOP, COMPILED, HXTORCH = (
     "gradspike, separate operators",

@@ -1,6 +1,7 @@
 """The benchmarks at tiny sizes: what is checked before timing really rejects a wrong entry, and tables add up."""
 
 import argparse
+import importlib
 import json
 import sys
 from pathlib import Path
@@ -188,6 +189,11 @@ def test_results_become_tables(options, monkeypatch, tmp_path, capsys):
     assert "1 of 2 targets are met" in text and "- Norse: absent" in text
     assert "own time" not in text and "own time" in (tmp_path / "layer.md").read_text()
     assert "target >= 5, MISSED" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("name", run.NAMES)
+def test_every_benchmark_finds_what_it_imports(name):
+    assert callable(importlib.import_module(f"bench_{name}").main)
 
 
 def test_every_benchmark_is_run():
