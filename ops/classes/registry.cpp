@@ -10,6 +10,7 @@
 #include "csrc/chip/background.h"
 #include "csrc/chip/child_process.h"
 #include "csrc/chip/mapping.h"
+#include "csrc/chip/names.h"
 #include "csrc/core/error.h"
 #include "ops/classes/failure.h"
 #include "ops/classes/network.h"
@@ -43,6 +44,16 @@ void attach_process(Self, const std::string& name, const Texts& command, double 
 void attach_library(Self, const std::string& name, const std::string& library) {
   require_outside_of_graphs("Registry.attach_library");
   noting_failure([&] { chip::attach_library(name, library); });
+}
+
+void detach(Self, const std::string& name) {
+  require_outside_of_graphs("Registry.detach");
+  chip::unregister_backend(name);
+}
+
+void clear(Self, const std::string& network) {
+  require_outside_of_graphs("Registry.clear");
+  network.empty() ? chip::registry().clear() : chip::registry().clear(network);
 }
 
 std::vector<std::int64_t> whole(const std::vector<std::int32_t>& numbers) { return {numbers.begin(), numbers.end()}; }
@@ -116,11 +127,7 @@ TORCH_LIBRARY_FRAGMENT(gradspike, m) {
       .def("networks", [](Self) { return chip::registry().networks(); })
       .def("projections", [](Self, const std::string& network) { return chip::registry().projection_keys(network); })
       .def("populations", [](Self, const std::string& network) { return chip::registry().population_keys(network); })
-      .def("clear",
-           [](Self, const std::string& network) {
-             require_outside_of_graphs("Registry.clear");
-             network.empty() ? chip::registry().clear() : chip::registry().clear(network);
-           })
+      .def("clear", &clear)
       .def("emulator_presets", [](Self) { return chip::analog::presets_json(); })
       .def("mapping_differences",
            [](Self, const std::string& a, const std::string& b) {
@@ -133,11 +140,8 @@ TORCH_LIBRARY_FRAGMENT(gradspike, m) {
       .def("split_words", [](Self, const std::string& line) { return chip::split_words(line); })
       .def("attach_process", &attach_process)
       .def("attach_library", &attach_library)
-      .def("detach",
-           [](Self, const std::string& name) {
-             require_outside_of_graphs("Registry.detach");
-             chip::unregister_backend(name);
-           })
+      .def("detach", &detach)
+      .def("is_device", [](Self, const std::string& target) { return chip::is_device(target); })
       .def("take_failure", &take_failure);
 }
 

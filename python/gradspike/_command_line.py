@@ -88,8 +88,10 @@ def read_spikes(description: Dict[str, Any], arguments: argparse.Namespace) -> A
 
 
 def is_device(target: str) -> bool:
-    """Whether a target is a device of PyTorch, on which the operators run, and no backend; as `chip::is_device`."""
-    return target in ("cpu", "cuda") or target.startswith("cuda:")
+    """Whether a target is a device of PyTorch, on which the operators run, and no backend."""
+    import torch
+
+    return bool(torch.classes.gradspike.Registry().is_device(target))
 
 
 def refuse(arguments: argparse.Namespace, names: Sequence[str], why: str) -> None:
