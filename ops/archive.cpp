@@ -20,6 +20,7 @@
 #include "ops/native_code.h"
 #include "ops/program.h"
 #include "ops/program_records.h"
+#include "ops/text.h"
 
 namespace gradspike::ops {
 namespace {
@@ -31,8 +32,6 @@ std::string integers_entry(const std::string& projection) { return "extra/gradsp
 
 /// Programs keep entries as text.
 constexpr const char* kBase64 = ".base64";
-
-std::string first_line(const std::string& text) { return text.substr(0, text.find('\n')); }
 
 /// The path of a file that exists, whatever the working folder will be.
 std::string absolute(const std::string& path) {

@@ -18,6 +18,7 @@
 #include "csrc/core/error.h"
 #include "ops/program.h"
 #include "ops/program_records.h"
+#include "ops/text.h"
 
 namespace gradspike::ops {
 namespace {
@@ -29,8 +30,6 @@ constexpr const char* kFormat = "gradspike.native_code";
 constexpr std::int64_t kVersion = 1;
 constexpr const char* kFolder = "data/aotinductor/";
 constexpr const char* kModel = "data/aotinductor/model/";
-
-std::string first_line(const std::string& text) { return text.substr(0, text.find('\n')); }
 
 std::string version_of_torch() {
   return std::to_string(TORCH_VERSION_MAJOR) + "." + std::to_string(TORCH_VERSION_MINOR);

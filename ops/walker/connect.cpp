@@ -9,6 +9,7 @@
 #include <unordered_set>
 
 #include "csrc/core/error.h"
+#include "ops/text.h"
 
 namespace gradspike::ops {
 namespace {
@@ -60,8 +61,6 @@ class WiringError : public Error {
  public:
   using Error::Error;
 };
-
-std::string first_line(const std::string& text) { return text.substr(0, text.find('\n')); }
 
 std::vector<std::int64_t> range(std::int64_t first, std::int64_t count, std::int64_t step = 1) {
   std::vector<std::int64_t> result;
