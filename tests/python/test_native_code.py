@@ -1,7 +1,6 @@
 """Native code of AOTInductor in `.pt2` files: the bits of the model, and nothing of it runs unless it is allowed."""
 
 import copy
-import io
 import json
 import pickle
 import re
@@ -17,6 +16,7 @@ import pytest
 import torch
 
 import gradspike
+from archives import edited
 from gradspike import _library, chip, nn
 
 NEEDS_COMPILER = pytest.mark.skipif(shutil.which("g++") is None, reason="there is no C++ compiler")
@@ -52,21 +52,6 @@ def compiled(tmp_path_factory):
 @pytest.fixture(scope="module")
 def native(compiled):
     return gradspike.load(compiled, allow_native_code=True)
-
-
-def edited(source, target, change, added=()):
-    """Writes a file again with entries that `change(name, content)` gives; None leaves one out."""
-    content = io.BytesIO()
-    with zipfile.ZipFile(source) as old, zipfile.ZipFile(content, "w", zipfile.ZIP_STORED) as new:
-        for entry in old.infolist():
-            changed = change(entry.filename, old.read(entry))
-            if changed is not None:
-                new.writestr(zipfile.ZipInfo(entry.filename), changed)
-        root = old.namelist()[0].split("/")[0]
-        for name, text in added:
-            new.writestr(zipfile.ZipInfo(f"{root}/{name}"), text)
-    target.write_bytes(content.getvalue())
-    return target
 
 
 def without_program(name, content):

@@ -8,18 +8,9 @@ import pytest
 import torch
 
 import gradspike
-from gradspike import __main__ as command
+from commands import call
 from gradspike.nir import NIRImportError, from_nir, hx_node_map, inspect, to_nir
 from nir_graphs import DT, chain, cubali, cubalif, integrate_and_fire, li, lif, spikes, weight
-
-
-def call(capsys, *arguments):
-    try:
-        code = command.main([str(argument) for argument in arguments])
-    except SystemExit as stopped:
-        code = stopped.code
-    seen = capsys.readouterr()
-    return code, seen.out, seen.err
 
 
 @pytest.fixture

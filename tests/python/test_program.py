@@ -1,6 +1,5 @@
 """Programs of torch.export: the same bits and the same description as the module and its TorchScript archive."""
 
-import io
 import json
 import pickle
 import re
@@ -12,6 +11,7 @@ import pytest
 import torch
 
 import gradspike
+from archives import edited
 from gradspike import chip, nn
 
 
@@ -125,24 +125,13 @@ def test_the_file_names_no_path_of_this_machine(path):
     assert str(Path(gradspike.__file__).parent).encode() not in text and b"stack_trace" not in text
 
 
-def edited(path, change):
-    """Writes the file again with entries that `change(name, content)` gives; None leaves one out."""
-    content = io.BytesIO()
-    with zipfile.ZipFile(path) as source, zipfile.ZipFile(content, "w", zipfile.ZIP_STORED) as target:
-        for entry in source.infolist():
-            new = change(entry.filename, source.read(entry))
-            if new is not None:
-                target.writestr(zipfile.ZipInfo(entry.filename), new)
-    path.write_bytes(content.getvalue())
-
-
 def test_integers_that_differ_are_a_warning(path):
     gradspike.export(model(), path, example=spikes())
 
     def another_weight(name, content):
         return bytes(len(content)) if name.endswith("/weight_0") else content
 
-    edited(path, another_weight)
+    edited(path, path, another_weight)
     with pytest.warns(UserWarning, match="integers"):
         gradspike.load(path)
 
@@ -158,7 +147,7 @@ def test_integers_that_differ_are_a_warning(path):
 )
 def test_a_damaged_file_is_refused_by_a_sentence(path, change, sentence):
     gradspike.export(model(), path, example=spikes())
-    edited(path, change)
+    edited(path, path, change)
     with pytest.raises(ValueError, match=sentence) as caught:
         gradspike.load(path)
     assert "\n" not in str(caught.value)
@@ -244,7 +233,7 @@ def hostile(path, kind, target):
             return json.dumps(program).encode()
         return content
 
-    edited(path, change)
+    edited(path, path, change)
 
 
 @pytest.mark.parametrize("kind", ["sample inputs", "weight", "expression", "operator"])
