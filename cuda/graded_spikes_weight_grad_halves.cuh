@@ -238,6 +238,19 @@ __device__ __forceinline__ void add_scaled(const float (&inverse_scale)[kPostTil
   }
 }
 
+/// Whether a slice from `begin` to `end` has a note for a tile; the same for all threads of the block.
+__device__ __forceinline__ bool any_inexact(const Halves& from, std::int64_t begin, std::int64_t end,
+                                            std::int64_t post_tile, std::int64_t pre_tile) {
+  const std::int64_t post_tiles = from.posts / kPostTile;
+  const std::int64_t pre_tiles = from.pres / kPreTile;
+  bool inexact = false;
+  for (std::int64_t slice = begin + threadIdx.x; slice < end; slice += kHalvesThreads) {
+    inexact = inexact || from.grad_inexact[slice * post_tiles + post_tile] != 0 ||
+              from.spikes_inexact[slice * pre_tiles + pre_tile] != 0;
+  }
+  return __syncthreads_or(inexact ? 1 : 0) != 0;
+}
+
 /// partial[range][post][pre] as sum_rows_kernel gives it, or a note in redo[range][tile] that it has to.
 __global__ void __launch_bounds__(kHalvesThreads, 2)
     sum_halves_kernel(const Halves from, std::int64_t out_features, std::int64_t in_features,
@@ -257,12 +270,7 @@ __global__ void __launch_bounds__(kHalvesThreads, 2)
   const std::int32_t my_post = warp / kPreWarps * kPostProducts * mma::kRows;
   const std::int32_t my_pre = warp % kPreWarps * kPreProducts * mma::kColumns;
 
-  bool inexact = false;
-  for (std::int64_t slice = begin + threadIdx.x; slice < end; slice += kHalvesThreads) {
-    inexact = inexact || from.grad_inexact[slice * post_tiles + tile / pre_tiles] != 0 ||
-              from.spikes_inexact[slice * pre_tiles + tile % pre_tiles] != 0;
-  }
-  const bool again = __syncthreads_or(inexact ? 1 : 0) != 0;
+  const bool again = any_inexact(from, begin, end, tile / pre_tiles, tile % pre_tiles);
   if (threadIdx.x == 0) {
     redo[blockIdx.x] = again ? 1 : 0;
   }
