@@ -19,19 +19,11 @@ from torch import nn
 
 import gradspike
 from gradspike import _library, chip
-from gradspike.nn import LI, LIF, Synapse
+from gradspike.nn import LIF, Synapse
+from networks import network_model
 
 SPIKES = (torch.rand(10, 2, 5, generator=torch.Generator().manual_seed(5)) < 0.4).float()
 PROGRAM = _library.find_directory().parent / "bin" / "gradspike-run"
-
-
-def network_model() -> nn.Sequential:
-    return nn.Sequential(
-        Synapse(5, 8, name="in", scale=16.0),
-        LIF(8, name="hidden", threshold=0.3),
-        Synapse(8, 3, name="out", scale=16.0),
-        LI(3, name="readout"),
-    )
 
 
 @pytest.fixture(scope="module")

@@ -19,6 +19,7 @@ from gradspike import _library, chip
 from gradspike.chip import _terminal
 from gradspike.nn import LI, LIF, RecurrentLIF, SparseSynapse, Synapse
 from json_schema import errors
+from networks import network_model
 
 
 @pytest.fixture(scope="module")
@@ -55,15 +56,6 @@ def read_csv(path: Path, shape) -> Tensor:
     for row in rows[1:]:
         result[int(row[0]), int(row[1]), int(row[2])] += int(row[3]) if len(rows[0]) > 3 else 1
     return result
-
-
-def network_model() -> nn.Sequential:
-    return nn.Sequential(
-        Synapse(5, 8, name="in", scale=16.0),
-        LIF(8, name="hidden", threshold=0.3),
-        Synapse(8, 3, name="out", scale=16.0),
-        LI(3, name="readout"),
-    )
 
 
 @pytest.fixture(scope="module")

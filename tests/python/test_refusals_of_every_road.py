@@ -18,6 +18,7 @@ import gradspike
 from gradspike import __main__ as command
 from gradspike import _library, chip
 from gradspike.nn import LI, LIF, Synapse, SynapseLIF
+from networks import network_model
 
 PROGRAM = _library.find_directory().parent / "bin" / "gradspike-run"
 SPIKES = (torch.rand(10, 2, 5, generator=torch.Generator().manual_seed(5)) < 0.4).float()
@@ -31,12 +32,7 @@ INTERNALS = re.compile(
 
 def model() -> nn.Sequential:
     torch.manual_seed(1)
-    return nn.Sequential(
-        Synapse(5, 8, name="in", scale=16.0),
-        LIF(8, name="hidden", threshold=0.3),
-        Synapse(8, 3, name="out", scale=16.0),
-        LI(3, name="readout"),
-    )
+    return network_model()
 
 
 @pytest.fixture(scope="module")
